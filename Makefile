@@ -1,0 +1,54 @@
+# Wardwright: everything a newcomer or a build machine does, one target each.
+# Needs Python >= 3.11, git and make. The virtual environment in .venv is built from requirements.lock, by hash.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check fmt lint types imports contracts bench lock clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(READY) ## start the daemon, with a small real language model behind `coding-balanced`
+	@$(BIN)/wardwright models pull || true
+	@exec $(BIN)/wardwright serve
+
+test: $(READY) ## run every test
+	$(BIN)/python -m pytest
+
+check: $(READY) fmt lint types imports ## format, lint, types and layers, all without changing a file
+
+fmt: $(READY)
+	$(BIN)/ruff format --check .
+
+lint: $(READY)
+	$(BIN)/ruff check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+imports: $(READY)
+	$(BIN)/lint-imports
+
+contracts: $(READY) ## write the generated files in contracts/ anew
+	$(BIN)/python -m tests.contracts.generate
+
+bench: $(READY) ## measure the daemon beside a floor taken in the same run
+	$(BIN)/python -m tests.benchmarks
+
+lock: ## resolve requirements.lock anew (needs uv)
+	uv pip compile pyproject.toml --extra local --group dev --universal --python-version 3.11 --generate-hashes \
+	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file requirements.lock
+
+clean: ## remove the virtual environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Wardwright needs Python 3.11 or newer, this is " + sys.version.split()[0])'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(READY)

@@ -1,0 +1,162 @@
+"""What can go wrong, as one tree of exceptions. The HTTP answer to each is decided in `edge.errors` alone.
+
+A decision (a skipped target, a policy block) is a value and never raised. Each error's `message` is written for the person
+who has to act on it, and never contains prompt, answer or credential text.
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+import msgspec
+
+FailureClass = Literal[
+    "connect",
+    "timeout",
+    "rate_limited",
+    "overloaded",
+    "server_error",
+    "auth",
+    "context_exceeded",
+    "content_filter",
+    "invalid_request",
+    "bad_response",
+    "stream_broken",
+]
+
+Clock = Literal["connect", "first_token", "idle", "total"]
+
+
+class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why one attempt failed, as a receipt records it.
+
+    `status` is the upstream HTTP status, `retry_after_s` what the provider asked to wait, `clock` which timeout ran out.
+    `error` is the provider's own error object, verbatim JSON, kept only to be handed to the caller whose fault it is.
+    """
+
+    failure_class: FailureClass
+    message: str
+    status: int | None = None
+    retry_after_s: float | None = None
+    clock: Clock | None = None
+
+
+class WardwrightError(Exception):
+    """Root of every fault the gateway knows by name. `code` is the wire code of the contract; `retryable` advises clients."""
+
+    code: str = "internal_error"
+    retryable: bool = False
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class RequestError(WardwrightError):
+    """The caller's fault. `param` names the request field to mend."""
+
+    code = "invalid_request"
+
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+        if code is not None:
+            self.code = code
+
+
+class UnknownModel(RequestError):
+    """No synthetic model of that name is active."""
+
+    code = "model_not_found"
+
+
+class ContextLengthExceeded(RequestError):
+    """Nothing behind the model can hold the prompt and the requested answer."""
+
+    code = "context_length_exceeded"
+
+
+class RequestTooLarge(RequestError):
+    """The body is over the configured limit."""
+
+    code = "request_too_large"
+
+
+class UnsupportedMediaType(RequestError):
+    """The body is not JSON by its own content type."""
+
+    code = "unsupported_media_type"
+
+
+class Forbidden(WardwrightError):
+    """The caller may not do this. `code` tells which protection refused."""
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class NotFound(WardwrightError):
+    """What was asked for does not exist. `code` tells what kind of thing."""
+
+    def __init__(self, message: str, code: str = "not_found") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class ProviderError(WardwrightError):
+    """An upstream attempt failed; `failure` says how, and its class decides the wire code.
+
+    `upstream_error` is the provider's own error object (decoded JSON), present when the provider blamed the request.
+    """
+
+    code = "provider_error"
+
+    _CODES: ClassVar[Mapping[FailureClass, str]] = {
+        "rate_limited": "rate_limit_exceeded",
+        "overloaded": "overloaded",
+        "context_exceeded": "context_length_exceeded",
+        "content_filter": "content_filter",
+        "invalid_request": "invalid_request",
+    }
+
+    def __init__(self, failure: Failure, *, upstream_error: dict[str, object] | None = None) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+        self.code = self._CODES.get(failure.failure_class, "provider_error")
+        self.retryable = failure.failure_class not in ("context_exceeded", "content_filter", "invalid_request")
+        self.upstream_error = upstream_error
+
+
+class NoTargetAvailable(WardwrightError):
+    """The plan has targets, and none of them could be asked at all."""
+
+    code = "no_target_available"
+    retryable = True
+
+
+class DeadlineExceeded(WardwrightError):
+    """The request's own deadline passed."""
+
+    code = "deadline_exceeded"
+    retryable = True
+
+
+class StorageUnavailable(WardwrightError):
+    """A receipt could not be written or read; in strict durability nothing may be answered without it."""
+
+    code = "storage_unavailable"
+    retryable = True
+
+
+class ActorRestarting(WardwrightError):
+    """A part of the daemon is restarting and was not back within the request's deadline."""
+
+    code = "actor_restarting"
+    retryable = True
+
+
+class InternalError(WardwrightError):
+    """Our bug. The receipt id finds the crash report."""
+
+    code = "internal_error"
+    retryable = True

@@ -1,0 +1,80 @@
+"""The event vocabulary of a streamed answer, shared by every surface and every provider kind.
+
+A provider's bytes become frames. A frame is one upstream event: its fields verbatim (so that an untouched frame is passed on
+without loss) and the gateway events it means (so that every rule can read it, whatever wire it came over).
+"""
+
+import msgspec
+
+from wardwright.domain.chat import Fields, Usage
+
+
+class Start(msgspec.Struct, frozen=True, tag="start"):
+    """A choice began: its role is known, nothing of its content."""
+
+    choice: int
+    role: str = "assistant"
+
+
+class Text(msgspec.Struct, frozen=True, tag="text"):
+    """Answer text of one choice, as much as one upstream event brought."""
+
+    choice: int
+    text: str
+
+
+class Reasoning(msgspec.Struct, frozen=True, tag="reasoning"):
+    """Reasoning text of one choice."""
+
+    choice: int
+    text: str
+
+
+class ToolCallStart(msgspec.Struct, frozen=True, tag="tool_call_start"):
+    """A tool call of a choice began: `call` is its index in the choice."""
+
+    choice: int
+    call: int
+    id: str
+    name: str
+
+
+class ToolArguments(msgspec.Struct, frozen=True, tag="tool_arguments"):
+    """A piece of a tool call's argument JSON."""
+
+    choice: int
+    call: int
+    text: str
+
+
+class UsageReport(msgspec.Struct, frozen=True, tag="usage"):
+    """The provider's token counts for the whole answer."""
+
+    usage: Usage
+
+
+class Finish(msgspec.Struct, frozen=True, tag="finish"):
+    """A choice ended, and why."""
+
+    choice: int
+    reason: str
+
+
+StreamEvent = Start | Text | Reasoning | ToolCallStart | ToolArguments | UsageReport | Finish
+
+
+class Frame(msgspec.Struct, frozen=True):
+    """One upstream event: verbatim fields and their meaning. `events` is empty for a frame the vocabulary has no word for."""
+
+    fields: Fields
+    events: tuple[StreamEvent, ...]
+
+    @property
+    def is_content(self) -> bool:
+        """Whether a client may act on this frame: anything but the bare start of a choice or a usage report."""
+        return any(not isinstance(event, Start | UsageReport) for event in self.events)
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the frame ends a choice or follows the end: it may leave only after the receipt is closed."""
+        return any(isinstance(event, Finish | UsageReport) for event in self.events)

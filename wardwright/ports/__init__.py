@@ -1,0 +1,1 @@
+"""What the runtime asks of the outside world, as protocols: providers, receipt stores, managed server processes."""

@@ -1,0 +1,170 @@
+"""The facts a receipt is folded from, in the order they became true.
+
+An `Entry` is one line of the log: which receipt, its place in it (`seq` from 1, without gaps), when, the fact itself, and the
+hashes that bind it to the entry before it (`receipts.chain` makes and checks them). Entries are stored as the JSON of `encode_entry`: field order is fixed by the
+types, so equal entries are equal bytes.
+
+Rules: no prompt, completion, tool argument or credential text in any field. Times are Unix seconds, durations milliseconds.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from wardwright.domain.caller import Caller
+from wardwright.domain.chat import Usage
+from wardwright.domain.errors import Failure
+from wardwright.domain.route import RequestFacts, Skip
+
+FinalStatus = Literal[
+    "completed",
+    "route_blocked",
+    "provider_error",
+    "deadline_exceeded",
+    "client_cancelled",
+    "interrupted",
+    "internal_error",
+]
+
+AttemptStatus = Literal["completed", "failed", "cancelled"]
+
+
+class RequestSummary(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What was asked, without a word of its content. `model` is the name as the caller wrote it."""
+
+    model: str
+    normalized_model: str
+    message_count: int
+    stream: bool
+    estimated_prompt_tokens: int
+    endpoint: str = "chat.completions"
+    request_id: str | None = None
+
+
+class SelectedTarget(msgspec.Struct, frozen=True):
+    """A planned target as the receipt names it."""
+
+    model: str
+    provider: str
+    context_window: int
+
+
+class Decision(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The route decision: the plan, and the facts it was made from (`facts`), enough to make it again."""
+
+    route_type: str
+    route_id: str
+    strategy: str
+    reason: str
+    selected_model: str | None
+    selected_provider: str | None
+    selected_context_window: int | None
+    selected_models: tuple[SelectedTarget, ...]
+    fallback_models: tuple[str, ...]
+    skipped: tuple[Skip, ...]
+    graph_path: tuple[str, ...]
+    estimated_prompt_tokens: int
+    route_blocked: bool
+    facts: RequestFacts
+
+
+class Opened(msgspec.Struct, frozen=True, tag="receipt.opened", omit_defaults=True):
+    """The request was accepted and decided. On disk before the first upstream call.
+
+    `boot` names the daemon process: an open receipt of another boot is one whose process died. `simulation` says that no
+    provider was ever going to be called.
+    """
+
+    boot: str
+    model_id: str
+    model_version: str
+    caller: Caller
+    request: RequestSummary
+    decision: Decision
+    session_turn: int | None = None
+    simulation: bool = False
+
+
+class AttemptStarted(msgspec.Struct, frozen=True, tag="attempt.started"):
+    """An upstream call is about to be made. `attempt` counts from 1."""
+
+    attempt: int
+    model: str
+    provider: str
+    upstream_model: str
+
+
+class AttemptFinished(msgspec.Struct, frozen=True, tag="attempt.finished", omit_defaults=True):
+    """An upstream call ended.
+
+    Bytes count UTF-8 answer text and tool arguments: `generated_bytes` what the provider sent, `released_bytes` what the
+    client was sent. `first_token_ms` is None when nothing came.
+    """
+
+    attempt: int
+    model: str
+    status: AttemptStatus
+    started_at: float
+    latency_ms: float
+    first_token_ms: float | None = None
+    generated_bytes: int = 0
+    released_bytes: int = 0
+    finish_reasons: tuple[str, ...] = ()
+    usage: Usage | None = None
+    failure: Failure | None = None
+
+
+class Closed(msgspec.Struct, frozen=True, tag="receipt.closed", omit_defaults=True):
+    """The request ended. On disk before the answer ends.
+
+    `error_code` is the wire code the client was given; `released` whether any answer byte had left before the end.
+    `selected_model` is the target whose answer was released, `error_message` never contains content.
+    """
+
+    status: FinalStatus
+    attempts: int
+    selected_model: str | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    released: bool = False
+    released_bytes: int = 0
+    latency_ms: float | None = None
+
+
+Event = Opened | AttemptStarted | AttemptFinished | Closed
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One line of the log. `prev` is the `hash` of the receipt's preceding entry, empty for the first.
+
+    `hash` covers the entry's own JSON up to the hash, so that the last entry of a receipt, which no other follows, is covered
+    too. It must stay the last field; only `receipts.chain` fills it in.
+    """
+
+    receipt_id: str
+    seq: int
+    at: float
+    prev: str
+    event: Event
+    hash: str = ""
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Entry)
+
+
+def encode_entry(entry: Entry) -> bytes:
+    """Render an entry as one line of JSON without a newline. Purity: pure."""
+    return _encoder.encode(entry)
+
+
+def decode_entry(payload: bytes) -> Entry:
+    """Parse what `encode_entry` made.
+
+    Raises: msgspec.DecodeError (or its subclass ValidationError) for anything else.
+    """
+    try:
+        return _decoder.decode(payload)
+    except (UnicodeDecodeError, RecursionError) as error:
+        # msgspec lets these through: text that is not UTF-8, and JSON nested without end.
+        raise msgspec.DecodeError(str(error)) from error

@@ -1,0 +1,158 @@
+"""The chat-completions request: from a client's body to a `ChatRequest`, and from there to the body sent upstream.
+
+The body is read twice in C and never rebuilt: once into raw top-level fields, which travel on verbatim, and once into the few
+values the gateway must understand. What it does not understand it neither checks nor changes.
+"""
+
+from typing import Annotated
+
+import msgspec
+
+from wardwright.domain.chat import ChatRequest, Fields, Message, Part
+from wardwright.domain.errors import RequestError
+from wardwright.wire.json_text import JSON_FAULTS, check_utf8, find_fault
+
+_ABSENT = msgspec.Raw()
+_EMPTY = (b"", b"null")
+# Beyond this a JSON number is no longer exact for most readers, and no token count comes near it.
+_Count = Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
+
+
+class _Message(msgspec.Struct):
+    role: str
+    content: str | list[Part] | None = None
+    tool_calls: msgspec.Raw = _ABSENT
+
+
+class _StreamOptions(msgspec.Struct):
+    include_usage: bool | None = None
+
+
+class _ResponseFormat(msgspec.Struct):
+    type: str | None = None
+
+
+class _Known(msgspec.Struct):
+    """What the gateway reads of a body."""
+
+    model: str
+    messages: list[_Message]
+    stream: bool | None = None
+    stream_options: _StreamOptions | None = None
+    n: _Count | None = None
+    max_tokens: _Count | None = None
+    max_completion_tokens: _Count | None = None
+    max_output_tokens: _Count | None = None
+    tools: list[msgspec.Raw] | None = None
+    functions: list[msgspec.Raw] | None = None
+    response_format: _ResponseFormat | None = None
+    metadata: object = None
+    user: str | None = None
+
+
+_HINTS = {
+    "model": "; name one of the models listed at /v1/models",
+    "messages": "; send at least one message",
+}
+
+_FIELDS = msgspec.json.Decoder(Fields)
+_KNOWN = msgspec.json.Decoder(_Known)
+_COUNT = msgspec.json.Decoder(_Count | None)
+_ENCODER = msgspec.json.Encoder()
+
+
+def parse_chat_request(body: bytes) -> ChatRequest:
+    """Read a client's chat-completions body.
+
+    Raises: RequestError, whose `param` is the path of the field to mend, or None when the body as a whole is not JSON.
+    """
+    try:
+        check_utf8(body)
+        fields = _FIELDS.decode(body)
+        known = _KNOWN.decode(body)
+    except JSON_FAULTS as error:
+        raise _request_error(error, body) from None
+    if not known.model.strip():
+        raise _refused("model", "expected a name, got an empty string")
+    if not known.messages:
+        raise _refused("messages", "expected a list of messages, got an empty list")
+    return ChatRequest(
+        model=known.model,
+        messages=tuple(map(_message, known.messages)),
+        fields=fields,
+        stream=bool(known.stream),
+        include_usage=bool(known.stream_options and known.stream_options.include_usage),
+        output_budget=_output_budget(known),
+        needs=_needs(known),
+        metadata=known.metadata if isinstance(known.metadata, dict) else {},
+        user=known.user,
+    )
+
+
+def upstream_chat_body(request: ChatRequest, upstream_model: str) -> bytes:
+    """Render the body for a target: the caller's own fields, with the target's model name put in.
+
+    A stream is always asked to report its usage; `render_chunk` hides it from a client that did not ask.
+
+    Raises: RequestError when `stream_options` cannot be read.
+    """
+    fields: dict[str, object] = {**request.fields, "model": upstream_model}
+    if request.stream:
+        fields["stream_options"] = {**_stream_options(request.fields), "include_usage": True}
+    return _ENCODER.encode(fields)
+
+
+def choice_count(request: ChatRequest) -> int:
+    """Count the choices the caller asked for (`n`)."""
+    raw = request.fields.get("n")
+    return max(1, _COUNT.decode(raw) or 1) if raw is not None else 1
+
+
+def _stream_options(fields: Fields) -> Fields:
+    raw = fields.get("stream_options")
+    if raw is None or bytes(raw) in _EMPTY:
+        return {}
+    try:
+        return _FIELDS.decode(raw)
+    except JSON_FAULTS as error:
+        fault = find_fault(error, bytes(raw))
+        raise RequestError(f"stream_options: {fault.problem}", param="stream_options") from None
+
+
+def _request_error(error: Exception, body: bytes) -> RequestError:
+    fault = find_fault(error, body)
+    if fault.path is None:
+        expected_object = fault.problem.startswith("expected")
+        whole = f"the request body: {fault}" if expected_object else f"the request body {fault}"
+        return RequestError(f"{whole}; send one JSON object", param=None)
+    return _refused(fault.path, fault.problem)
+
+
+def _refused(path: str, problem: str) -> RequestError:
+    return RequestError(f"{path}: {problem}{_HINTS.get(path, '')}", param=path)
+
+
+def _message(message: _Message) -> Message:
+    calls = message.tool_calls
+    return Message(message.role, message.content, None if bytes(calls) in _EMPTY else calls)
+
+
+def _output_budget(known: _Known) -> int | None:
+    """Return the largest limit asked for. Some clients say "no limit" with 0 or -1: that is the provider's to understand."""
+    asked = (known.max_tokens or 0, known.max_completion_tokens or 0, known.max_output_tokens or 0)
+    return max(asked) if max(asked) > 0 else None
+
+
+def _needs(known: _Known) -> frozenset[str]:
+    needs = []
+    if known.tools or known.functions:
+        needs.append("tools")
+    if known.response_format is not None and known.response_format.type == "json_schema":
+        needs.append("json_schema")
+    if any(_has_image(message) for message in known.messages):
+        needs.append("vision")
+    return frozenset(needs)
+
+
+def _has_image(message: _Message) -> bool:
+    return isinstance(message.content, list) and any(part.type == "image_url" for part in message.content)

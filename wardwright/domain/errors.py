@@ -30,7 +30,6 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
     """Why one attempt failed, as a receipt records it.
 
     `status` is the upstream HTTP status, `retry_after_s` what the provider asked to wait, `clock` which timeout ran out.
-    `error` is the provider's own error object, verbatim JSON, kept only to be handed to the caller whose fault it is.
     """
 
     failure_class: FailureClass

@@ -1,0 +1,159 @@
+"""What must hold between the tables of a configuration, and between the file and the machine it is on.
+
+Each check yields the problems of one kind of table, so that together they come in the order of the format. A credential or
+a model file that is named but not there is only a warning: the daemon can start, says so, and the other providers serve.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+
+from wardwright.config.address import parse_bind
+from wardwright.config.definitions import selectors_of
+from wardwright.config.examine import entry_paths
+from wardwright.config.problems import Problem, below, nearest_hint, shown
+from wardwright.config.settings import (
+    LlamaCppSettings,
+    ModelSettings,
+    OpenAICompatibleSettings,
+    ProviderSettings,
+    ServerSettings,
+    TargetSettings,
+)
+from wardwright.domain.route import ModelDefinition
+from wardwright.planner.graph import selector_path, validate_graph
+
+
+class DeclaredModel(msgspec.Struct, frozen=True):
+    """A model's settings and where they were declared; `file` is set for an included file."""
+
+    settings: ModelSettings
+    path: str
+    file: str | None = None
+
+
+def check_server(server: ServerSettings, bind_path: str, environ: Mapping[str, str]) -> Iterator[Problem]:
+    """Check the address, and that one which others can reach is protected by an admin token."""
+    address = parse_bind(server.bind)
+    if address is None:
+        yield Problem(bind_path, f'expected "host:port" with an IPv6 host in brackets, got {shown(server.bind)}')
+    elif not address.is_loopback and not environ.get(server.admin_token_env, "").strip():
+        message = f"expected a loopback address while {server.admin_token_env} is not set, got {shown(server.bind)}"
+        yield Problem(bind_path, message)
+
+
+def check_providers(providers: Sequence[ProviderSettings]) -> Iterator[Problem]:
+    """Check that ids are unique, and what each kind of provider asks of its own keys."""
+    names = [provider.id for provider in providers]
+    yield from _repeated_ids("providers", names)
+    for provider, path in zip(providers, entry_paths("providers", names), strict=True):
+        if isinstance(provider, OpenAICompatibleSettings):
+            yield from _check_openai_compatible(provider, path)
+        elif isinstance(provider, LlamaCppSettings):
+            yield from _check_llama_cpp(provider, path)
+
+
+def check_targets(
+    targets: Sequence[TargetSettings], providers: Sequence[ProviderSettings], provider_names: Sequence[str]
+) -> Iterator[Problem]:
+    """Check that ids are unique, providers exist, and no window is larger than the server behind it.
+
+    `provider_names` are all names that the file declares, those of malformed providers included.
+    """
+    servers = {provider.id: provider for provider in providers if isinstance(provider, LlamaCppSettings)}
+    names = [target.id for target in targets]
+    yield from _repeated_ids("targets", names)
+    for target, path in zip(targets, entry_paths("targets", names), strict=True):
+        if target.provider not in provider_names:
+            hint = nearest_hint(target.provider, provider_names)
+            message = f"expected the id of a provider, got {shown(target.provider)}{hint}"
+            yield Problem(below(path, "provider"), message)
+        server = servers.get(target.provider)
+        if server is not None and target.context_window > server.context_window:
+            message = f"expected at most the {server.context_window} tokens of provider {shown(server.id)}"
+            yield Problem(below(path, "context_window"), f"{message}, got {target.context_window}")
+
+
+def check_models(models: Iterable[DeclaredModel], target_ids: Collection[str]) -> Iterator[Problem]:
+    """Check that ids are unique and that every route graph is sound."""
+    declared: dict[str, DeclaredModel] = {}
+    for model in models:
+        name = model.settings.id
+        if name and name in declared:
+            first = declared[name]
+            where = f" in {first.file}" if first.file else ""
+            message = f'expected an id of its own, but another model{where} is "{name}" too'
+            yield Problem(below(model.path, "id"), message, model.file)
+        declared.setdefault(name, model)
+        selectors = [selector for selector in selectors_of(model.settings) if selector.id]
+        for problem in validate_graph(selectors, target_ids, model.settings.route_root):
+            yield Problem(below(model.path, problem.path), problem.message, model.file)
+
+
+def warn_of_missing(providers: Sequence[ProviderSettings], environ: Mapping[str, str]) -> Iterator[Problem]:
+    """Say which credentials and model files are named but not there. Reads the file system."""
+    for provider in providers:
+        path = below("providers", provider.id)
+        if isinstance(provider, OpenAICompatibleSettings):
+            if provider.credential_env is not None and not environ.get(provider.credential_env):
+                message = f"{provider.credential_env} is not set, so this provider is called without a credential"
+                yield Problem(below(path, "credential_env"), message)
+            if provider.credential_file is not None and not Path(provider.credential_file).is_file():
+                yield Problem(below(path, "credential_file"), f"no file at {shown(provider.credential_file)}")
+        elif (
+            isinstance(provider, LlamaCppSettings)
+            and provider.model_path is not None
+            and not Path(provider.model_path).is_file()
+        ):
+            yield Problem(below(path, "model_path"), f"no file at {shown(provider.model_path)}")
+
+
+def warn_of_unreached(model: DeclaredModel, definition: ModelDefinition) -> Iterator[Problem]:
+    """Say which selectors of a model routing can never come to."""
+    reached = {selector.id for selector in definition.selectors}
+    for selector in selectors_of(model.settings):
+        if selector.id not in reached:
+            message = f"nothing routes here: it is not reached from {shown(definition.root)}"
+            yield Problem(below(model.path, selector_path(selector)), message, model.file)
+
+
+def _repeated_ids(list_path: str, names: Sequence[str]) -> Iterator[Problem]:
+    first_places: dict[str, int] = {}
+    for index, name in enumerate(names):
+        first = first_places.setdefault(name, index)
+        if name and first < index:
+            message = f'expected an id of its own, but {below(list_path, first)} is "{name}" too'
+            yield Problem(below(below(list_path, index), "id"), message)
+
+
+def _check_openai_compatible(provider: OpenAICompatibleSettings, path: str) -> Iterator[Problem]:
+    fault = _url_fault(provider.base_url)
+    if fault is not None:
+        yield Problem(below(path, "base_url"), f"expected an http or https URL {fault}")
+    if provider.credential_env is not None and provider.credential_file is not None:
+        yield Problem(below(path, "credential_file"), "expected credential_env or credential_file, got both")
+
+
+def _check_llama_cpp(provider: LlamaCppSettings, path: str) -> Iterator[Problem]:
+    if provider.weights is None and provider.model_path is None:
+        yield Problem(below(path, "weights"), "expected weights or model_path, got neither")
+    elif provider.weights is not None and provider.model_path is not None:
+        yield Problem(below(path, "model_path"), "expected weights or model_path, got both")
+
+
+def _url_fault(url: str) -> str | None:
+    """Say what is wrong with a URL, without repeating it: it may hold a secret."""
+    try:
+        parts = urlsplit(url)
+        is_http = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_http = False
+    if not is_http or not url.isascii() or not url.isprintable() or " " in url:
+        return 'such as "http://127.0.0.1:11434/v1", got something else (not shown here)'
+    if parts.username is not None or parts.password is not None:
+        return "without user name and password, which belong in credential_env"
+    if parts.query or parts.fragment:
+        return "without a query or fragment"
+    return None

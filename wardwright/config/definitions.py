@@ -1,0 +1,59 @@
+"""From the settings of a synthetic model to its definition, the immutable version that planning works on."""
+
+import hashlib
+from collections.abc import Iterable
+
+import msgspec
+
+from wardwright.config.settings import ModelSettings, TargetSettings
+from wardwright.domain.route import Cascade, Dispatcher, ModelDefinition, Price, Selector, Target
+from wardwright.planner.graph import expand
+
+_HASH_DIGITS = 16
+
+
+def selectors_of(model: ModelSettings) -> list[Selector]:
+    """Read the selectors of a model as nodes of its route graph. Purity: pure."""
+    dispatchers: list[Selector] = [Dispatcher(node.id, node.models) for node in model.dispatchers]
+    return dispatchers + [Cascade(node.id, node.models) for node in model.cascades]
+
+
+def target_of(settings: TargetSettings) -> Target:
+    """Read a target. Purity: pure."""
+    price = settings.price
+    capabilities = settings.capabilities
+    return Target(
+        id=settings.id,
+        provider=settings.provider,
+        upstream_model=settings.upstream_model or settings.id.removeprefix(f"{settings.provider}/"),
+        context_window=settings.context_window,
+        capabilities=None if capabilities is None else frozenset(capabilities),
+        price=None if price is None else Price(price.input, price.output, price.cached_input),
+        tags=settings.tags,
+    )
+
+
+def define_model(model: ModelSettings, targets: Iterable[TargetSettings]) -> ModelDefinition:
+    """Make the definition of a model whose graph is sound. Purity: pure."""
+    graph = expand(selectors_of(model), [target_of(target) for target in targets], model.route_root)
+    definition = ModelDefinition(
+        id=model.id,
+        version=model.version or "",
+        root=graph.root,
+        selectors=graph.selectors,
+        targets=graph.targets,
+        description=model.description,
+        callable_from_outside=model.access.unkeyed == "public",
+        reveal_target=model.reveal == "target",
+        max_attempts=model.max_attempts,
+    )
+    if model.version is not None:
+        return definition
+    return msgspec.structs.replace(definition, version=content_version(definition))
+
+
+def content_version(definition: ModelDefinition) -> str:
+    """Name a definition by its content: equal content is an equal version, whatever the order of keys. Purity: pure."""
+    unversioned = msgspec.structs.replace(definition, version="")
+    canonical = msgspec.json.encode(unversioned, order="deterministic")
+    return f"sha256:{hashlib.sha256(canonical).hexdigest()[:_HASH_DIGITS]}"

@@ -1,0 +1,41 @@
+"""What the public contract promises and this version does not do yet: the one table of it.
+
+Such a key is refused rather than ignored, since a rule that silently does nothing is worse than none. A key leaves this table
+when its Struct in `config.settings` gains the field.
+"""
+
+from collections.abc import Mapping
+
+KEYS: Mapping[str, frozenset[str]] = {
+    "": frozenset({"sinks", "policy_cache", "alert_delivery"}),
+    "server": frozenset({"engine", "ping_seconds"}),
+    "storage": frozenset({"retention"}),
+    "providers": frozenset({"max_concurrency", "breaker"}),
+    "targets": frozenset({"tokenizer"}),
+    "models": frozenset(
+        {
+            "capture",
+            "alloys",
+            "guards",
+            "aliases",
+            "stream_rules",
+            "stream_policy",
+            "governance",
+            "structured_output",
+            "prompt_transforms",
+            "policy_cache",
+            "alert_delivery",
+            "sinks",
+            "tool_mediation",
+            "server_tools",
+        }
+    ),
+    "models.access": frozenset({"requires_api_key"}),
+    "models.dispatchers": frozenset({"on_overflow", "sticky", "resume"}),
+    "models.cascades": frozenset({"on_overflow", "sticky", "resume"}),
+}
+
+VALUES: Mapping[str, frozenset[str]] = {
+    "storage.kind": frozenset({"sqlite", "postgres"}),
+    "providers.kind": frozenset({"anthropic", "ollama"}),
+}

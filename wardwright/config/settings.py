@@ -1,0 +1,199 @@
+"""What a configuration file may say: exactly the keys that have an effect, with their defaults.
+
+The types are the format: the loader's checks and the JSON Schema in `contracts/` are both derived from them. A constraint's
+`description` is the phrase that completes "expected …" in a message. `private` marks values that no message may repeat.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from wardwright.planner.attempts import RetryPolicy
+
+_PRIVATE = {"private": True}
+
+Seconds = Annotated[float, Meta(gt=0, le=1e6, description="a positive number of seconds")]
+Threads = Annotated[int, Meta(ge=1, le=1024, description="a number of threads, 1 to 1024")]
+Tokens = Annotated[int, Meta(ge=1, le=10**9, description="a positive number of tokens")]
+Text = Annotated[str, Meta(min_length=1, description="a text that is not empty")]
+Selectable = Annotated[
+    str,
+    Meta(
+        pattern=r"^(?!wardwright/)[!-~]{1,256}$",
+        description='an id: 1 to 256 printable ASCII characters, no spaces, not beginning with "wardwright/"',
+    ),
+]
+PlainId = Annotated[
+    str,
+    Meta(pattern=r"^[!-.0-~]{1,256}$", description='an id: 1 to 256 printable ASCII characters, no spaces, no "/"'),
+]
+Version = Annotated[
+    str, Meta(pattern=r"^[!-~]{1,256}$", description="a version: 1 to 256 printable ASCII characters, no spaces")
+]
+VariableName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$",
+        description="the name of an environment variable, never the secret itself",
+        extra=_PRIVATE,
+    ),
+]
+Url = Annotated[str, Meta(min_length=1, description="an http or https URL", extra=_PRIVATE)]
+Members = Annotated[
+    tuple[Text, ...], Meta(min_length=1, description="a list of at least one target or selector, by id")
+]
+Price = Annotated[float, Meta(ge=0, le=1e6, description="USD per million tokens, 0 or more")]
+
+
+class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the file: keys by name, no others."""
+
+
+class ServerSettings(_Table, frozen=True, kw_only=True):
+    """Where the daemon listens, what it accepts, how long it drains when it stops."""
+
+    bind: Annotated[str, Meta(description='"host:port"')] = "127.0.0.1:8791"
+    admin_token_env: VariableName = "WARDWRIGHT_ADMIN_TOKEN"  # noqa: S105 - a variable's name
+    max_body_bytes: Annotated[int, Meta(ge=1, le=2**40, description="a positive number of bytes")] = 33554432
+    drain_seconds: Annotated[float, Meta(ge=0, le=1e6, description="a number of seconds, 0 or more")] = 30
+
+
+class RuntimeSettings(_Table, frozen=True, kw_only=True):
+    """Which event loop runs the daemon."""
+
+    backend: Literal["asyncio", "trio"] = "asyncio"
+
+
+class StorageSettings(_Table, frozen=True, kw_only=True):
+    """Where receipts are kept. `path` also holds pulled model weights."""
+
+    kind: Literal["memory", "file"] = "file"
+    path: Text = "~/.local/share/wardwright"
+    durability: Literal["strict", "batched", "none"] = "strict"
+
+
+class IncludeSettings(_Table, frozen=True, kw_only=True):
+    """Further files with `[[models]]` tables, as paths or globs relative to the including file."""
+
+    models: tuple[Text, ...] = ()
+
+
+class Timeouts(_Table, frozen=True, kw_only=True):
+    """How long each stage of an upstream call may take, in seconds."""
+
+    connect: Seconds = 5
+    first_token: Seconds = 60
+    idle: Seconds = 30
+    total: Seconds = 600
+
+
+class _Provider(_Table, frozen=True, kw_only=True, tag_field="kind"):
+    """What providers of every kind share."""
+
+    id: PlainId
+    timeouts: Timeouts = Timeouts()
+    retry: RetryPolicy = RetryPolicy()
+
+
+class OpenAICompatibleSettings(_Provider, frozen=True, kw_only=True, tag="openai-compatible"):
+    """A server that speaks the OpenAI chat API. The credential is named, never written: by variable or by file."""
+
+    base_url: Url
+    credential_env: VariableName | None = None
+    credential_file: Text | None = None
+
+
+class LlamaCppSettings(_Provider, frozen=True, kw_only=True, tag="llama-cpp"):
+    """A llama.cpp server that the daemon runs itself, on pulled `weights` or on a GGUF file at `model_path`.
+
+    Without `threads` the server takes as many as the machine has cores.
+    """
+
+    context_window: Tokens
+    weights: Text | None = None
+    model_path: Text | None = None
+    threads: Threads | None = None
+
+
+class CannedSettings(_Provider, frozen=True, kw_only=True, tag="canned"):
+    """A provider of scripted answers, for demonstrations and tests; it takes `outputs` in turn."""
+
+    outputs: Annotated[tuple[str, ...], Meta(min_length=1, description="a list of at least one answer text")]
+    chunk_delay_ms: Annotated[int, Meta(ge=0, le=60_000, description="milliseconds, 0 to 60000")] = 0
+
+
+ProviderSettings = OpenAICompatibleSettings | LlamaCppSettings | CannedSettings
+
+
+class PriceSettings(_Table, frozen=True, kw_only=True):
+    """USD per million tokens."""
+
+    input: Price
+    output: Price
+    cached_input: Price | None = None
+
+
+class TargetSettings(_Table, frozen=True, kw_only=True):
+    """A concrete model at a provider.
+
+    Without `upstream_model` it is called by its id without the provider's prefix; without `capabilities` it is taken to
+    serve everything.
+    """
+
+    id: Selectable
+    provider: Annotated[str, Meta(description="the id of a provider")]
+    context_window: Tokens
+    upstream_model: Text | None = None
+    capabilities: tuple[Literal["chat", "tools", "json_schema", "vision", "reasoning"], ...] | None = None
+    price: PriceSettings | None = None
+    tags: tuple[Text, ...] = ()
+
+
+class SelectorSettings(_Table, frozen=True, kw_only=True):
+    """A node of a route graph: targets and selectors by id."""
+
+    id: Selectable
+    models: Members
+
+
+class AccessSettings(_Table, frozen=True, kw_only=True):
+    """Whether callers without a key may call the model, or only other models may."""
+
+    unkeyed: Literal["public", "internal"] = "public"
+
+
+class ModelSettings(_Table, frozen=True, kw_only=True):
+    """A synthetic model: a stable public name and the route graph behind it.
+
+    Without `version` the version is a hash of the content; without `route_root` a lone selector is the root, and a model
+    without selectors dispatches over all targets.
+    """
+
+    id: PlainId
+    version: Version | None = None
+    description: str = ""
+    route_root: Text | None = None
+    access: AccessSettings = AccessSettings()
+    reveal: Literal["model", "target"] = "model"
+    max_attempts: Annotated[int, Meta(ge=1, le=100, description="a number of upstream calls, 1 to 100")] = 4
+    dispatchers: tuple[SelectorSettings, ...] = ()
+    cascades: tuple[SelectorSettings, ...] = ()
+
+
+class Settings(_Table, frozen=True, kw_only=True):
+    """A whole configuration."""
+
+    server: ServerSettings = ServerSettings()
+    runtime: RuntimeSettings = RuntimeSettings()
+    storage: StorageSettings = StorageSettings()
+    include: IncludeSettings = IncludeSettings()
+    providers: tuple[ProviderSettings, ...] = ()
+    targets: tuple[TargetSettings, ...] = ()
+    models: tuple[ModelSettings, ...] = ()
+
+
+class IncludedFile(_Table, frozen=True, kw_only=True):
+    """A file named by `[include]`: `[[models]]` tables and nothing else."""
+
+    models: tuple[ModelSettings, ...] = ()

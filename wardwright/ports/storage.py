@@ -36,7 +36,8 @@ class ReceiptStore(Protocol):
         (receipt_id, seq): an entry that is already stored is skipped, so a caller that does not know whether its append went
         through sends it again.
 
-        Raises: StorageUnavailable. The store stays usable for later appends when the cause has gone.
+        Raises: StorageUnavailable; the store stays usable for later appends when the cause has gone. ValueError, before anything
+        is written, for a payload that is no entry or that comes before its receipt's earlier ones.
         """
         ...
 

@@ -1,0 +1,147 @@
+"""Filters and pages over receipts."""
+
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.wardwright.receipts.receipt_samples import AT, entries, fallback_story, opened
+from wardwright.domain.caller import Attributed, Caller
+from wardwright.domain.errors import RequestError
+from wardwright.receipts import query
+from wardwright.receipts.events import Closed, Entry
+from wardwright.receipts.fold import fold
+from wardwright.receipts.query import MAX_LIMIT, ReceiptFilter, cursor, page
+
+RECEIPT = fold(entries(fallback_story()))
+
+
+def receipt_log(count: int) -> list[tuple[Entry, ...]]:
+    """Receipts newest first; every third one is of tenant `t`."""
+    callers = [Caller(tenant_id=Attributed("t" if number % 3 == 0 else "u", "header")) for number in range(count)]
+    return [
+        entries([opened(caller=caller), Closed("completed", 0)], receipt_id=f"rcpt_{number:05d}", at=AT + number)
+        for number, caller in enumerate(callers)
+    ][::-1]
+
+
+def below(log: list[tuple[Entry, ...]], before: str | None) -> Iterator[tuple[Entry, ...]]:
+    return (record for record in log if before is None or record[0].receipt_id < before)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "other"),
+    [
+        ("model", "coding-balanced", "coding"),
+        ("model", "wardwright/coding-balanced", "wardwright/coding"),
+        ("model_id", "coding-balanced", "wardwright/coding-balanced"),
+        ("model_version", "2026-11-22.1", "2026-11-22"),
+        ("session_id", "s1", "S1"),
+        ("run_id", "r1", "r2"),
+        ("status", "completed", "interrupted"),
+        ("selected_provider", "cloud", "local"),
+        ("selected_model", "cloud/large", "local/small"),
+        ("simulation", "false", "true"),
+        ("simulation", "FALSE", "no"),
+        ("created_at_min", "1800000001", "1800000002"),
+        ("created_at_max", "1800000001", "1800000000"),
+    ],
+)
+def test_a_filter_is_exact(name: str, value: str, other: str) -> None:
+    assert ReceiptFilter.parse({name: value}).matches(RECEIPT)
+    assert not ReceiptFilter.parse({name: other}).matches(RECEIPT)
+
+
+@pytest.mark.parametrize("name", ["tenant_id", "application_id", "consuming_agent_id", "consuming_user_id"])
+def test_a_caller_filter_finds_only_callers_who_stated_that_id(name: str) -> None:
+    stated = fold(entries([opened(caller=msgspec.structs.replace(Caller(), **{name: Attributed("me", "header")}))]))
+    assert ReceiptFilter.parse({name: "me"}).matches(stated)
+    assert not ReceiptFilter.parse({name: "me"}).matches(RECEIPT)
+
+
+def test_filters_are_and_combined() -> None:
+    assert not ReceiptFilter.parse({"session_id": "s1", "run_id": "r2"}).matches(RECEIPT)
+
+
+@pytest.mark.parametrize("parameters", [{}, {"session_id": "  "}, {"limit": ""}, {"cursor": ""}, {"colour": "red"}])
+def test_blank_and_unknown_parameters_filter_nothing(parameters: dict[str, str]) -> None:
+    assert ReceiptFilter.parse(parameters) == ReceiptFilter()
+
+
+@pytest.mark.parametrize("name", ["created_at_min", "created_at_max"])
+@pytest.mark.parametrize("text", ["yesterday", "1.5", "nan"])
+def test_a_time_that_is_no_number_of_seconds_finds_nothing(name: str, text: str) -> None:
+    assert not ReceiptFilter.parse({name: text}).matches(RECEIPT)
+
+
+def test_an_open_receipt_has_no_status_to_match() -> None:
+    open_receipt = fold(entries([opened()]))
+    assert not ReceiptFilter.parse({"status": "completed"}).matches(open_receipt)
+    assert ReceiptFilter.parse({}).matches(open_receipt)
+
+
+@pytest.mark.parametrize("limit", ["1", "500", " 7 "])
+def test_a_possible_limit_is_taken(limit: str) -> None:
+    assert ReceiptFilter.parse({"limit": limit}).limit == int(limit)
+
+
+@pytest.mark.parametrize("limit", ["0", "501", "-1", "ten", "1.5", "1_0", "\N{ARABIC-INDIC DIGIT FIVE}", "9" * 5000])
+def test_an_impossible_limit_is_refused_by_name(limit: str) -> None:
+    with pytest.raises(RequestError, match="limit: expected a whole number from 1 to 500") as refused:
+        ReceiptFilter.parse({"limit": limit})
+    assert (refused.value.param, refused.value.code) == ("limit", "invalid_request")
+
+
+@pytest.mark.parametrize("text", ["rcpt_1", "!!!", "MTo", cursor("x")[:-2], cursor("x") + "é", cursor("a\nb"), "a" * 5])
+def test_a_cursor_that_was_never_given_is_refused_by_name(text: str) -> None:
+    with pytest.raises(RequestError, match="cursor") as refused:
+        ReceiptFilter.parse({"cursor": text})
+    assert refused.value.param == "cursor"
+
+
+@given(st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1))
+def test_a_cursor_gives_back_its_receipt_id(receipt_id: str) -> None:
+    assert ReceiptFilter.parse({"cursor": cursor(receipt_id)}).before == receipt_id
+
+
+@given(count=st.integers(0, 12), limit=st.integers(1, 6), tenant=st.sampled_from([None, "t", "nobody"]))
+def test_following_the_cursors_shows_every_match_once_in_order(count: int, limit: int, tenant: str | None) -> None:
+    log = receipt_log(count)
+    parameters = {"limit": str(limit)} | ({"tenant_id": tenant} if tenant else {})
+    shown: list[str] = []
+    sizes: list[int] = []
+    next_cursor: str | None = ""
+    while next_cursor is not None:
+        wanted = ReceiptFilter.parse(parameters | {"cursor": next_cursor})
+        answer = page(below(log, wanted.before), wanted)
+        shown += [summary.receipt_id for summary in answer.data]
+        sizes.append(len(answer.data))
+        next_cursor = answer.next_cursor
+    matching = [fold(record) for record in log]
+    assert shown == [r.receipt_id for r in matching if ReceiptFilter.parse(parameters).matches(r)]
+    assert all(size == limit for size in sizes[:-1])
+    assert sizes[-1] > 0 or len(sizes) == 1
+
+
+def test_the_limit_never_exceeds_what_a_page_may_hold() -> None:
+    log = receipt_log(MAX_LIMIT + 1)
+    answer = page(log, ReceiptFilter.parse({"limit": str(MAX_LIMIT)}))
+    assert len(answer.data) == MAX_LIMIT
+    assert answer.next_cursor == cursor("rcpt_00001")
+
+
+def test_a_page_that_finds_nothing_stops_after_a_bounded_search_and_can_be_continued(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(query, "MAX_SCANNED", 4)
+    answer = page(receipt_log(10), ReceiptFilter.parse({"tenant_id": "nobody"}))
+    assert answer.data == ()
+    assert answer.next_cursor == cursor("rcpt_00006")
+
+
+def test_a_page_reads_no_further_than_to_the_next_match() -> None:
+    log = iter(receipt_log(10))
+    page(log, ReceiptFilter.parse({"limit": "2"}))
+    assert next(log)[0].receipt_id == "rcpt_00006"

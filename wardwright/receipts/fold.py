@@ -1,0 +1,299 @@
+"""The fold of a receipt's entries into the receipt itself, in the JSON shape that the API and the commands show.
+
+An entry list may end anywhere: a receipt without its closing entry is open, its `final` is null, and attempts that were begun
+and never ended have the status `unfinished` (they keep it when the receipt is closed as interrupted). Without strict durability
+a power failure may also have taken an entry from the middle: what the others say is still shown.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Literal
+
+import msgspec
+
+from wardwright.domain.caller import Attributed, Caller
+from wardwright.domain.chat import Usage
+from wardwright.domain.errors import Failure, FailureClass
+from wardwright.receipts.events import (
+    AttemptFinished,
+    AttemptStarted,
+    Closed,
+    Decision,
+    Entry,
+    FinalStatus,
+    Opened,
+    RequestSummary,
+)
+
+AttemptStatus = Literal["unfinished", "completed", "failed", "cancelled"]
+EventType = Literal["receipt.opened", "attempt.started", "attempt.finished", "receipt.closed"]
+
+
+class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One upstream call. Of an unfinished one only its beginning is known.
+
+    `provider_id` and `upstream_model` are null when the entry of its beginning was lost.
+    """
+
+    attempt: int
+    model: str
+    provider_id: str | None
+    upstream_model: str | None
+    status: AttemptStatus
+    started_at: float
+    generated_bytes: int
+    released_bytes: int
+    latency_ms: float | None = None
+    first_token_ms: float | None = None
+    finish_reasons: tuple[str, ...] = ()
+    usage: Usage | None = None
+    failure: Failure | None = None
+
+
+class ReceiptEvent(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One entry in brief. `hash` is its link in the receipt's chain; what else is known depends on the type."""
+
+    event_id: str
+    sequence: int
+    type: EventType
+    created_at: float
+    hash: str
+    attempt: int | None = None
+    model: str | None = None
+    provider: str | None = None
+    status: AttemptStatus | FinalStatus | None = None
+    failure_class: FailureClass | None = None
+
+
+class Final(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How the request ended. `receipt_recorded_at` is ISO 8601 in UTC, to the millisecond."""
+
+    status: FinalStatus
+    selected_model: str | None
+    receipt_recorded_at: str
+    attempts: int
+    released: bool
+    released_bytes: int
+    latency_ms: float | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+
+
+class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The durable record of one request. `created_at` is in Unix seconds; `final` is null while the receipt is open."""
+
+    receipt_id: str
+    receipt_schema: Literal["v1"]
+    created_at: int
+    model_id: str
+    model_version: str
+    simulation: bool
+    caller: Caller
+    request: RequestSummary
+    decision: Decision
+    attempts: tuple[Attempt, ...]
+    events: tuple[ReceiptEvent, ...]
+    final: Final | None
+    run_id: str | None = None
+    session_turn: int | None = None
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """A receipt as a list shows it. `status` is null while the receipt is open.
+
+    `selected_model` is the target whose answer was released, or the one decided on while or when none was.
+    `stream_policy_action` is null when no stream rule acted.
+    """
+
+    receipt_id: str
+    receipt_schema: Literal["v1"]
+    created_at: int
+    model_id: str
+    model_version: str
+    simulation: bool
+    status: FinalStatus | None
+    selected_model: str | None
+    selected_provider: str | None
+    stream_policy_action: str | None
+    tenant_id: str | None
+    application_id: str | None
+    consuming_agent_id: str | None
+    consuming_user_id: str | None
+    session_id: str | None
+    run_id: str | None
+    caller: Caller
+
+
+def fold(entries: Sequence[Entry]) -> Receipt:
+    """Make the receipt that these entries, in order, are the record of. Purity: pure.
+
+    Raises: ValueError when the opening entry is not at the front: the others say nothing without it.
+    """
+    if not entries or not isinstance(entries[0].event, Opened):
+        raise ValueError("a receipt's record begins with its opening entry")
+    first, opened = entries[0], entries[0].event
+    return Receipt(
+        receipt_id=first.receipt_id,
+        receipt_schema="v1",
+        created_at=int(first.at),
+        model_id=opened.model_id,
+        model_version=opened.model_version,
+        simulation=opened.simulation,
+        caller=opened.caller,
+        request=opened.request,
+        decision=opened.decision,
+        attempts=_attempts(entries),
+        events=tuple(_brief(entry) for entry in entries),
+        final=_final(entries),
+        run_id=_value(opened.caller.run_id),
+        session_turn=opened.session_turn,
+    )
+
+
+def summarise(receipt: Receipt) -> Summary:
+    """Reduce a receipt to its line in a list. Purity: pure."""
+    caller = receipt.caller
+    return Summary(
+        receipt_id=receipt.receipt_id,
+        receipt_schema=receipt.receipt_schema,
+        created_at=receipt.created_at,
+        model_id=receipt.model_id,
+        model_version=receipt.model_version,
+        simulation=receipt.simulation,
+        status=receipt.final.status if receipt.final else None,
+        selected_model=_selected_model(receipt),
+        selected_provider=_selected_provider(receipt),
+        stream_policy_action=None,
+        tenant_id=_value(caller.tenant_id),
+        application_id=_value(caller.application_id),
+        consuming_agent_id=_value(caller.consuming_agent_id),
+        consuming_user_id=_value(caller.consuming_user_id),
+        session_id=_value(caller.session_id),
+        run_id=_value(caller.run_id),
+        caller=caller,
+    )
+
+
+def _attempts(entries: Sequence[Entry]) -> tuple[Attempt, ...]:
+    attempts: dict[int, Attempt] = {}
+    for entry in entries:
+        if isinstance(entry.event, AttemptStarted):
+            attempts[entry.event.attempt] = _begun(entry.event, entry.at)
+        elif isinstance(entry.event, AttemptFinished):
+            attempts[entry.event.attempt] = _ended(attempts.get(entry.event.attempt), entry.event)
+    return tuple(attempts.values())
+
+
+def _begun(started: AttemptStarted, at: float) -> Attempt:
+    return Attempt(
+        attempt=started.attempt,
+        model=started.model,
+        provider_id=started.provider,
+        upstream_model=started.upstream_model,
+        status="unfinished",
+        started_at=at,
+        generated_bytes=0,
+        released_bytes=0,
+    )
+
+
+def _ended(begun: Attempt | None, finished: AttemptFinished) -> Attempt:
+    return Attempt(
+        attempt=finished.attempt,
+        model=finished.model,
+        provider_id=begun.provider_id if begun else None,
+        upstream_model=begun.upstream_model if begun else None,
+        status=finished.status,
+        started_at=finished.started_at,
+        generated_bytes=finished.generated_bytes,
+        released_bytes=finished.released_bytes,
+        latency_ms=finished.latency_ms,
+        first_token_ms=finished.first_token_ms,
+        finish_reasons=finished.finish_reasons,
+        usage=finished.usage,
+        failure=finished.failure,
+    )
+
+
+def _brief(entry: Entry) -> ReceiptEvent:
+    event_id = f"{entry.receipt_id}:{entry.seq}"
+    match entry.event:
+        case Opened(decision=decision):
+            return ReceiptEvent(
+                event_id,
+                entry.seq,
+                "receipt.opened",
+                entry.at,
+                entry.hash,
+                model=decision.selected_model,
+                provider=decision.selected_provider,
+            )
+        case AttemptStarted() as started:
+            return ReceiptEvent(
+                event_id,
+                entry.seq,
+                "attempt.started",
+                entry.at,
+                entry.hash,
+                attempt=started.attempt,
+                model=started.model,
+                provider=started.provider,
+            )
+        case AttemptFinished() as finished:
+            return ReceiptEvent(
+                event_id,
+                entry.seq,
+                "attempt.finished",
+                entry.at,
+                entry.hash,
+                attempt=finished.attempt,
+                model=finished.model,
+                status=finished.status,
+                failure_class=finished.failure.failure_class if finished.failure else None,
+            )
+        case Closed() as closed:
+            return ReceiptEvent(
+                event_id,
+                entry.seq,
+                "receipt.closed",
+                entry.at,
+                entry.hash,
+                model=closed.selected_model,
+                status=closed.status,
+            )
+
+
+def _final(entries: Sequence[Entry]) -> Final | None:
+    entry, closed = entries[-1], entries[-1].event
+    if not isinstance(closed, Closed):
+        return None
+    return Final(
+        status=closed.status,
+        selected_model=closed.selected_model,
+        receipt_recorded_at=_iso(entry.at),
+        attempts=closed.attempts,
+        released=closed.released,
+        released_bytes=closed.released_bytes,
+        latency_ms=closed.latency_ms,
+        error_code=closed.error_code,
+        error_message=closed.error_message,
+    )
+
+
+def _selected_model(receipt: Receipt) -> str | None:
+    answered = receipt.final.selected_model if receipt.final else None
+    return answered or receipt.decision.selected_model
+
+
+def _selected_provider(receipt: Receipt) -> str | None:
+    selected = _selected_model(receipt)
+    providers = {target.model: target.provider for target in receipt.decision.selected_models}
+    return providers.get(selected, receipt.decision.selected_provider) if selected else None
+
+
+def _value(fact: Attributed | None) -> str | None:
+    return fact.value if fact else None
+
+
+def _iso(at: float) -> str:
+    return datetime.fromtimestamp(at, tz=UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,144 @@
+"""Which receipts a list shows: filters from query parameters, and pages over receipts that come newest first.
+
+Filters are exact and AND-combined. A blank or unknown parameter filters nothing; a value that no receipt can have (a time that
+is no number, a model that does not exist) finds nothing. Only `limit` and `cursor` can be wrong.
+"""
+
+import base64
+import binascii
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from wardwright.domain.errors import RequestError
+from wardwright.receipts.events import Entry
+from wardwright.receipts.fold import Receipt, Summary, fold, summarise
+
+DEFAULT_LIMIT = 50
+MAX_LIMIT = 500
+
+# A page ends after this many receipts even when it is not full: a filter that finds nothing must not read the whole log within
+# one request. The cursor goes on from there.
+MAX_SCANNED = 5_000
+
+_EXACT = (
+    "tenant_id",
+    "application_id",
+    "consuming_agent_id",
+    "consuming_user_id",
+    "session_id",
+    "run_id",
+    "status",
+    "model_id",
+    "model_version",
+    "selected_provider",
+    "selected_model",
+)
+_MODEL_PREFIX = "wardwright/"
+_CURSOR_VERSION = "1:"
+
+
+class ReceiptFilter(msgspec.Struct, frozen=True):
+    """What a caller asked to see. `exact` pairs summary fields with the value they must have.
+
+    `before` is the receipt id that the cursor named: only older receipts follow. Times are inclusive Unix seconds.
+    """
+
+    exact: tuple[tuple[str, str | bool], ...] = ()
+    created_at_min: float = -math.inf
+    created_at_max: float = math.inf
+    limit: int = DEFAULT_LIMIT
+    before: str | None = None
+
+    @classmethod
+    def parse(cls, parameters: Mapping[str, str]) -> "ReceiptFilter":
+        """Read the query parameters of a list request. Purity: pure.
+
+        Raises: RequestError naming `limit` or `cursor` when that parameter is not a possible one.
+        """
+        given = {name: value for name, text in parameters.items() if (value := text.strip())}
+        return cls(
+            exact=_exact(given),
+            created_at_min=_seconds(given.get("created_at_min"), absent=-math.inf, unparsable=math.inf),
+            created_at_max=_seconds(given.get("created_at_max"), absent=math.inf, unparsable=-math.inf),
+            limit=_limit(given.get("limit")),
+            before=_before(given.get("cursor")),
+        )
+
+    def matches(self, receipt: Receipt) -> bool:
+        """Whether a receipt is one of those asked for; `limit` and `before` are the page's business. Purity: pure."""
+        summary = summarise(receipt)
+        return self.created_at_min <= summary.created_at <= self.created_at_max and all(
+            getattr(summary, name) == value for name, value in self.exact
+        )
+
+
+class Page(msgspec.Struct, frozen=True):
+    """A piece of a list. A page may hold fewer than the limit, even none, and still have a `next_cursor`: go on until it is null."""
+
+    data: tuple[Summary, ...]
+    next_cursor: str | None
+
+
+def page(newest: Iterable[Sequence[Entry]], wanted: ReceiptFilter) -> Page:
+    """Gather one page from receipts by descending id, which begin below `wanted.before` (see `ReceiptStore.newest`).
+
+    Reads no more of the iterator than it needs to know whether another match follows. Purity: pure but for the iterator.
+    """
+    found: list[Summary] = []
+    for scanned, entries in enumerate(newest, start=1):
+        receipt = fold(entries)
+        if wanted.matches(receipt):
+            if len(found) == wanted.limit:
+                return Page(tuple(found), cursor(found[-1].receipt_id))
+            found.append(summarise(receipt))
+        if scanned == MAX_SCANNED:
+            return Page(tuple(found), cursor(receipt.receipt_id))
+    return Page(tuple(found), None)
+
+
+def cursor(receipt_id: str) -> str:
+    """Name the place just below a receipt. Opaque to callers. Purity: pure."""
+    return base64.urlsafe_b64encode(f"{_CURSOR_VERSION}{receipt_id}".encode()).decode().rstrip("=")
+
+
+def _exact(given: Mapping[str, str]) -> tuple[tuple[str, str | bool], ...]:
+    exact: list[tuple[str, str | bool]] = [(name, given[name]) for name in _EXACT if name in given]
+    if "model" in given:
+        exact.append(("model_id", given["model"].removeprefix(_MODEL_PREFIX)))
+    if "simulation" in given:
+        text = given["simulation"].lower()
+        # Any other word stays a word, which equals no receipt's true or false.
+        exact.append(("simulation", {"true": True, "false": False}.get(text, text)))
+    return tuple(exact)
+
+
+def _seconds(text: str | None, *, absent: float, unparsable: float) -> float:
+    if text is None:
+        return absent
+    try:
+        return int(text)
+    except ValueError:
+        return unparsable
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return DEFAULT_LIMIT
+    if text.isascii() and text.isdecimal() and len(text) <= len(str(MAX_LIMIT)) and 1 <= int(text) <= MAX_LIMIT:
+        return int(text)
+    raise RequestError(f"limit: expected a whole number from 1 to {MAX_LIMIT}", param="limit")
+
+
+def _before(text: str | None) -> str | None:
+    if text is None:
+        return None
+    try:
+        plain = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode("ascii")
+    except (ValueError, binascii.Error):
+        plain = ""
+    receipt_id = plain.removeprefix(_CURSOR_VERSION)
+    if plain == receipt_id or not receipt_id.isprintable() or not receipt_id:
+        raise RequestError("cursor: expected a next_cursor of an earlier page, unchanged", param="cursor")
+    return receipt_id

@@ -1,0 +1,1 @@
+"""Receipt stores behind `ports.storage.ReceiptStore`: `memory`, and `file` with its append-only log of segments."""

@@ -1,0 +1,175 @@
+"""The file receipt store: a folder of log segments (`storage.log`) and an index over them in memory (`storage.index`).
+
+`FileReceiptStore` writes and holds the folder's lock; `FileReceiptStore.read_only` reads beside it, from another process.
+"""
+
+import threading
+import time
+from array import array
+from collections.abc import Callable, MutableSequence, Sequence
+from pathlib import Path
+
+from wardwright.domain.errors import StorageUnavailable
+from wardwright.ports.storage import StoreHealth
+from wardwright.storage.files import FileOps, FolderLock, disk_faults
+from wardwright.storage.index import ReceiptIndex
+from wardwright.storage.indexed import IndexedReceipts
+from wardwright.storage.log import SEGMENT_BYTES, Durability, LogWriter
+from wardwright.storage.segments import LogReader, Place, read_payloads, segment_path
+
+
+class FileReceiptStore(IndexedReceipts[int]):
+    """Receipt entries in an append-only log on disk. Implements `ports.storage.ReceiptStore`.
+
+    `strict`: an entry is on disk when `append` returns. `batched`: entries are synced by the first append that comes 100 ms or
+    more after the last sync, and by `close`; a power failure takes what was not. `none`: the operating system decides. A crash
+    of the process alone loses nothing in any of them. `health().durable` is true for strict.
+
+    Raises: StorageUnavailable when the folder cannot be used, another process writes to it, or the log is damaged.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        durability: Durability = "strict",
+        *,
+        files: FileOps | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        segment_bytes: int = SEGMENT_BYTES,
+    ) -> None:
+        super().__init__(ReceiptIndex(_new_places))
+        self._path = path
+        self._durability = durability
+        self._writing = threading.Lock()
+        self._log: LogWriter | None = None
+        self._lock = FolderLock(path)
+        with disk_faults("use the receipt folder", path):
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock.acquire()
+        try:
+            reader = LogReader(path)
+            _recover(reader, self._index)
+            self._log = LogWriter(
+                path, durability=durability, files=files or FileOps(), clock=clock, segment_bytes=segment_bytes
+            )
+            self._recovered_bytes = self._log.start(reader.tail)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    @staticmethod
+    def read_only(path: Path) -> "FileReceiptReader":
+        """Read a log that another process may be writing to: takes no lock and changes nothing.
+
+        Raises: StorageUnavailable when there is no log, or it is damaged.
+        """
+        return FileReceiptReader(path)
+
+    def append(self, payloads: Sequence[bytes]) -> None:
+        """Write the entries that are not stored yet, and return once they are as durable as configured.
+
+        All or none of them count when it fails. One writer at a time: a second one waits.
+
+        Raises: StorageUnavailable. ValueError, before anything is written, when a payload is no entry or comes before its
+            receipt's earlier entries.
+        """
+        with self._writing:
+            log = self._writer()
+            chosen = self._index.unknown(payloads)
+            if chosen:
+                places = log.append([payload for _, payload in chosen])
+                self._index.add([head for head, _ in chosen], places)
+
+    def health(self) -> StoreHealth:
+        """Counts and facts; touches no disk."""
+        receipt_count, open_count = self._index.counts()
+        return StoreHealth(
+            kind="file",
+            durable=self._durability == "strict",
+            receipt_count=receipt_count,
+            open_count=open_count,
+            path=str(self._path),
+            recovered_bytes=self._recovered_bytes,
+        )
+
+    def check_writable(self) -> None:
+        """Raise StorageUnavailable when the store is closed, or the disk is full, read-only or gone."""
+        self._writer().check_writable()
+
+    def close(self) -> None:
+        """Sync what is not synced yet (unless durability is none) and release the lock. Idempotent; reading stays possible.
+
+        Raises: StorageUnavailable when the last entries may not be on disk; the lock is released all the same.
+        """
+        with self._writing:
+            log, self._log = self._log, None
+            try:
+                if log is not None:
+                    log.close()
+            finally:
+                self._lock.release()
+
+    def _writer(self) -> LogWriter:
+        if self._log is None:
+            raise StorageUnavailable(f"the receipt store in {self._path} is closed")
+        return self._log
+
+    def _fetch(self, places: Sequence[int]) -> list[bytes]:
+        return read_payloads(self._path, [Place.unpacked(place) for place in places])
+
+
+class FileReceiptReader(IndexedReceipts[int]):
+    """A file store opened for reading: shows what the writer has written whenever it is asked, and refuses to write."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(ReceiptIndex(_new_places))
+        self._path = path
+        self._reader = LogReader(path)
+        self._refreshing = threading.Lock()
+        self._refresh()
+
+    def append(self, payloads: Sequence[bytes]) -> None:
+        """Refuse.
+
+        Raises: StorageUnavailable, always.
+        """
+        self.check_writable()
+
+    def health(self) -> StoreHealth:
+        """Counts and facts. Not durable: nothing can be stored here."""
+        self._refresh()
+        receipt_count, open_count = self._index.counts()
+        return StoreHealth(
+            kind="file", durable=False, receipt_count=receipt_count, open_count=open_count, path=str(self._path)
+        )
+
+    def check_writable(self) -> None:
+        """Raise StorageUnavailable, always."""
+        raise StorageUnavailable(f"the receipt store in {self._path} is open for reading only")
+
+    def close(self) -> None:
+        """Do nothing: a reader holds nothing open."""
+
+    def _refresh(self) -> None:
+        with self._refreshing:
+            reader, index = self._reader, self._index
+            if reader.is_astray():
+                reader, index = LogReader(self._path), ReceiptIndex(_new_places)
+            _recover(reader, index)
+            self._reader, self._index = reader, index
+
+    def _fetch(self, places: Sequence[int]) -> list[bytes]:
+        return read_payloads(self._path, [Place.unpacked(place) for place in places])
+
+
+def _new_places() -> MutableSequence[int]:
+    return array("Q")
+
+
+def _recover(reader: LogReader, index: ReceiptIndex[int]) -> None:
+    """Take note of everything in a log that was not noted before."""
+    for place, payload in reader.catch_up():
+        try:
+            index.recover(payload, place.packed())
+        except ValueError as error:
+            raise StorageUnavailable(f"{segment_path(reader.folder, place.segment)}: {error}") from error

@@ -1,0 +1,110 @@
+"""The file operations that a log writes with, as one object, so that tests can make each of them fail the way disks do.
+
+Every method raises OSError. Folders are made for their owner alone (0700), and so are files (0600).
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from wardwright.domain.errors import StorageUnavailable
+
+_APPEND = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
+_PROBE = ".probe"
+_PROBE_BYTES = bytes(4096)
+
+
+class FileOps:
+    """The operations of the real operating system."""
+
+    def create(self, path: Path) -> int:
+        """Open a file for appending that did not exist before."""
+        return os.open(path, _APPEND | os.O_CREAT | os.O_EXCL, 0o600)
+
+    def open(self, path: Path) -> int:
+        """Open an existing file for appending."""
+        return os.open(path, _APPEND)
+
+    def write(self, fd: int, data: memoryview) -> int:
+        """Write some or all of `data` at the file's end; tell how much."""
+        return os.write(fd, data)
+
+    def fdatasync(self, fd: int) -> None:
+        """Return when what was written is on disk. After an error nobody knows what is: never ask the same file again."""
+        os.fdatasync(fd)
+
+    def truncate(self, fd: int, length: int) -> None:
+        """Cut a file back."""
+        os.ftruncate(fd, length)
+
+    def sync_directory(self, path: Path) -> None:
+        """Return when the names in a folder are on disk."""
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def probe(self, folder: Path) -> None:
+        """Write a small file and remove it again: fails for a full, read-only or vanished disk."""
+        path = folder / _PROBE
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            self.write(fd, memoryview(_PROBE_BYTES))
+        finally:
+            os.close(fd)
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def disk_faults(doing: str, path: Path) -> Iterator[None]:
+    """Turn the OSErrors of the block into StorageUnavailable, with a sentence that says what could not be done where."""
+    try:
+        yield
+    except OSError as error:
+        raise unavailable(doing, path, error) from error
+
+
+def unavailable(doing: str, path: Path, error: OSError) -> StorageUnavailable:
+    """Say what could not be done where, and why."""
+    return StorageUnavailable(f"cannot {doing} {path}: {error.strerror or error}")
+
+
+class FolderLock:
+    """The right to write into a folder: held by one process at a time, and free again as soon as that process is gone."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "lock"
+        self._fd: int | None = None
+
+    def acquire(self) -> None:
+        """Take the lock without waiting.
+
+        Raises: StorageUnavailable naming the process that has it. OSError when there can be no lock file.
+        """
+        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self._claim(fd)
+        except BaseException:
+            os.close(fd)
+            raise
+        self._fd = fd
+
+    def _claim(self, fd: int) -> None:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            raise StorageUnavailable(
+                f"{self._path.parent} is in use by process {holder}: only one process may write to a receipt log"
+            ) from None
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+
+    def release(self) -> None:
+        """Give the lock back. Idempotent."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None

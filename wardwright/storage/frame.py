@@ -1,0 +1,134 @@
+"""Frames: how one payload stands in a segment, and how whole frames are told from everything else.
+
+A frame is one line of text, so that a segment can be read with `grep` and `cut`:
+
+    ww1 <length> <synced> <crc> <payload>\\n
+
+`length` counts the payload's bytes, `synced` is how much of the segment was certainly on disk when the frame was written,
+`crc` is the CRC-32 of all of the line before it and of the payload; each is eight hex digits. A frame is whole only when its
+bytes are exactly what `encode_frame` makes: the magic is not zero and an empty payload is no frame, so zeros never pass.
+
+`synced` is what tells a torn tail from damage. A power failure may leave any mixture of whole and broken frames, but only in
+what was not yet synced. A whole frame that says the broken place had been synced before proves damage.
+"""
+
+import os
+from collections.abc import Iterator
+from typing import NamedTuple
+from zlib import crc32
+
+MAX_PAYLOAD = 16 * 1024 * 1024
+
+_MAGIC = b"ww1 "
+_HEADER = len("ww1 00000000 00000000 00000000 ")
+_NEWLINE = ord("\n")
+_LENGTH = slice(4, 12)
+_SYNCED = slice(13, 21)
+_LARGEST_FRAME = _HEADER + MAX_PAYLOAD + 1
+_CHUNK = 1024 * 1024
+_FIRST_READ = 4096
+
+
+class Frame(NamedTuple):
+    """A whole frame found in a segment, from `offset` up to `end`."""
+
+    offset: int
+    end: int
+    synced: int
+    payload: bytes
+
+
+def encode_frame(payload: bytes, synced: int) -> bytes:
+    """Frame a payload, of a segment whose first `synced` bytes are on disk.
+
+    Raises: ValueError for a payload that is empty or longer than `MAX_PAYLOAD`.
+    """
+    if not 0 < len(payload) <= MAX_PAYLOAD:
+        raise ValueError(f"a payload has 1 to {MAX_PAYLOAD} bytes, not {len(payload)}")
+    return _header(payload, synced) + payload + b"\n"
+
+
+def decode_frame(buffer: bytes, at: int = 0) -> Frame | None:
+    """Read the frame that begins at `at`; None when it is not whole. Its place is counted within the buffer."""
+    header = buffer[at : at + _HEADER]
+    length = _frame_length(header)
+    if length is None or at + length > len(buffer):
+        return None
+    payload = buffer[at + _HEADER : at + length - 1]
+    synced = _number(header[_SYNCED])
+    # Made again and compared as bytes, so that nothing but the very form that was written is accepted.
+    if header != _header(payload, synced) or buffer[at + length - 1] != _NEWLINE:
+        return None
+    return Frame(at, at + length, synced, payload)
+
+
+def read_frame(fd: int, offset: int) -> Frame | None:
+    """Read the frame at `offset` of a segment; None when there is no whole one. Leaves the file position alone."""
+    begin = os.pread(fd, _FIRST_READ, offset)
+    length = _frame_length(begin[:_HEADER])
+    if length is not None and length > len(begin):
+        begin = os.pread(fd, length, offset)
+    frame = decode_frame(begin)
+    return frame and _moved(frame, offset)
+
+
+def scan(fd: int, start: int, end: int) -> Iterator[Frame]:
+    """Yield the frames of a segment between two offsets, up to the first place where there is no whole one."""
+    size = _CHUNK
+    while start < end:
+        chunk = os.pread(fd, min(size, end - start), start)
+        done = 0
+        while (frame := decode_frame(chunk, done)) is not None:
+            yield _moved(frame, start)
+            done = frame.end
+        if done:
+            start, size = start + done, _CHUNK
+        elif start + len(chunk) >= end or size > _LARGEST_FRAME:
+            return
+        else:
+            size *= 4  # perhaps the frame is only longer than the chunk
+
+
+def was_synced(fd: int, offset: int, end: int) -> bool:
+    """Whether a whole frame after `offset` proves that the segment had been on disk beyond it."""
+    return any(frame.synced > offset for frame in _whole_frames(fd, offset, end))
+
+
+def has_frame(fd: int, end: int) -> bool:
+    """Whether there is a whole frame anywhere before `end`."""
+    return any(True for _ in _whole_frames(fd, 0, end))
+
+
+def _whole_frames(fd: int, offset: int, end: int) -> Iterator[Frame]:
+    """Search for frames byte by byte. Reads the rest of the segment at once: done only for a tail that is already known bad."""
+    rest = os.pread(fd, end - offset, offset)
+    at = rest.find(_MAGIC)
+    while at >= 0:
+        frame = decode_frame(rest, at)
+        if frame is not None:
+            yield _moved(frame, offset)
+        at = rest.find(_MAGIC, frame.end if frame else at + 1)
+
+
+def _header(payload: bytes, synced: int) -> bytes:
+    covered = b"ww1 %08x %08x " % (len(payload), synced)
+    return b"%b%08x " % (covered, crc32(payload, crc32(covered)))
+
+
+def _frame_length(header: bytes) -> int | None:
+    """How long the frame says it is; None when it cannot be one."""
+    if len(header) < _HEADER or not header.startswith(_MAGIC):
+        return None
+    length = _number(header[_LENGTH])
+    return _HEADER + length + 1 if 0 < length <= MAX_PAYLOAD else None
+
+
+def _number(digits: bytes) -> int:
+    try:
+        return int(digits, 16)
+    except ValueError:
+        return -1
+
+
+def _moved(frame: Frame, by: int) -> Frame:
+    return Frame(frame.offset + by, frame.end + by, frame.synced, frame.payload)

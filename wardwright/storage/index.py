@@ -1,0 +1,127 @@
+"""Where the entries of each receipt are: what a store knows without reading, and what it decides from it.
+
+Kept in memory for every receipt: its id, in a dictionary and in a sorted list, and one place per entry. Places are numbers
+for the file store, in arrays: about 0.3 KB for a receipt of four entries, so some 300 MB for a million.
+"""
+
+import threading
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterable, MutableSequence, Sequence
+from typing import Generic, TypeVar
+
+import msgspec
+
+from wardwright.receipts.events import Closed
+
+P = TypeVar("P")
+
+_CLOSED = Closed.__struct_config__.tag
+
+
+class _Kind(msgspec.Struct):
+    type: str
+
+
+class Head(msgspec.Struct):
+    """What a store needs to know of an encoded entry; the rest is not even parsed."""
+
+    receipt_id: str
+    seq: int
+    event: _Kind
+
+
+_decode_head = msgspec.json.Decoder(Head).decode
+
+
+class ReceiptIndex(Generic[P]):
+    """The places of every receipt's entries, in order. One writer; readers may ask at the same time from other threads."""
+
+    def __init__(self, new_places: Callable[[], MutableSequence[P]]) -> None:
+        self._new_places = new_places
+        self._places: dict[str, MutableSequence[P]] = {}
+        self._ids: list[str] = []
+        self._open: set[str] = set()
+        # Entries that a power failure took, by receipt: only without strict durability, so almost always empty.
+        self._lost: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def unknown(self, payloads: Iterable[bytes]) -> list[tuple[Head, bytes]]:
+        """Choose those of a batch that are not stored yet, each with its head.
+
+        Raises: ValueError when a payload is no entry, or its receipt lacks the entries before it.
+        """
+        chosen: list[tuple[Head, bytes]] = []
+        last: dict[str, int] = {}
+        for payload in payloads:
+            head = _head(payload)
+            receipt_id, seq = head.receipt_id, head.seq
+            expected = (last.get(receipt_id) or self._last_seq(receipt_id)) + 1
+            if seq > expected:
+                raise ValueError(f"entry {seq} of {receipt_id} cannot be stored before entry {expected}")
+            if seq == expected:
+                chosen.append((head, payload))
+                last[receipt_id] = seq
+        return chosen
+
+    def add(self, heads: Sequence[Head], places: Sequence[P]) -> None:
+        """Take note of entries that were chosen by `unknown` and are stored now."""
+        with self._lock:
+            for head, place in zip(heads, places, strict=True):
+                self._add(head, place)
+
+    def recover(self, payload: bytes, place: P) -> None:
+        """Take note of an entry found in a log: one that is known is skipped, a missing one passed over.
+
+        An entry whose receipt has no opening entry says nothing and is left out.
+
+        Raises: ValueError when the payload is no entry.
+        """
+        head = _head(payload)
+        expected = self._last_seq(head.receipt_id) + 1
+        if head.seq < expected or (head.seq > 1 and head.receipt_id not in self._places):
+            return
+        with self._lock:
+            if head.seq > expected:
+                self._lost[head.receipt_id] = self._lost.get(head.receipt_id, 0) + head.seq - expected
+            self._add(head, place)
+
+    def places(self, receipt_id: str) -> tuple[P, ...]:
+        """Where a receipt's entries are, in order; empty when unknown."""
+        with self._lock:
+            return tuple(self._places.get(receipt_id, ()))
+
+    def below(self, receipt_id: str | None) -> str | None:
+        """The greatest id below another, or of all; None when there is none."""
+        with self._lock:
+            position = len(self._ids) if receipt_id is None else bisect_left(self._ids, receipt_id)
+            return self._ids[position - 1] if position else None
+
+    def open_ids(self) -> list[str]:
+        """The receipts without a closing entry, by id."""
+        with self._lock:
+            return sorted(self._open)
+
+    def counts(self) -> tuple[int, int]:
+        """How many receipts there are, and how many of them are open."""
+        with self._lock:
+            return len(self._ids), len(self._open)
+
+    def _last_seq(self, receipt_id: str) -> int:
+        return len(self._places.get(receipt_id, ())) + self._lost.get(receipt_id, 0)
+
+    def _add(self, head: Head, place: P) -> None:
+        places = self._places.get(head.receipt_id)
+        if places is None:
+            places = self._places[head.receipt_id] = self._new_places()
+            insort(self._ids, head.receipt_id)
+            self._open.add(head.receipt_id)
+        places.append(place)
+        if head.event.type == _CLOSED:
+            self._open.discard(head.receipt_id)
+
+
+def _head(payload: bytes) -> Head:
+    try:
+        return _decode_head(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"not an encoded receipt entry: {error}") from error

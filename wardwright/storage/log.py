@@ -1,0 +1,198 @@
+"""The writer of a log: appends batches to its last segment and makes them durable.
+
+Rules, for whoever touches this:
+
+- A batch counts once `append` has returned. Until then it may be on disk in whole, in part or not at all.
+- After a failed write the segment is cut back to its last good end. Where even that fails, and after every failed sync, the
+  segment is poisoned: nobody knows what of it is on disk, so it is never written or synced again. The next append begins a new
+  segment, whose header says how far the poisoned one counts.
+- A segment's header is durable before the first batch follows it, so a later segment always proves what the one before holds.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import Literal
+
+from wardwright.domain.errors import StorageUnavailable
+from wardwright.storage.files import FileOps, disk_faults, unavailable
+from wardwright.storage.frame import encode_frame
+from wardwright.storage.segments import Extent, Place, encode_header, segment_numbers, segment_path
+
+Durability = Literal["strict", "batched", "none"]
+
+SEGMENT_BYTES = 64 * 1024 * 1024
+SYNC_INTERVAL_S = 0.1
+
+
+class LogWriter:
+    """The one writer of a log. Not safe for concurrent use."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        durability: Durability,
+        files: FileOps,
+        clock: Callable[[], float],
+        segment_bytes: int = SEGMENT_BYTES,
+    ) -> None:
+        self._folder = folder
+        self._durability = durability
+        self._files = files
+        self._clock = clock
+        self._segment_bytes = segment_bytes
+        self._fd: int | None = None
+        self._number = 0
+        self._end = 0
+        self._synced = 0
+        self._synced_at = clock()
+
+    def start(self, tail: Place | None) -> int:
+        """Continue the log at its tail, or begin it; tell how many bytes of torn writes were removed behind the tail.
+
+        Raises: StorageUnavailable.
+        """
+        removed = self._remove_unbegun(after=tail.segment if tail else 0)
+        if tail is None:
+            self._begin()
+            return removed
+        try:
+            return removed + self._continue(tail)
+        except StorageUnavailable:
+            self._release()
+            raise
+
+    def append(self, payloads: Sequence[bytes]) -> list[int]:
+        """Write payloads as one batch and return their packed places once they are as durable as configured.
+
+        Raises: StorageUnavailable; then none of the payloads counts.
+        """
+        if self._fd is None:
+            self._begin()
+        elif self._end >= self._segment_bytes:
+            self._roll()
+        frames = [encode_frame(payload, self._synced) for payload in payloads]
+        batch = b"".join(frames)
+        self._write(batch)
+        end = self._end + len(batch)
+        if self._is_sync_due():
+            self._sync(end)
+        begin = Place(self._number, self._end).packed()
+        self._end = end
+        return list(accumulate(map(len, frames[:-1]), initial=begin))
+
+    def check_writable(self) -> None:
+        """Raise StorageUnavailable when the disk would take no more, or the segment was taken away."""
+        with disk_faults("write receipts to", self._folder):
+            self._files.probe(self._folder)
+        if self._fd is not None:
+            path = self._path()
+            with disk_faults("write receipts to", path):
+                os.stat(path)
+
+    def close(self) -> None:
+        """Make everything durable, unless durability is none, and let go of the segment. Idempotent.
+
+        Raises: StorageUnavailable when what was appended since the last sync may be lost.
+        """
+        if self._fd is None:
+            return
+        if self._durability != "none" and self._synced < self._end:
+            self._sync(self._end)
+        self._release()
+
+    def _path(self) -> Path:
+        return segment_path(self._folder, self._number)
+
+    def _remove_unbegun(self, after: int) -> int:
+        """Remove a segment whose creation a crash cut off: it holds nothing yet."""
+        with disk_faults("remove an unfinished segment from", self._folder):
+            unbegun = [segment_path(self._folder, number) for number in segment_numbers(self._folder) if number > after]
+            size = sum(path.stat().st_size for path in unbegun)
+            for path in unbegun:
+                path.unlink()
+        return size
+
+    def _continue(self, tail: Place) -> int:
+        """Open the last segment, cut off what is torn, and make what is left durable before anything relies on it."""
+        self._number, self._end = tail.segment, tail.offset
+        path = self._path()
+        with disk_faults("write receipts to", path):
+            torn = path.stat().st_size - tail.offset
+            self._fd = self._files.open(path)
+            if torn:
+                self._files.truncate(self._fd, tail.offset)
+        if self._durability != "none":
+            self._sync(tail.offset)
+        return torn
+
+    def _begin(self) -> None:
+        """Create the next segment, durable with its name before it is used."""
+        number = self._number + 1
+        path = segment_path(self._folder, number)
+        header = encode_header(number, Extent(self._synced, self._end))
+        with disk_faults("begin a receipt segment", path):
+            # A file of this name is the remainder of an attempt that failed here.
+            path.unlink(missing_ok=True)
+            fd = self._files.create(path)
+            try:
+                self._write_all(fd, header)
+                if self._durability != "none":
+                    self._files.fdatasync(fd)
+                    self._files.sync_directory(self._folder)
+            except OSError:
+                os.close(fd)
+                raise
+        self._fd, self._number, self._end = fd, number, len(header)
+        self._synced = 0 if self._durability == "none" else self._end
+        self._synced_at = self._clock()
+
+    def _roll(self) -> None:
+        if self._durability != "none" and self._synced < self._end:
+            self._sync(self._end)
+        self._release()
+        self._begin()
+
+    def _write(self, data: bytes) -> None:
+        """Write a batch whole, or leave the segment as it was, or poison it."""
+        fd = self._descriptor()
+        try:
+            self._write_all(fd, data)
+        except OSError as error:
+            try:
+                self._files.truncate(fd, self._end)
+            except OSError:
+                self._release()
+            raise unavailable("write receipts to", self._path(), error) from error
+
+    def _write_all(self, fd: int, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self._files.write(fd, rest) :]
+
+    def _is_sync_due(self) -> bool:
+        if self._durability == "batched":
+            return self._clock() - self._synced_at >= SYNC_INTERVAL_S
+        return self._durability == "strict"
+
+    def _sync(self, end: int) -> None:
+        """Make the segment durable up to its present end, or poison it."""
+        try:
+            self._files.fdatasync(self._descriptor())
+        except OSError as error:
+            self._release()
+            raise unavailable("make receipts durable in", self._path(), error) from error
+        self._synced, self._synced_at = end, self._clock()
+
+    def _descriptor(self) -> int:
+        if self._fd is None:
+            raise StorageUnavailable(f"{self._folder} is not open for writing")
+        return self._fd
+
+    def _release(self) -> None:
+        """Let go of the segment; what is known of its extent stays for the header of the next one."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None

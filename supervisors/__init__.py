@@ -1,0 +1,138 @@
+"""Actors and supervision trees on anyio, in the manner of Erlang/OTP.
+
+    class Count(Call[int]): ...
+
+    class Counter(Actor):
+        async def handle_call(self, request, reply_to): ...
+
+    async with System("app", Supervisor([ChildSpec("counter", Counter)])) as system:
+        await system.named("app/counter").call(Count())
+
+Everything public is in this list; modules with a leading underscore are not.
+"""
+
+from supervisors._actor import Actor, Ignore, Stop
+from supervisors._admin import (
+    ChildStatus,
+    count_children,
+    delete_child,
+    restart_child,
+    start_child,
+    terminate_child,
+    which_children,
+)
+from supervisors._adopt import adopt
+from supervisors._call import NO_REPLY, Call, ReplyTo
+from supervisors._child_spec import ChildSpec, Mailbox, child_path
+from supervisors._dynamic import DynamicSupervisor
+from supervisors._host import Helper
+from supervisors._monitor import Down, MonitorRef
+from supervisors._pubsub import PubSub, Subscription
+from supervisors._reasons import ExitReason
+from supervisors._ref import ActorRef, NamedRef
+from supervisors._supervisor import Supervisor
+from supervisors._system import System, Timer
+from supervisors.events import (
+    ChildInfo,
+    CrashReport,
+    DeadLetters,
+    Event,
+    Progress,
+    SupervisorReport,
+    UnexpectedMessage,
+    Unstopped,
+    log_event,
+)
+from supervisors.exceptions import (
+    ActorDown,
+    ActorKilled,
+    AlreadyPresent,
+    AlreadyStarted,
+    BadReturnValue,
+    CallCycle,
+    CallingSelf,
+    CallTimeout,
+    ChildNotFound,
+    ChildRestarting,
+    ChildRunning,
+    ForeignCancellation,
+    InvalidChildSpec,
+    MailboxFull,
+    NoMailbox,
+    NotRunning,
+    RestartLimitReached,
+    StartFailed,
+    StartIgnored,
+    StartTimeout,
+    SupervisorError,
+    TooManyChildren,
+    UnexpectedRequest,
+)
+from supervisors.inspect import ActorInfo, ChildCounts, TreeNode
+
+__all__ = [
+    "NO_REPLY",
+    "Actor",
+    "ActorDown",
+    "ActorInfo",
+    "ActorKilled",
+    "ActorRef",
+    "AlreadyPresent",
+    "AlreadyStarted",
+    "BadReturnValue",
+    "Call",
+    "CallCycle",
+    "CallTimeout",
+    "CallingSelf",
+    "ChildCounts",
+    "ChildInfo",
+    "ChildNotFound",
+    "ChildRestarting",
+    "ChildRunning",
+    "ChildSpec",
+    "ChildStatus",
+    "CrashReport",
+    "DeadLetters",
+    "Down",
+    "DynamicSupervisor",
+    "Event",
+    "ExitReason",
+    "ForeignCancellation",
+    "Helper",
+    "Ignore",
+    "InvalidChildSpec",
+    "Mailbox",
+    "MailboxFull",
+    "MonitorRef",
+    "NamedRef",
+    "NoMailbox",
+    "NotRunning",
+    "Progress",
+    "PubSub",
+    "ReplyTo",
+    "RestartLimitReached",
+    "StartFailed",
+    "StartIgnored",
+    "StartTimeout",
+    "Stop",
+    "Subscription",
+    "Supervisor",
+    "SupervisorError",
+    "SupervisorReport",
+    "System",
+    "Timer",
+    "TooManyChildren",
+    "TreeNode",
+    "UnexpectedMessage",
+    "UnexpectedRequest",
+    "Unstopped",
+    "adopt",
+    "child_path",
+    "count_children",
+    "delete_child",
+    "log_event",
+    "restart_child",
+    "start_child",
+    "terminate_child",
+    "which_children",
+]

@@ -1,0 +1,131 @@
+"""Administration of a supervisor's children: the messages, and the functions which send them.
+
+The functions are what users call; they work alike for static and dynamic supervisors. None of them counts as a restart.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from supervisors._call import Call
+from supervisors._child_spec import ChildSpec, ChildType
+from supervisors._reasons import Restart
+from supervisors._ref import ActorRef, NamedRef
+from supervisors.inspect import ChildCounts, Status
+
+ADMIN_TIMEOUT = 60.0
+"""Longer than a usual call: the supervisor may be waiting for a slow child to start or to stop."""
+
+SupervisorRef: TypeAlias = ActorRef | NamedRef
+
+
+@dataclass(frozen=True, slots=True)
+class ChildStatus:
+    """One line of `which_children`."""
+
+    id: str
+    ref: ActorRef | None
+    status: Status
+    type: ChildType
+    restart: Restart
+
+
+@dataclass(frozen=True, slots=True)
+class StartChild(Call[ActorRef]):
+    """Start one more child. Changes the list of children; a crash meanwhile loses the child."""
+
+    spec: ChildSpec
+
+
+@dataclass(frozen=True, slots=True)
+class TerminateChild(Call[None]):
+    """Stop a child as its spec says; its spec is kept, unless it is temporary or the supervisor dynamic."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RestartChild(Call[ActorRef]):
+    """Start a stopped child again."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteChild(Call[None]):
+    """Forget the spec of a stopped child."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class WhichChildren(Call[list[ChildStatus]]):
+    """List the children, in start order."""
+
+
+@dataclass(frozen=True, slots=True)
+class CountChildren(Call[ChildCounts]):
+    """Count the children."""
+
+
+async def start_child(supervisor: SupervisorRef, spec: ChildSpec, timeout: float = ADMIN_TIMEOUT) -> ActorRef:
+    """Start a child and wait until its `init` is done. Giving up the wait takes the child back.
+
+    Raises:
+        AlreadyStarted: a child of this id is running.
+        AlreadyPresent: a child of this id is kept, and not running.
+        TooManyChildren: a dynamic supervisor is at its limit.
+        StartFailed: the child ended before its `init` was done.
+        StartIgnored: its `init` declined.
+        ActorDown, CallTimeout, CallCycle: as for any call.
+    Cancellation: cancel point; on cancel the child is stopped again.
+    """
+    return await supervisor.call(StartChild(spec), timeout)
+
+
+async def terminate_child(supervisor: SupervisorRef, child_id: str, timeout: float = ADMIN_TIMEOUT) -> None:
+    """Stop a child and wait until it is down; one that is not running is no error.
+
+    Raises:
+        ChildNotFound: there is no such child.
+    Cancellation: cancel point; the child stops all the same.
+    """
+    await supervisor.call(TerminateChild(child_id), timeout)
+
+
+async def restart_child(supervisor: SupervisorRef, child_id: str, timeout: float = ADMIN_TIMEOUT) -> ActorRef:
+    """Start a stopped child of a static supervisor again.
+
+    Raises:
+        ChildNotFound: there is no such child.
+        ChildRunning, ChildRestarting: it is not stopped.
+        StartFailed, StartIgnored: as for `start_child`; the spec is kept.
+    Cancellation: cancel point; on cancel the child is stopped again.
+    """
+    return await supervisor.call(RestartChild(child_id), timeout)
+
+
+async def delete_child(supervisor: SupervisorRef, child_id: str, timeout: float = ADMIN_TIMEOUT) -> None:
+    """Forget a stopped child of a static supervisor.
+
+    Raises:
+        ChildNotFound: there is no such child.
+        ChildRunning, ChildRestarting: it is not stopped.
+    Cancellation: cancel point.
+    """
+    await supervisor.call(DeleteChild(child_id), timeout)
+
+
+async def which_children(supervisor: SupervisorRef, timeout: float = ADMIN_TIMEOUT) -> list[ChildStatus]:
+    """List a supervisor's children, in start order.
+
+    Cancellation: cancel point.
+    """
+    return await supervisor.call(WhichChildren(), timeout)
+
+
+async def count_children(supervisor: SupervisorRef, timeout: float = ADMIN_TIMEOUT) -> ChildCounts:
+    """Count a supervisor's children.
+
+    Cancellation: cancel point.
+    """
+    return await supervisor.call(CountChildren(), timeout)

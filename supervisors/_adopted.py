@@ -1,0 +1,64 @@
+"""The cell of a task which somebody else runs: the body of an `async with adopt(...)`.
+
+It is a full member of the tree (named, watched, counted, killable) without a task or a mailbox of its own, because it
+is made and struck off once per request and must cost next to nothing. What it cannot do is take messages: nobody reads
+them.
+"""
+
+from collections.abc import Callable, Mapping
+
+import anyio
+
+from supervisors._cell import Cell
+from supervisors._child_spec import child_path
+from supervisors._failure import where
+from supervisors._reasons import ExitReason
+from supervisors.events import CrashReport
+
+
+class AdoptedCell(Cell):
+    """A borrowed task."""
+
+    __slots__ = ("_status", "scope", "shutdown")
+
+    def __init__(
+        self, parent: Cell, child_id: str, status: Callable[[], Mapping[str, object]] | None, shutdown: float
+    ) -> None:
+        super().__init__(parent.hub, child_path(parent.path, child_id), child_id, parent)
+        self.status = "running"
+        self.scope = anyio.CancelScope()
+        self.shutdown = shutdown
+        self._status = status
+
+    @property
+    def kind(self) -> str:
+        """It has no class to be named after."""
+        return "adopted"
+
+    def details(self) -> Mapping[str, object]:
+        """The view which the body gave along."""
+        if self._status is None:
+            return {}
+        try:
+            return dict(self._status())
+        except Exception as error:  # noqa: BLE001 a view must not be able to hurt whoever looks
+            return {"status": f"raised {type(error).__name__}"}
+
+    def _cancel(self) -> None:
+        self.scope.cancel()
+
+    def _last_words(self, reason: ExitReason) -> None:
+        if reason.kind == "crashed":
+            self.hub.emit(
+                CrashReport(
+                    path=self.path,
+                    kind=self.kind,
+                    reason=reason,
+                    ancestors=self.ancestors(),
+                    mailbox_depth=0,
+                    last_message=None,
+                    status=self.details(),
+                    client=None,
+                    stack=where(reason),
+                )
+            )

@@ -1,0 +1,73 @@
+"""The two things the library needs from an event loop: a clock, and a way for one task to sleep until it is woken.
+
+`anyio.Event` does the second everywhere. On asyncio a bare future does it in a third of the time, and a call is two
+such waits, so there are two tiny waiters behind one factory.
+"""
+
+import asyncio
+from collections.abc import Callable, Generator
+from typing import Protocol
+
+import anyio
+
+
+class Waiter(Protocol):
+    """A place for exactly one task to wait at, once."""
+
+    def wake(self) -> None:
+        """Let the waiting task go on; a second wake is nothing."""
+
+    def __await__(self) -> Generator[object, None, object]: ...
+
+
+class Backend:
+    """What was found out about the running event loop, once per System."""
+
+    __slots__ = ("cancelled", "new_waiter", "now")
+
+    def __init__(
+        self, now: Callable[[], float], new_waiter: Callable[[], Waiter], cancelled: type[BaseException]
+    ) -> None:
+        self.now = now
+        self.new_waiter = new_waiter
+        self.cancelled = cancelled
+
+
+def detect_backend() -> Backend:
+    """Describe the event loop this code runs in."""
+    cancelled = anyio.get_cancelled_exc_class()
+    if cancelled is not asyncio.CancelledError:
+        return Backend(anyio.current_time, _EventWaiter, cancelled)
+    loop = asyncio.get_running_loop()
+
+    def new_waiter() -> Waiter:
+        return _FutureWaiter(loop.create_future())
+
+    return Backend(loop.time, new_waiter, cancelled)
+
+
+class _FutureWaiter:
+    __slots__ = ("_future",)
+
+    def __init__(self, future: "asyncio.Future[None]") -> None:
+        self._future = future
+
+    def wake(self) -> None:
+        if not self._future.done():
+            self._future.set_result(None)
+
+    def __await__(self) -> Generator[object, None, object]:
+        return self._future.__await__()
+
+
+class _EventWaiter:
+    __slots__ = ("_event",)
+
+    def __init__(self) -> None:
+        self._event = anyio.Event()
+
+    def wake(self) -> None:
+        self._event.set()
+
+    def __await__(self) -> Generator[object, None, object]:
+        return self._event.wait().__await__()

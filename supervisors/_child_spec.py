@@ -1,0 +1,173 @@
+"""The recipe for one child: what to start, when to restart it, how to stop it.
+
+Pure. A spec checks itself when it is made, so a supervisor never meets a wrong one and nothing has been started when
+the mistake shows. Each field has its own check and its own message.
+"""
+
+import math
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, TypeAlias, TypeGuard, get_args
+
+from supervisors._reasons import ExitReason, Restart, Shutdown
+from supervisors.exceptions import InvalidChildSpec
+
+ChildType: TypeAlias = Literal["worker", "supervisor"]
+Overflow: TypeAlias = Literal["reject", "drop_newest", "drop_oldest"]
+Strategy: TypeAlias = Literal["one_for_one", "one_for_all", "rest_for_one"]
+
+WORKER_SHUTDOWN: Shutdown = 5.0
+SUPERVISOR_SHUTDOWN: Shutdown = "infinity"
+
+
+class Startable(Protocol):
+    """What a spec's factory makes: the part of an `Actor` by which a type checker knows one."""
+
+    def init(self) -> Awaitable[object]:
+        """Prepare the actor."""
+
+    def terminate(self, reason: ExitReason) -> Awaitable[None]:
+        """Clean up after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """How many messages may wait for an actor, and what gives way when it is full.
+
+    `reject` tells the sender; `drop_newest` discards the arriving message and `drop_oldest` the longest waiting one
+    without troubling the sender. A request that is dropped fails its caller. Monitor, timer and stop signals are
+    neither counted out nor dropped.
+    """
+
+    capacity: int = 1000
+    overflow: Overflow = "reject"
+
+    def __post_init__(self) -> None:
+        if not _is_count(self.capacity, least=1):
+            raise InvalidChildSpec("mailbox", "capacity", f"expected a positive whole number, got {self.capacity!r}")
+        if self.overflow not in get_args(Overflow):
+            raise InvalidChildSpec("mailbox", "overflow", _expected_one_of(get_args(Overflow), self.overflow))
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSpec:
+    """What a supervisor knows about a child before it runs.
+
+    Attributes:
+        id: the child's name below its supervisor.
+        start: makes a fresh actor object; called once for every incarnation, inside the new actor's own task.
+        restart: permanent (always), transient (after a fault) or temporary (never).
+        shutdown: seconds to stop in before it is killed, "brutal_kill" or "infinity"; five seconds for a worker and
+            infinity for a supervisor when left out, since a supervisor cut short would orphan its children.
+        type: worker or supervisor.
+        mailbox: the bound of its mailbox.
+        interrupt: stop by cancelling the running handler instead of waiting for it; `terminate` runs either way.
+        start_timeout: seconds its `init` may take.
+    """
+
+    id: str
+    start: Callable[[], Startable]
+    restart: Restart = "permanent"
+    shutdown: Shutdown | None = None
+    type: ChildType = "worker"
+    mailbox: Mailbox = field(default_factory=Mailbox)
+    interrupt: bool = False
+    start_timeout: float = math.inf
+
+    def __post_init__(self) -> None:
+        subject = f"child {self.id!r}"
+        _validate_id(self.id, subject)
+        _validate_start(self.start, subject)
+        _validate_choice(self.restart, get_args(Restart), subject, "restart")
+        _validate_choice(self.type, get_args(ChildType), subject, "type")
+        _validate_shutdown(self.shutdown, subject)
+        _validate_start_timeout(self.start_timeout, subject)
+        if not isinstance(self.mailbox, Mailbox):
+            raise InvalidChildSpec(subject, "mailbox", f"expected a Mailbox, got {self.mailbox!r}")
+
+    @property
+    def shutdown_policy(self) -> Shutdown:
+        """How to stop this child, with the default of its type filled in."""
+        if self.shutdown is not None:
+            return self.shutdown
+        return SUPERVISOR_SHUTDOWN if self.type == "supervisor" else WORKER_SHUTDOWN
+
+
+def child_path(parent: str, child_id: str) -> str:
+    """Name a child below its parent: the path by which everybody else finds it.
+
+    An id may hold any character. A slash in it is written `%2F`, so it cannot be mistaken for a level of the tree.
+    """
+    if "/" in child_id or "%" in child_id:
+        child_id = child_id.replace("%", "%25").replace("/", "%2F")
+    return f"{parent}/{child_id}"
+
+
+def validate_children(supervisor: str, ids: Iterable[str]) -> None:
+    """Refuse a list of children in which an id appears twice."""
+    seen: set[str] = set()
+    for child_id in ids:
+        if child_id in seen:
+            raise InvalidChildSpec(supervisor, "children", f"the id {child_id!r} appears twice")
+        seen.add(child_id)
+
+
+def validate_strategy(supervisor: str, strategy: Strategy) -> None:
+    """Refuse a restart strategy that does not exist."""
+    _validate_choice(strategy, get_args(Strategy), supervisor, "strategy")
+
+
+def validate_intensity(supervisor: str, max_restarts: int, max_seconds: float) -> None:
+    """Refuse a restart limit that could not be counted."""
+    if not _is_count(max_restarts, least=0):
+        raise InvalidChildSpec(supervisor, "max_restarts", f"expected a whole number from 0, got {max_restarts!r}")
+    if not _is_number(max_seconds) or not 0 < max_seconds < math.inf:
+        problem = f"expected a positive, finite number of seconds, got {max_seconds!r}"
+        raise InvalidChildSpec(supervisor, "max_seconds", problem)
+
+
+def validate_max_children(supervisor: str, max_children: int | None) -> None:
+    """Refuse a limit of children that is not a count."""
+    if max_children is not None and not _is_count(max_children, least=1):
+        problem = f"expected a positive whole number or None, got {max_children!r}"
+        raise InvalidChildSpec(supervisor, "max_children", problem)
+
+
+def _validate_id(child_id: object, subject: str) -> None:
+    if not isinstance(child_id, str) or not child_id:
+        raise InvalidChildSpec(subject, "id", f"expected a non-empty string, got {child_id!r}")
+
+
+def _validate_start(start: object, subject: str) -> None:
+    if not callable(start):
+        raise InvalidChildSpec(subject, "start", f"expected a callable which makes the actor, got {start!r}")
+
+
+def _validate_shutdown(shutdown: object, subject: str) -> None:
+    if shutdown is None or (isinstance(shutdown, str) and shutdown in ("brutal_kill", "infinity")):
+        return
+    if not _is_number(shutdown) or not 0 <= shutdown < math.inf:
+        problem = f'expected seconds from 0, "brutal_kill" or "infinity", got {shutdown!r}'
+        raise InvalidChildSpec(subject, "shutdown", problem)
+
+
+def _validate_start_timeout(seconds: object, subject: str) -> None:
+    if not _is_number(seconds) or not seconds > 0:
+        raise InvalidChildSpec(subject, "start_timeout", f"expected a positive number of seconds, got {seconds!r}")
+
+
+def _validate_choice(value: object, allowed: tuple[str, ...], subject: str, name: str) -> None:
+    if value not in allowed:
+        raise InvalidChildSpec(subject, name, _expected_one_of(allowed, value))
+
+
+def _expected_one_of(allowed: tuple[str, ...], value: object) -> str:
+    return f"expected one of {', '.join(allowed)}, got {value!r}"
+
+
+def _is_count(value: object, *, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)

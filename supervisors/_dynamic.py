@@ -1,0 +1,302 @@
+"""The dynamic supervisor: children that come and go, in no order, all independent of each other.
+
+It never waits for a child while it serves. Starting, stopping and restarting are begun here and finished when the news
+arrives, so a slow `init` holds up nobody and every administrative step costs the same with ten children or ten
+thousand. Only its own end waits: all children are asked at once, and then all are awaited.
+
+Besides children that it starts it takes in tasks which are running already (`adopt`).
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from supervisors._actor import Stop
+from supervisors._admin import ChildStatus, CountChildren, StartChild, TerminateChild, WhichChildren
+from supervisors._adopted import AdoptedCell
+from supervisors._call import NO_REPLY, ReplyTo
+from supervisors._cell import Cell
+from supervisors._child_spec import ChildSpec, child_path, validate_max_children
+from supervisors._children import Child, ChildExited, SupervisorBase, TryAgain, ask_to_stop
+from supervisors._reasons import ExitReason, Restart, Shutdown, is_expected_exit, should_restart
+from supervisors._ref import ActorRef
+from supervisors._timers import Alarm
+from supervisors.events import ChildInfo, SupervisorReport
+from supervisors.exceptions import (
+    AlreadyPresent,
+    AlreadyStarted,
+    ChildNotFound,
+    StartFailed,
+    StartIgnored,
+    SupervisorError,
+    TooManyChildren,
+)
+from supervisors.inspect import ChildCounts, TreeNode
+
+
+class DynamicSupervisor(SupervisorBase):
+    """Starts children on request, each restarted by itself.
+
+    A child which ends and is not to be restarted is forgotten.
+
+    Args:
+        max_restarts: how many restarts within `max_seconds` are borne, of all children together.
+        max_seconds: the length of that window.
+        max_children: how many children it holds at most, those being restarted and the adopted included.
+    """
+
+    def __init__(self, *, max_restarts: int = 3, max_seconds: float = 5.0, max_children: int | None = None) -> None:
+        super().__init__(max_restarts, max_seconds)
+        validate_max_children(type(self).__name__, max_children)
+        self._max_children = max_children
+        self._adopted: dict[str, AdoptedCell] = {}
+        self._patience: dict[Cell, Alarm] = {}
+
+    async def handle_call(self, request: Any, reply_to: ReplyTo[Any]) -> Any:
+        """Administer the children."""
+        try:
+            return await self._administer(request, reply_to)
+        except SupervisorError as refusal:
+            reply_to.fail(refusal)
+            return NO_REPLY
+
+    async def handle_info(self, message: Any) -> Stop | None:
+        """Deal with the end of a child, and with a restart that has to be tried again."""
+        if isinstance(message, ChildExited):
+            return self._ended(message.cell, message.reason)
+        if isinstance(message, TryAgain):
+            child = message.child
+            return self._restart(child) if child.status == "restarting" else None
+        return await super().handle_info(message)
+
+    async def terminate(self, reason: ExitReason) -> None:
+        """Ask every child at once, then wait for all of them."""
+        stopping = [
+            (cell, shutdown, restart, ask_to_stop(cell, shutdown)) for cell, shutdown, restart in self._living()
+        ]
+        surprises: dict[str, list[ExitReason]] = {}
+        for cell, shutdown, restart, patience in stopping:
+            ended = await cell.wait_exit()
+            if patience is not None:
+                self.system.hub.timers.discard(patience)
+            if not is_expected_exit(shutdown, restart, ended):
+                surprises.setdefault(str(ended), []).append(ended)
+        for alike in surprises.values():
+            self.system.hub.emit(
+                SupervisorReport(self.ref.path, "shutdown_error", alike[0], offender=None, count=len(alike))
+            )
+
+    # --- adopted tasks: called from the task itself, so these may not wait
+
+    def admit(self, cell: AdoptedCell) -> None:
+        """Take in a running task.
+
+        Raises:
+            AlreadyStarted: the name is taken.
+            TooManyChildren: there is no room.
+        """
+        self._check_room()
+        holder = cell.claim(cell.path)
+        if holder is not cell:
+            raise AlreadyStarted(cell.path, ActorRef(holder))
+        self._adopted[cell.id] = cell
+        self._cell.children[cell] = None
+
+    # --- administration
+
+    async def _administer(self, request: Any, reply_to: ReplyTo[Any]) -> Any:
+        match request:
+            case StartChild(spec):
+                return self._add(spec, reply_to)
+            case TerminateChild(child_id):
+                return self._dismiss(child_id, reply_to)
+            case WhichChildren():
+                return self._listed()
+            case CountChildren():
+                return self._counts()
+            case _:
+                return await super().handle_call(request, reply_to)
+
+    def _add(self, spec: ChildSpec, reply_to: ReplyTo[ActorRef]) -> Any:
+        path = child_path(self.ref.path, spec.id)
+        present = self._children.get(spec.id)
+        if present is not None and present.cell is None:
+            raise AlreadyPresent(path)
+        holder = self.system.whereis(path)
+        if holder is not None:
+            raise AlreadyStarted(path, holder)
+        self._check_room()
+        child = Child(spec, path)
+        child.starter = reply_to
+        cell = self._launch(child)
+        self._children[spec.id] = child
+        reply_to.on_abandon(lambda: self._withdraw(child))
+        if isinstance(reply_to.caller, Cell):
+            reply_to.caller.note_wait(cell)  # it waits for the child's init, though it called the supervisor
+        return NO_REPLY
+
+    def _dismiss(self, child_id: str, reply_to: ReplyTo[None]) -> Any:
+        child = self._children.get(child_id)
+        if child is not None and child.cell is None:
+            del self._children[child_id]
+            return None
+        member = self._adopted.get(child_id) if child is None else child.cell
+        if member is None:
+            raise ChildNotFound(child_path(self.ref.path, child_id))
+        if child is None:
+            self._ask(member, self._adopted[child_id].shutdown)
+        else:
+            self._ask(member, child.shutdown)
+            child.enter("stopping", self.system.now())
+        member.watch(_ReplyAtDeath(reply_to))
+        return NO_REPLY
+
+    def _withdraw(self, child: Child) -> None:
+        """Take back a child whose starter has gone."""
+        if child.cell is not None:
+            child.enter("stopping", self.system.now())
+            child.cell.kill()
+
+    def _check_room(self) -> None:
+        held = len(self._children) + len(self._adopted)
+        if self._max_children is not None and held >= self._max_children:
+            raise TooManyChildren(self.ref.path, self._max_children)
+
+    def _listed(self) -> list[ChildStatus]:
+        adopted = [
+            ChildStatus(cell.id, ActorRef(cell), cell.status, cell.type, cell.restart)
+            for cell in self._adopted.values()
+        ]
+        return [child.as_status() for child in self._children.values()] + adopted
+
+    def _counts(self) -> ChildCounts:
+        counts = super()._counts()
+        adopted = len(self._adopted)
+        return ChildCounts(
+            counts.specs + adopted, counts.active + adopted, counts.supervisors, counts.workers + adopted
+        )
+
+    # --- one child
+
+    def _launch(self, child: Child) -> Cell:
+        cell = child.launch(self.system, self._cell)
+        cell.on_ready = lambda: self._ready(child)
+        return cell
+
+    def _ready(self, child: Child) -> None:
+        """Note that a child's `init` is done; runs in the child's task, so that its starter need not wait for ours."""
+        if child.cell is None or child.status != "starting":
+            return
+        child.enter("running", self.system.now())
+        self._progress(child)
+        starter = self._end_start(child)
+        if starter is not None:
+            starter.reply(ActorRef(child.cell))
+
+    def _ended(self, cell: Cell, reason: ExitReason) -> Stop | None:
+        child = self._children.get(cell.id)
+        if child is None or child.cell is not cell:
+            return None
+        self._discard_patience(cell)
+        if child.status == "stopping":
+            self._stopped(child, reason)
+        elif child.cell.initialised:
+            return self._lost(child, reason)
+        else:
+            self._failed_to_start(child, child.cell.declined, reason)
+        return None
+
+    def _stopped(self, child: Child, reason: ExitReason) -> None:
+        del self._children[child.id]
+        starter = self._end_start(child)
+        if starter is not None:
+            starter.fail(StartFailed(child.path, reason))
+        elif not is_expected_exit(child.shutdown, child.restart, reason):
+            self._report("shutdown_error", reason, child)
+
+    def _lost(self, child: Child, reason: ExitReason) -> Stop | None:
+        again = should_restart(child.restart, reason)
+        if again or not reason.is_normal:
+            self._report("child_terminated", reason, child)
+        child.lost(reason, self.system.now())
+        if again:
+            return self._restart(child)
+        del self._children[child.id]
+        return None
+
+    def _failed_to_start(self, child: Child, declined: bool, reason: ExitReason) -> None:
+        starter = self._end_start(child)
+        child.lost(reason, self.system.now())
+        if not declined:
+            self._report("start_error", reason, child)
+        if child.restarts and not declined:
+            self._retry(child)
+            return
+        del self._children[child.id]
+        if starter is not None:
+            starter.fail(StartIgnored(child.path) if declined else StartFailed(child.path, reason))
+
+    def _restart(self, child: Child) -> Stop | None:
+        too_many = self._count_restart(child)
+        if too_many is not None:
+            return too_many
+        try:
+            self._launch(child)
+        except AlreadyStarted as taken:
+            self._report("start_error", ExitReason.crashed(taken), child)
+            self._retry(child)
+        return None
+
+    def _retry(self, child: Child) -> None:
+        child.enter("restarting", self.system.now())
+        self._cell.signal(TryAgain(child))
+
+    def _end_start(self, child: Child) -> ReplyTo[ActorRef] | None:
+        """Let go of whoever waits for the child to be up."""
+        starter, child.starter = child.starter, None
+        if starter is not None and isinstance(starter.caller, Cell) and child.cell is not None:
+            starter.caller.end_wait(child.cell)
+        return starter
+
+    def _ask(self, cell: Cell, shutdown: Shutdown) -> None:
+        patience = ask_to_stop(cell, shutdown)
+        if patience is not None:
+            self._patience[cell] = patience
+
+    def _discard_patience(self, cell: Cell) -> None:
+        patience = self._patience.pop(cell, None)
+        if patience is not None:
+            self.system.hub.timers.discard(patience)
+
+    # --- everybody
+
+    def _living(self) -> list[tuple[Cell, Shutdown, Restart]]:
+        children: list[tuple[Cell, Shutdown, Restart]] = [
+            (child.cell, child.shutdown, child.restart) for child in self._children.values() if child.cell is not None
+        ]
+        return children + [(cell, cell.shutdown, cell.restart) for cell in self._adopted.values()]
+
+    def _child_exited(self, child: Cell, reason: ExitReason) -> None:
+        if not isinstance(child, AdoptedCell):
+            super()._child_exited(child, reason)
+            return
+        del self._adopted[child.id]
+        self._discard_patience(child)
+        if not reason.is_normal:
+            info = ChildInfo(child.path, child.kind, child.restart, child.shutdown, child.type)
+            self.system.hub.emit(SupervisorReport(self.ref.path, "child_terminated", reason, info))
+
+    def _tree_children(self) -> Iterable[TreeNode]:
+        return [*super()._tree_children(), *(cell.node() for cell in self._adopted.values())]
+
+
+class _ReplyAtDeath:
+    """Answers a request for a child's end once it has come."""
+
+    __slots__ = ("_reply_to",)
+
+    def __init__(self, reply_to: ReplyTo[None]) -> None:
+        self._reply_to = reply_to
+
+    def down(self, reason: ExitReason) -> None:
+        """Answer."""
+        self._reply_to.reply(None)

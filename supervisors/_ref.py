@@ -1,0 +1,231 @@
+"""Handles to actors.
+
+An `ActorRef` designates one incarnation: once that is dead, the handle is dead. A `NamedRef` designates a name and
+looks it up at every send, so it outlives restarts. Both give the same promise for `call`: it ends, with the answer or
+with the reason why there is none.
+"""
+
+from typing import TypeVar
+
+from supervisors._call import Call, ReplyTo
+from supervisors._cell import Cell, Hub, current_cell
+from supervisors._mailbox import Cast, Info
+from supervisors._reasons import ExitReason
+from supervisors._timers import Alarm
+from supervisors.exceptions import ActorDown, CallTimeout, NotRunning
+from supervisors.inspect import ActorInfo
+
+R = TypeVar("R")
+
+DEFAULT_TIMEOUT = 5.0
+
+
+class ActorRef:
+    """One incarnation of an actor."""
+
+    __slots__ = ("_cell",)
+
+    def __init__(self, cell: Cell) -> None:
+        self._cell = cell
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ActorRef) and other._cell is self._cell
+
+    def __hash__(self) -> int:
+        return hash(self._cell)
+
+    def __repr__(self) -> str:
+        return f"<ActorRef {self.path} {self._cell.status}>"
+
+    @property
+    def path(self) -> str:
+        """Its name, from the System down."""
+        return self._cell.path
+
+    @property
+    def alive(self) -> bool:
+        """Whether this incarnation has not ended."""
+        return self._cell.exit_reason is None
+
+    async def call(self, request: Call[R], timeout: float = DEFAULT_TIMEOUT) -> R:
+        """Send a request and wait for its answer.
+
+        Inside a handler the deadline is never later than that of the request being handled.
+
+        Raises:
+            ActorDown: the actor is dead or died before it answered.
+            CallTimeout: the deadline passed; a late answer is dropped.
+            CallingSelf: the caller is the actor itself.
+            CallCycle: the actor waits for the caller.
+            MailboxFull: there is no room for the request.
+        Cancellation: cancel point; on cancel an unstarted request is dropped.
+        """
+        cell = self._cell
+        return await _ask(cell, request, cell.hub.backend.now() + timeout, timeout)
+
+    def cast(self, message: object) -> bool:
+        """Send a message nobody waits for; False when it was refused, and never an exception."""
+        return self._cell.accept(Cast(message))
+
+    def send(self, message: object) -> bool:
+        """Send a message to `handle_info`; False when it was refused."""
+        return self._cell.accept(Info(message))
+
+    def kill(self) -> None:
+        """End the actor, and everything below it, at once and without `terminate`."""
+        self._cell.kill()
+
+    async def stop(self, timeout: float | None = DEFAULT_TIMEOUT) -> ExitReason:
+        """Ask the actor to end after its present message, and wait until it has.
+
+        A permanent child is started again by its supervisor. After `timeout` seconds the actor is killed; None waits
+        as long as it takes.
+
+        Raises:
+            ActorDown: it is dead already.
+            CallingSelf: the actor is the caller's own.
+        Cancellation: cancel point; the actor stops all the same.
+        """
+        if timeout is not None and not timeout >= 0:
+            raise ValueError(f"timeout: expected seconds from 0 or None, got {timeout!r}")
+        cell = self._cell
+        if cell.exit_reason is not None:
+            raise ActorDown(cell.path, ExitReason.NOPROC)
+        caller = current_cell.get()
+        if caller is None:
+            return await _stop(cell, timeout)
+        caller.begin_wait(cell)
+        try:
+            return await _stop(cell, timeout)
+        finally:
+            caller.end_wait(cell)
+
+    def info(self) -> ActorInfo:
+        """Describe the actor; synchronous, so it works on one that is stuck or dead."""
+        return self._cell.info()
+
+
+class NamedRef:
+    """Whoever holds a name at the moment of sending."""
+
+    __slots__ = ("_hub", "path")
+
+    def __init__(self, hub: Hub, path: str) -> None:
+        self._hub = hub
+        self.path = path
+
+    def __repr__(self) -> str:
+        return f"<NamedRef {self.path}>"
+
+    def resolve(self) -> ActorRef | None:
+        """Find the present holder of the name."""
+        cell = self._hub.names.whereis(self.path)
+        return None if cell is None else ActorRef(cell)
+
+    async def call(self, request: Call[R], timeout: float = DEFAULT_TIMEOUT, wait_for_restart: bool = True) -> R:
+        """Send a request to whoever holds the name, and wait for the answer.
+
+        While nobody holds it, wait for the next incarnation within the same deadline. A request which an incarnation
+        took to its grave unread is sent again to the next.
+
+        Raises:
+            NotRunning: nobody was there to begin with the request before the deadline.
+            ActorDown: the holder died; with `started`, after it had begun with the request.
+            CallTimeout: the holder did not answer in time.
+            CallingSelf, CallCycle, MailboxFull: as for `ActorRef.call`.
+        Cancellation: cancel point; on cancel an unstarted request is dropped.
+        """
+        now = self._hub.backend.now
+        deadline = _inherited(now() + timeout)
+        while True:
+            cell = self._hub.names.whereis(self.path)
+            if cell is not None:
+                try:
+                    return await _ask(cell, request, deadline, timeout)
+                except ActorDown as down:
+                    if down.started or not wait_for_restart or self._hub.stopping:
+                        raise
+                except CallTimeout as late:
+                    if late.started or cell.status != "starting":
+                        raise
+                    raise NotRunning(self.path) from None
+            elif not wait_for_restart or self._hub.stopping:
+                raise NotRunning(self.path, "is not running")
+            elif now() >= deadline:
+                raise NotRunning(self.path)
+            else:
+                await _appearance(self._hub, self.path, deadline)
+
+    def cast(self, message: object) -> bool:
+        """Send a message to the present holder; False when there is none or it refused."""
+        cell = self._hub.names.whereis(self.path)
+        return cell is not None and cell.accept(Cast(message))
+
+    def send(self, message: object) -> bool:
+        """Send a message to the present holder's `handle_info`; False when there is none or it refused."""
+        cell = self._hub.names.whereis(self.path)
+        return cell is not None and cell.accept(Info(message))
+
+
+def cell_of(target: ActorRef | NamedRef) -> Cell | None:
+    """Find the cell behind a handle; None when a name has no holder."""
+    if isinstance(target, ActorRef):
+        return target._cell
+    return target._hub.names.whereis(target.path)
+
+
+async def _ask(cell: Cell, message: Call[R], deadline: float, timeout: float) -> R:
+    if cell.exit_reason is not None:
+        raise ActorDown(cell.path, ExitReason.NOPROC)
+    caller = current_cell.get()
+    if caller is None:
+        return await _exchange(cell, ReplyTo(message, cell.path, deadline, timeout, cell.hub.backend.new_waiter()))
+    caller.begin_wait(cell)
+    try:
+        deadline = min(deadline, caller.deadline)
+        request = ReplyTo(message, cell.path, deadline, timeout, cell.hub.backend.new_waiter(), caller)
+        return await _exchange(cell, request)
+    finally:
+        caller.end_wait(cell)
+
+
+async def _exchange(cell: Cell, request: ReplyTo[R]) -> R:
+    hub = cell.hub
+    if request.deadline <= hub.backend.now():
+        request.due()
+    else:
+        cell.accept_request(request)
+        hub.timers.add(request.deadline, request)
+    try:
+        return await request.answer()
+    finally:
+        hub.timers.discard(request)
+
+
+async def _stop(cell: Cell, timeout: float | None) -> ExitReason:
+    timers = cell.hub.timers
+    cell.request_stop(ExitReason.NORMAL)
+    if timeout is None:
+        return await cell.wait_exit()
+    patience = timers.after(timeout, cell.kill)
+    reason = await cell.wait_exit()  # on cancel the alarm stays, and with it the promise that the actor ends
+    timers.discard(patience)
+    return reason
+
+
+async def _appearance(hub: Hub, name: str, deadline: float) -> None:
+    """Sleep until somebody claims the name, or the deadline."""
+    waiter = hub.backend.new_waiter()
+    alarm = Alarm(waiter.wake)
+    hub.names.expect(name, waiter)
+    hub.timers.add(deadline, alarm)
+    try:
+        await waiter
+    finally:
+        hub.names.forget(name, waiter)
+        hub.timers.discard(alarm)
+
+
+def _inherited(deadline: float) -> float:
+    caller = current_cell.get()
+    return deadline if caller is None else min(deadline, caller.deadline)

@@ -1,0 +1,451 @@
+"""The task of one actor: init, the message loop, terminate, and the containment of everything that can go wrong.
+
+Rules:
+- Nothing an actor does leaves this task except as an exit reason (and an interrupt, which ends the System).
+- `halt` is the stop lane: the first reason to end wins, and it beats every queued message. It never interrupts a
+  running handler, unless the spec says so, a helper crashed or the actor is killed.
+- Cancelling the task interrupts init or the loop. Everything after runs behind `fin`, a shield which hides it from
+  that; only a kill cancels `fin` as well.
+- The loop has no checkpoint while messages are waiting, so it makes one every BURST messages.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import anyio
+from anyio import TaskHandle
+from anyio.lowlevel import checkpoint
+
+from supervisors._actor import Actor, Ignore, Stop
+from supervisors._backend import Waiter
+from supervisors._call import NO_REPLY, ReplyTo
+from supervisors._cell import Cell, current_cell
+from supervisors._child_spec import ChildSpec, Startable, child_path
+from supervisors._failure import contain, where
+from supervisors._host import HostCell
+from supervisors._mailbox import Cast, Envelope, Inbox, Info, Signal
+from supervisors._monitor import Down
+from supervisors._reasons import ExitReason
+from supervisors._ref import ActorRef
+from supervisors._system import System
+from supervisors._timers import Alarm
+from supervisors.events import CrashReport, DeadLetters
+from supervisors.exceptions import (
+    ActorDown,
+    AlreadyStarted,
+    BadReturnValue,
+    ForeignCancellation,
+    StartFailed,
+    StartTimeout,
+)
+from supervisors.inspect import ActorInfo, TreeNode, describe_stack
+
+BURST = 64
+
+
+def start_actor(
+    system: System,
+    spec: ChildSpec,
+    parent: Cell | None,
+    *,
+    restarts: int = 0,
+    last_exit: ExitReason | None = None,
+    on_ready: Callable[[], None] | None = None,
+) -> "ActorCell":
+    """Start one incarnation and return without waiting for its `init`.
+
+    Raises:
+        AlreadyStarted: its name is taken.
+        ActorDown: the parent is dead or dying.
+    """
+    if parent is not None and (parent.exit_reason is not None or parent.kill_reason is not None):
+        raise ActorDown(parent.path, ExitReason.NOPROC)
+    path = spec.id if parent is None else child_path(parent.path, spec.id)
+    cell = ActorCell(system, path, spec, parent)
+    holder = cell.claim(path)
+    if holder is not cell:
+        raise AlreadyStarted(path, ActorRef(holder))
+    cell.restarts = restarts
+    cell.last_exit = last_exit
+    cell.on_ready = on_ready
+    if parent is not None:
+        parent.children[cell] = None
+    cell.start(spec.start_timeout)
+    return cell
+
+
+class ActorCell(HostCell):
+    """The cell of an actor that has a task and a mailbox of its own."""
+
+    __slots__ = (
+        "_busy_since",
+        "_current",
+        "_deferred",
+        "_factory",
+        "_fin",
+        "_handled",
+        "_ignored",
+        "_inbox",
+        "_initialised",
+        "_interrupt",
+        "_patience",
+        "_ready",
+        "_task",
+        "actor",
+        "halt",
+        "on_ready",
+        "system",
+    )
+
+    def __init__(self, system: System, path: str, spec: ChildSpec, parent: Cell | None) -> None:
+        super().__init__(system.hub, path, spec.id, parent)
+        self.system = system
+        self.restart = spec.restart
+        self.type = spec.type
+        self.actor: Actor | None = None
+        self.halt: ExitReason | None = None
+        self.on_ready: Callable[[], None] | None = None
+        self._factory: Callable[[], Startable] | None = spec.start
+        self._interrupt = spec.interrupt
+        self._inbox = Inbox(system.hub.backend, spec.mailbox, path)
+        self._fin: anyio.CancelScope | None = None
+        self._task: TaskHandle[None, None] | None = None
+        self._ready: Waiter | None = None
+        self._patience: Alarm | None = None
+        self._initialised = False
+        self._ignored = False
+        self._current: Envelope | None = None
+        self._busy_since = 0.0
+        self._handled = 0
+        self._deferred: set[ReplyTo[Any]] | None = None
+
+    @property
+    def kind(self) -> str:
+        """The class of the actor."""
+        return "unstarted" if self.actor is None else type(self.actor).__name__
+
+    def start(self, timeout: float) -> None:
+        """Give the actor its task."""
+        self._task = self.hub.spawn(self.run(), self.path)
+        if timeout < math.inf:
+            late = ExitReason.crashed(StartTimeout(self.path, timeout))
+            self._patience = self.hub.timers.after(timeout, lambda: self.kill(late))
+
+    async def handshake(self) -> bool:
+        """Wait until `init` is done; False when it declined.
+
+        Raises:
+            StartFailed: it ended instead; its name is free again.
+        Cancellation: cancel point; the actor goes on starting.
+        """
+        while not self._initialised and self.exit_reason is None:
+            self._ready = self.hub.backend.new_waiter()
+            await self._ready
+        if self._initialised:
+            return True
+        if self.declined:
+            return False
+        raise StartFailed(self.path, self.exit_reason or ExitReason.KILLED)
+
+    @property
+    def declined(self) -> bool:
+        """Whether `init` said `Ignore`."""
+        return self._ignored and self.kill_reason is None
+
+    @property
+    def initialised(self) -> bool:
+        """Whether `init` succeeded."""
+        return self._initialised
+
+    # --- messages
+
+    def accept(self, envelope: Cast | Info) -> bool:
+        """Queue a message; False when it was refused."""
+        if self.exit_reason is not None:
+            self.hub.dead_letters += 1
+            return False
+        return self._inbox.offer(envelope)
+
+    def accept_request(self, request: ReplyTo[Any]) -> None:
+        """Queue a request; a refusal fails it."""
+        self._inbox.admit(request)
+
+    def signal(self, message: object) -> None:
+        """Queue news of the library's own."""
+        if self.exit_reason is None:
+            self._inbox.push(Signal(message))
+
+    def request_stop(self, reason: ExitReason) -> None:
+        """Ask for an orderly end after the present message."""
+        if self.exit_reason is not None or self.halt is not None:
+            return
+        self._halt_with(reason)
+        if self._interrupt:
+            self._interrupt_task()
+
+    def helper_failed(self, reason: ExitReason) -> None:
+        """Crash because a helper did."""
+        if self.halt is None:
+            self._halt_with(reason)
+            self._interrupt_task()
+        elif not self.kill_reason:
+            self.hub.emit(self._crash_report(reason, mailbox_depth=len(self._inbox)))
+
+    # --- the task
+
+    async def run(self) -> None:
+        """Be the actor's task."""
+        current_cell.set(self)
+        reason = ExitReason.KILLED
+        try:
+            reason = await self._live()
+            self._fin = anyio.CancelScope(shield=True)
+            with self._fin:
+                if self._initialised and self.kill_reason is None:
+                    reason = await self._finish(reason)
+            if self.leaves_something:
+                with anyio.CancelScope(shield=True):
+                    await self.reap()
+        finally:
+            self.publish_exit(reason)
+
+    async def _live(self) -> ExitReason:
+        if self.kill_reason is not None:
+            return self.kill_reason
+        try:
+            return await self._serve()
+        except BaseException as error:  # noqa: BLE001 the wall: what an actor raises becomes its exit reason
+            return self._blame(contain(error, self.hub))
+
+    async def _finish(self, reason: ExitReason) -> ExitReason:
+        if self.halt is None:
+            self._halt_with(reason)
+        self.deadline = math.inf
+        try:
+            await self._started_actor().terminate(reason)
+        except BaseException as error:  # noqa: BLE001 the same wall, for the clean-up
+            return contain(error, self.hub)
+        return reason
+
+    async def _serve(self) -> ExitReason:
+        actor = self._make()
+        outcome: object = await actor.init()
+        if isinstance(outcome, Ignore):
+            self._ignored = True
+            return ExitReason.NORMAL
+        if isinstance(outcome, Stop):
+            return outcome.reason
+        if outcome is not None:
+            raise BadReturnValue("init", type(outcome).__qualname__)
+        self._announce()
+        return await self._loop(actor)
+
+    def _make(self) -> Actor:
+        factory, self._factory = self._factory, None  # what a temporary child was made from is not kept
+        made: object = factory() if factory is not None else None
+        if not isinstance(made, Actor):
+            raise BadReturnValue("start", type(made).__qualname__)
+        made._cell = self
+        made.ref = ActorRef(self)
+        made.system = self.system
+        self.actor = made
+        return made
+
+    def _announce(self) -> None:
+        self._initialised = True
+        self._enter("running")
+        self._end_handshake()
+        on_ready, self.on_ready = self.on_ready, None
+        if on_ready is not None:
+            on_ready()
+
+    async def _loop(self, actor: Actor) -> ExitReason:
+        inbox, now = self._inbox, self.hub.backend.now
+        burst = 0
+        while self.halt is None:
+            if not inbox.queue:
+                burst = 0
+                await inbox.wait()
+            elif burst == BURST:
+                burst = 0
+                await checkpoint()
+            else:
+                burst += 1
+                self._current = envelope = inbox.queue.popleft()
+                self._busy_since = now()
+                stop = await self._handle(actor, envelope)
+                self._handled += 1
+                self._current = None
+                if stop is not None and self.halt is None:
+                    self._halt_with(stop.reason)
+        return self.halt
+
+    async def _handle(self, actor: Actor, envelope: Envelope) -> Stop | None:
+        if isinstance(envelope, Cast):
+            return _next("handle_cast", await actor.handle_cast(envelope.message))
+        if isinstance(envelope, ReplyTo):
+            return await self._answer(actor, envelope)
+        if isinstance(envelope.message, Down) and envelope.message.monitor.flushed:
+            return None
+        return _next("handle_info", await actor.handle_info(envelope.message))
+
+    async def _answer(self, actor: Actor, request: ReplyTo[Any]) -> Stop | None:
+        if not request.begin(self._busy_since):
+            return None
+        self.deadline = request.deadline
+        outcome = await actor.handle_call(request.message, request)
+        self.deadline = math.inf
+        if isinstance(outcome, Stop):
+            if outcome.reply is not NO_REPLY:
+                request.reply(outcome.reply)
+            self._defer(request)
+            return outcome
+        if outcome is NO_REPLY:
+            self._defer(request)
+        else:
+            request.reply(outcome)
+        return None
+
+    # --- death
+
+    def child_exited(self, child: Cell, reason: ExitReason) -> None:
+        """Strike a dead child off, and let a supervisor know."""
+        super().child_exited(child, reason)
+        if self.actor is not None and self.exit_reason is None:
+            self.actor._child_exited(child, reason)
+
+    def _halt_with(self, reason: ExitReason) -> None:
+        self.halt = reason
+        if self._initialised:
+            self._enter("stopping")
+        self._inbox.nudge()
+
+    def _blame(self, crash: ExitReason) -> ExitReason:
+        """Choose between what the actor raised and the reason for which it was being ended."""
+        if self.halt is None:
+            return crash
+        consequence = not self.halt.is_normal or isinstance(crash.error, ForeignCancellation)
+        return self.halt if consequence else crash
+
+    def _cancel(self) -> None:
+        super()._cancel()
+        self.halt = self.kill_reason
+        self._interrupt_task()
+        if self._fin is not None:
+            self._fin.cancel()
+
+    def _interrupt_task(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    def _last_words(self, reason: ExitReason) -> None:
+        self._end_handshake()
+        unread = self._inbox.drain()
+        if not reason.is_normal and reason.kind != "killed":
+            self.hub.emit(self._crash_report(reason, mailbox_depth=len(unread)))
+        self._bury(unread, reason)
+        current, deferred = self._current, self._deferred
+        if isinstance(current, ReplyTo):
+            current.fail(ActorDown(self.path, reason, started=True))
+        for request in list(deferred or ()):
+            request.fail(ActorDown(self.path, reason, started=True))
+
+    def _bury(self, unread: list[Envelope], reason: ExitReason) -> None:
+        letters: Counter[str] = Counter()
+        for envelope in unread:
+            if isinstance(envelope, ReplyTo):
+                envelope.fail(ActorDown(self.path, reason, started=False))
+            elif not isinstance(envelope, Signal):
+                letters[type(envelope.message).__qualname__] += 1
+        if letters:
+            self.hub.dead_letters += letters.total()
+            self.hub.emit(DeadLetters(self.path, reason, dict(letters)))
+
+    def _end_handshake(self) -> None:
+        if self._patience is not None:
+            self.hub.timers.discard(self._patience)
+            self._patience = None
+        if self._ready is not None:
+            self._ready.wake()
+
+    def _defer(self, request: ReplyTo[Any]) -> None:
+        if self._deferred is None:
+            self._deferred = set()
+        request.defer(self._deferred)
+
+    def _started_actor(self) -> Actor:
+        if self.actor is None:
+            raise RuntimeError(f"{self.path} was never made")
+        return self.actor
+
+    # --- views
+
+    @property
+    def mailbox_depth(self) -> int:
+        """How many messages wait for it."""
+        return len(self._inbox)
+
+    def details(self) -> Mapping[str, object]:
+        """The actor's own redacted view of itself."""
+        if self.actor is None:
+            return {}
+        try:
+            return dict(self.actor.format_status())
+        except Exception as error:  # noqa: BLE001 a view must not be able to hurt whoever looks
+            return {"format_status": f"raised {type(error).__name__}"}
+
+    def info(self) -> ActorInfo:
+        """Describe this incarnation, however stuck it is."""
+        current = self._current
+        return ActorInfo(
+            path=self.path,
+            kind=self.kind,
+            type=self.type,
+            status=self.status,
+            restart=self.restart,
+            since=self.since,
+            mailbox_depth=len(self._inbox),
+            current_message=_type_name(current),
+            busy_since=None if current is None else self._busy_since,
+            waiting_on=self._waiting_paths(),
+            handled=self._handled,
+            dropped=self._inbox.dropped,
+            restarts=self.restarts,
+            last_exit=self.last_exit,
+            exit_reason=self.exit_reason,
+            details=self.details(),
+        )
+
+    def _child_nodes(self) -> Iterable[TreeNode]:
+        return () if self.actor is None else self.actor._tree_children()
+
+    def _stack(self) -> tuple[str, ...]:
+        return () if self._task is None else describe_stack(self._task.coro)
+
+    def _crash_report(self, reason: ExitReason, *, mailbox_depth: int) -> CrashReport:
+        current = self._current
+        caller = current.caller if isinstance(current, ReplyTo) else None
+        return CrashReport(
+            path=self.path,
+            kind=self.kind,
+            reason=reason,
+            ancestors=self.ancestors(),
+            mailbox_depth=mailbox_depth,
+            last_message=_type_name(current),
+            status=self.details(),
+            client=None if caller is None else caller.path,
+            stack=where(reason),
+        )
+
+
+def _next(callback: str, outcome: object) -> Stop | None:
+    """Read what a handler wants to happen next."""
+    if outcome is None or isinstance(outcome, Stop):
+        return outcome
+    raise BadReturnValue(callback, type(outcome).__qualname__)
+
+
+def _type_name(envelope: Envelope | None) -> str | None:
+    return None if envelope is None else type(envelope.message).__qualname__

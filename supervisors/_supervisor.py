@@ -1,0 +1,262 @@
+"""The static supervisor: a fixed list of children, started in order and stopped in reverse.
+
+It does one thing at a time. While it waits for a child to start or to stop it serves nobody, which is what makes the
+order certain; after a restart that failed it goes back to its mailbox before the next try, so that it can be asked,
+administered and stopped between the attempts.
+
+A child is started and stopped only here, and news of a death counts only for the incarnation that is on record: what
+the supervisor stopped itself arrives late and is ignored.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from supervisors._actor import Ignore, Stop
+from supervisors._admin import (
+    ChildStatus,
+    CountChildren,
+    DeleteChild,
+    RestartChild,
+    StartChild,
+    TerminateChild,
+    WhichChildren,
+)
+from supervisors._call import NO_REPLY, ReplyTo
+from supervisors._child_spec import ChildSpec, Strategy, child_path, validate_children, validate_strategy
+from supervisors._children import Child, ChildExited, SupervisorBase, TryAgain, ask_to_stop
+from supervisors._reasons import ExitReason, is_expected_exit, should_restart
+from supervisors._ref import ActorRef
+from supervisors._runner import ActorCell
+from supervisors._strategy import plan_restart
+from supervisors.exceptions import (
+    AlreadyPresent,
+    AlreadyStarted,
+    ChildNotFound,
+    ChildRestarting,
+    ChildRunning,
+    StartFailed,
+    StartIgnored,
+    SupervisorError,
+)
+
+
+class Supervisor(SupervisorBase):
+    """Starts its children in order, restarts them by a strategy, and gives up when restarts come too fast.
+
+    Giving up ends the supervisor with `shutdown`, which is an end of the normal class: a supervisor above restarts it
+    if it is permanent and lets it go if it is transient.
+
+    Args:
+        children: what to start, in start order.
+        strategy: whom the fault of one child concerns.
+        max_restarts: how many restarts within `max_seconds` are borne; 0 bears none.
+        max_seconds: the length of that window. Budgets of nested supervisors multiply.
+    """
+
+    def __init__(
+        self,
+        children: Sequence[ChildSpec] = (),
+        *,
+        strategy: Strategy = "one_for_one",
+        max_restarts: int = 3,
+        max_seconds: float = 5.0,
+    ) -> None:
+        super().__init__(max_restarts, max_seconds)
+        validate_strategy(type(self).__name__, strategy)
+        validate_children(type(self).__name__, [spec.id for spec in children])
+        self._specs = tuple(children)
+        self._strategy: Strategy = strategy
+
+    async def init(self) -> Ignore | Stop | None:
+        """Start the children; if one fails, stop those before it and fail with it."""
+        for spec in self._specs:
+            child = self._enlist(spec)
+            failure = await self._start(child)
+            if failure is not None:
+                self._report("start_error", failure.reason, child)
+                await self._stop_all()
+                return Stop(ExitReason.shutdown(failure))
+        return None
+
+    async def handle_call(self, request: Any, reply_to: ReplyTo[Any]) -> Any:
+        """Administer the children."""
+        try:
+            return await self._administer(request, reply_to)
+        except SupervisorError as refusal:
+            reply_to.fail(refusal)
+            return NO_REPLY
+
+    async def handle_info(self, message: Any) -> Stop | None:
+        """Deal with the death of a child, and with a restart that has to be tried again."""
+        if isinstance(message, ChildExited):
+            return await self._lost(message)
+        if isinstance(message, TryAgain):
+            child = message.child
+            return await self._restart(child) if child.status == "restarting" else None
+        return await super().handle_info(message)
+
+    async def terminate(self, reason: ExitReason) -> None:
+        """Stop the children, last started first, each in its own time."""
+        await self._stop_all()
+
+    # --- administration
+
+    async def _administer(self, request: Any, reply_to: ReplyTo[Any]) -> Any:
+        match request:
+            case StartChild(spec):
+                return await self._add(spec, reply_to)
+            case TerminateChild(child_id):
+                return await self._terminate(self._known(child_id))
+            case RestartChild(child_id):
+                return await self._start_for(self._stopped(child_id), reply_to)
+            case DeleteChild(child_id):
+                return self._forget(self._stopped(child_id))
+            case WhichChildren():
+                return self._listed()
+            case CountChildren():
+                return self._counts()
+            case _:
+                return await super().handle_call(request, reply_to)
+
+    async def _add(self, spec: ChildSpec, reply_to: ReplyTo[ActorRef]) -> ActorRef:
+        present = self._children.get(spec.id)
+        if present is not None and present.cell is not None:
+            raise AlreadyStarted(present.path, ActorRef(present.cell))
+        if present is not None:
+            raise AlreadyPresent(present.path)
+        child = self._enlist(spec)
+        try:
+            return await self._start_for(child, reply_to)
+        except StartFailed:
+            self._forget(child)
+            raise
+
+    async def _start_for(self, child: Child, reply_to: ReplyTo[ActorRef]) -> ActorRef:
+        failure = await self._start(child, reply_to)
+        if failure is not None:
+            raise failure
+        if child.cell is None:
+            raise StartIgnored(child.path)
+        return ActorRef(child.cell)
+
+    async def _terminate(self, child: Child) -> None:
+        await self._stop(child)
+        if child.restart == "temporary":
+            self._forget(child)
+
+    def _known(self, child_id: str) -> Child:
+        child = self._children.get(child_id)
+        if child is None:
+            raise ChildNotFound(child_path(self.ref.path, child_id))
+        return child
+
+    def _stopped(self, child_id: str) -> Child:
+        child = self._known(child_id)
+        if child.status == "restarting":
+            raise ChildRestarting(child.path)
+        if child.cell is not None:
+            raise ChildRunning(child.path)
+        return child
+
+    def _listed(self) -> list[ChildStatus]:
+        return [child.as_status() for child in self._children.values()]
+
+    # --- one child
+
+    def _enlist(self, spec: ChildSpec) -> Child:
+        child = self._children[spec.id] = Child(spec, child_path(self.ref.path, spec.id))
+        return child
+
+    def _forget(self, child: Child) -> None:
+        self._children.pop(child.id, None)
+
+    async def _start(self, child: Child, starter: ReplyTo[ActorRef] | None = None) -> StartFailed | None:
+        """Start a child and wait until it is up; a `starter` who gives up takes it back."""
+        try:
+            cell = child.launch(self.system, self._cell)
+        except AlreadyStarted as taken:
+            return StartFailed(child.path, ExitReason.crashed(taken))
+        if starter is not None:
+            starter.on_abandon(cell.kill)
+        self._cell.note_wait(cell)
+        try:
+            running = await self._shake_hands(cell, starter)
+        except StartFailed as failure:
+            child.lost(failure.reason, self.system.now())
+            return failure
+        finally:
+            self._cell.end_wait(cell)
+        if running:
+            child.enter("running", self.system.now())
+            self._progress(child)
+        else:
+            child.lost(ExitReason.NORMAL, self.system.now())
+            if child.restart == "temporary":
+                self._forget(child)
+        return None
+
+    async def _shake_hands(self, cell: ActorCell, starter: ReplyTo[ActorRef] | None) -> bool:
+        running = await cell.handshake()
+        if starter is not None and starter.abandoned:
+            raise StartFailed(cell.path, await cell.wait_exit())
+        return running
+
+    async def _stop(self, child: Child) -> None:
+        cell = child.cell
+        if cell is None:
+            if child.status == "restarting":
+                child.enter("stopped", self.system.now())  # the pending retry finds this and does nothing
+            return
+        patience = ask_to_stop(cell, child.shutdown)
+        self._cell.note_wait(cell)
+        try:
+            reason = await cell.wait_exit()
+        finally:
+            self._cell.end_wait(cell)
+        if patience is not None:
+            self.system.hub.timers.discard(patience)
+        if not is_expected_exit(child.shutdown, child.restart, reason):
+            self._report("shutdown_error", reason, child)
+        child.lost(reason, self.system.now())
+
+    async def _stop_all(self) -> None:
+        for child in reversed(list(self._children.values())):
+            await self._stop(child)
+
+    # --- restarts
+
+    async def _lost(self, exited: ChildExited) -> Stop | None:
+        child = self._children.get(exited.cell.id)
+        if child is None or child.cell is not exited.cell:
+            return None
+        again = should_restart(child.restart, exited.reason)
+        if again or not exited.reason.is_normal:
+            self._report("child_terminated", exited.reason, child)
+        child.lost(exited.reason, self.system.now())
+        if again:
+            return await self._restart(child)
+        if child.restart == "temporary":
+            self._forget(child)
+        return None
+
+    async def _restart(self, failed: Child) -> Stop | None:
+        too_many = self._count_restart(failed)
+        if too_many is not None:
+            return too_many
+        failed.enter("restarting", self.system.now())
+        plan = plan_restart(self._strategy, [(child.id, child.restart) for child in self._children.values()], failed.id)
+        for child_id in plan.stop:
+            child = self._children[child_id]
+            await self._stop(child)
+            if child.restart == "temporary":
+                self._forget(child)
+        for child_id in plan.start:
+            child = self._children[child_id]
+            child.restarts += child is not failed
+            failure = await self._start(child)
+            if failure is not None:
+                self._report("start_error", failure.reason, child)
+                child.enter("restarting", self.system.now())
+                self._cell.signal(TryAgain(child))
+                break
+        return None

@@ -1,0 +1,302 @@
+"""The root: one event loop's worth of actors, entered with `async with`.
+
+Two task groups. The outer one belongs to the caller's code and is cancelled with it. The inner one holds the actors
+behind a shield, because cancelling it would hit every actor at once and lose their order, their timeouts and their
+`terminate`. So an orderly end is always a message to the root: it is sent when the block is left, when the block is
+cancelled from outside, or when somebody asks for it. What has not ended within the shutdown budget is killed.
+
+Leaving the block returns when every task has ended, whatever it takes; what was killed and still runs is listed in
+`unstopped` meanwhile.
+"""
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Protocol, Self
+
+import anyio
+
+from supervisors._backend import detect_backend
+from supervisors._cell import Cell, Hub, current_cell
+from supervisors._monitor import MonitorRef
+from supervisors._reasons import ExitReason
+from supervisors._ref import ActorRef, NamedRef, cell_of
+from supervisors._timers import Deadline
+from supervisors.events import Event, log_event
+from supervisors.exceptions import ActorDown, AlreadyStarted, CallCycle
+from supervisors.inspect import TreeNode
+
+SHUTDOWN_BUDGET = 30.0
+
+
+class Root(Protocol):
+    """What a System can run: something that starts as the top of a tree, which is a supervisor."""
+
+    def launch(self, system: "System") -> Cell:
+        """Start below nobody, under the System's name."""
+
+
+class Timer(Deadline):
+    """A message on its way to the future."""
+
+    __slots__ = ("_message", "_system", "_target")
+
+    def __init__(self, system: "System", target: ActorRef | NamedRef, message: object) -> None:
+        super().__init__()
+        self._system = system
+        self._target = target
+        self._message = message
+
+    def due(self) -> None:
+        """Deliver the message, past the mailbox bound."""
+        self.settled = True
+        cell = cell_of(self._target)
+        if cell is not None:
+            cell.signal(self._message)
+
+    def cancel(self) -> bool:
+        """Call the message back; False when it is gone already."""
+        if self.settled:
+            return False
+        self._system.hub.timers.discard(self)
+        return True
+
+
+class System:
+    """A supervision tree and what its members share.
+
+    Args:
+        name: the path of the root, and the first part of every other path.
+        root: the top supervisor. When it ends, the System is over; it is never restarted.
+        on_event: told of every lifecycle event, synchronously; without one they go to the `supervisors` logger.
+        shutdown_budget: seconds an orderly end may take before everything is killed.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        root: Root,
+        *,
+        on_event: Callable[[Event], None] | None = None,
+        shutdown_budget: float = SHUTDOWN_BUDGET,
+    ) -> None:
+        self.name = name
+        self._top = root
+        self._observer = on_event if on_event is not None else log_event
+        self._budget = shutdown_budget
+        self._hub: Hub | None = None
+        self._root: Cell | None = None
+
+    @property
+    def hub(self) -> Hub:
+        """The parts shared by all members; for the library itself."""
+        if self._hub is None:
+            raise RuntimeError(f"the system {self.name} has not been entered")
+        return self._hub
+
+    async def __aenter__(self) -> Self:
+        if self._hub is not None:
+            raise RuntimeError(f"the system {self.name} can be entered only once")
+        self._hub = Hub(detect_backend(), self._observer)
+        self._sheltered, self._down, self._over = anyio.Event(), anyio.Event(), anyio.Event()
+        self._lookout = anyio.CancelScope()
+        self._outside = anyio.create_task_group()
+        await self._outside.__aenter__()
+        self._body = anyio.CancelScope()
+        self._body.__enter__()
+        self._hub.on_fatal = self._end_body
+        try:
+            await self._boot()
+        except BaseException as error:
+            await self.__aexit__(type(error), error, error.__traceback__)
+            raise
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        try:
+            swallowed = bool(self._body.__exit__(exc_type, exc, traceback))
+        finally:
+            interruption = await self._close()
+        if self.hub.fatal is not None:
+            raise self.hub.fatal
+        if interruption is not None:
+            raise interruption
+        return swallowed
+
+    # --- finding and watching members
+
+    def named(self, path: str) -> NamedRef:
+        """Make a handle which looks the path up at every send."""
+        return NamedRef(self.hub, path)
+
+    def whereis(self, path: str) -> ActorRef | None:
+        """Find the present incarnation at a path."""
+        return self.named(path).resolve()
+
+    def register(self, name: str, ref: ActorRef) -> None:
+        """Give a living actor a further name, which is freed at its death.
+
+        Raises:
+            AlreadyStarted: the name is taken.
+            ActorDown: the actor is dead.
+        """
+        cell = ref._cell
+        if cell.exit_reason is not None:
+            raise ActorDown(cell.path, ExitReason.NOPROC)
+        holder = cell.claim(name)
+        if holder is not cell:
+            raise AlreadyStarted(name, ActorRef(holder))
+
+    def unregister(self, name: str) -> None:
+        """Free a further name; nothing happens if nobody has it."""
+        holder = self.hub.names.whereis(name)
+        if holder is not None and holder.path != name:
+            holder.disclaim(name)
+
+    def monitor(self, ref: ActorRef | NamedRef) -> MonitorRef:
+        """Watch a member from outside the tree: `await system.monitor(ref).wait()`."""
+        return MonitorRef(self.hub, ref)
+
+    def tree(self) -> TreeNode:
+        """Describe the whole tree; synchronous, so it works on a stuck one."""
+        return self._root_cell().node()
+
+    @property
+    def unstopped(self) -> tuple[str, ...]:
+        """Members that were killed and given up, and whose code still runs."""
+        return tuple(cell.path for cell in self.hub.unstopped)
+
+    @property
+    def dead_letters(self) -> int:
+        """How many messages found nobody to read them."""
+        return self.hub.dead_letters
+
+    # --- time
+
+    def now(self) -> float:
+        """Read the clock by which every deadline and every `since` is measured."""
+        return self.hub.backend.now()
+
+    def send_after(self, seconds: float, ref: ActorRef | NamedRef, message: object) -> Timer:
+        """Deliver `message` to `handle_info` in this many seconds."""
+        timer = Timer(self, ref, message)
+        self.hub.timers.add(self.now() + seconds, timer)
+        return timer
+
+    # --- the end
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the end has begun."""
+        return self.hub.stopping
+
+    def begin_shutdown(self) -> None:
+        """Start the orderly end and return at once."""
+        hub = self.hub
+        if hub.stopping:
+            return
+        hub.stopping = True
+        hub.names.wake_all()
+        if self._root is not None:
+            self._root.request_stop(ExitReason.SHUTDOWN)
+            hub.timers.after(self._budget, self._root.kill)
+
+    async def shutdown(self) -> ExitReason:
+        """Stop the tree in order and wait until it is down.
+
+        Raises:
+            CallCycle: the caller is an actor of this tree, whose end it would wait for; use `begin_shutdown`.
+        Cancellation: cancel point; the shutdown goes on.
+        """
+        caller = current_cell.get()
+        if caller is not None and caller.hub is self.hub:
+            raise CallCycle([caller.path, self.name, caller.path])
+        self.begin_shutdown()
+        return await self.wait_stopped()
+
+    async def wait_stopped(self) -> ExitReason:
+        """Sleep until the root supervisor has ended: it was stopped, or it gave up.
+
+        Cancellation: cancel point; nothing changes.
+        """
+        return await self._root_cell().wait_exit()
+
+    # --- inside
+
+    async def _boot(self) -> None:
+        self._outside.start_soon(self._shelter)
+        with anyio.CancelScope(shield=True):
+            await self._sheltered.wait()
+        self._outside.start_soon(self._watch_outside)
+        self._root = self._top.launch(self)
+        self._root.at_exit(self._root_ended)
+        try:
+            await self._root.handshake()
+        except BaseException:
+            self._root.kill()  # nobody waits for it any more, and half a tree is of no use
+            raise
+
+    async def _shelter(self) -> None:
+        """Hold the inner group: shielded, and open until the tree is down."""
+        try:
+            with anyio.CancelScope(shield=True):
+                async with anyio.create_task_group() as actors:
+                    self.hub.use_tasks(actors)
+                    timers = anyio.CancelScope()
+                    actors.start_soon(self._run_timers, timers)
+                    self._sheltered.set()
+                    await self._down.wait()
+                    timers.cancel()
+        finally:
+            self._over.set()
+
+    async def _run_timers(self, scope: anyio.CancelScope) -> None:
+        with scope:
+            while True:
+                try:
+                    await self.hub.timers.run()
+                except (KeyboardInterrupt, SystemExit) as error:  # trio raises it in whatever task is running
+                    self.hub.escalate(error)
+
+    async def _watch_outside(self) -> None:
+        """Be cancelled together with the caller's code, however slow that is, and begin the shutdown."""
+        with self._lookout:
+            try:
+                await anyio.sleep_forever()
+            finally:
+                self.begin_shutdown()
+
+    async def _close(self) -> BaseException | None:
+        """End everything; what interrupted the wait is returned, to be raised when all is done."""
+        interruption: BaseException | None = None
+        self.begin_shutdown()
+        while not self._over.is_set():
+            try:
+                with anyio.CancelScope(shield=True):
+                    if self._root is not None:
+                        await self._root.wait_exit()
+                    self._down.set()
+                    await self._over.wait()
+            except GeneratorExit:
+                raise
+            except BaseException as error:  # noqa: BLE001 a second interrupt: stop being patient, but do not leave
+                interruption = error
+                if self._root is not None:
+                    self._root.kill()
+        self._lookout.cancel()
+        await self._outside.__aexit__(None, None, None)
+        return interruption
+
+    def _root_ended(self) -> None:
+        self.hub.stopping = True
+        self.hub.names.wake_all()
+
+    def _end_body(self) -> None:
+        self._body.cancel()
+        self.begin_shutdown()
+
+    def _root_cell(self) -> Cell:
+        if self._root is None:
+            raise RuntimeError(f"the system {self.name} has not been entered")
+        return self._root

@@ -1,0 +1,118 @@
+"""What happens to the tree, as frozen values for one observer.
+
+An observer is a plain function given to the System. Events carry names, reasons and the actor's own redacted view
+(`Actor.format_status`); they never carry a message or a state, because those hold prompts and keys.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from supervisors._child_spec import ChildType
+from supervisors._reasons import ExitReason, Restart, Shutdown
+
+ReportContext: TypeAlias = Literal["start_error", "child_terminated", "shutdown_error", "shutdown"]
+
+_logger = logging.getLogger("supervisors")
+
+
+@dataclass(frozen=True, slots=True)
+class ChildInfo:
+    """The child an event is about."""
+
+    path: str
+    kind: str
+    restart: Restart
+    shutdown: Shutdown
+    type: ChildType
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A child of a supervisor is up."""
+
+    supervisor: str
+    child: ChildInfo
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisorReport:
+    """Something a supervisor had to deal with.
+
+    `count` is the number of children it concerns: a dynamic supervisor which stops reports once per reason.
+    """
+
+    supervisor: str
+    context: ReportContext
+    reason: ExitReason
+    offender: ChildInfo | None
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class CrashReport:
+    """A member of the tree ended in a way nobody meant.
+
+    Attributes:
+        last_message: the type of the message it was handling.
+        status: the actor's own view of itself, made by `format_status`.
+        client: path of the actor whose request it was handling.
+        stack: where the exception came from, outermost first; source lines only.
+    """
+
+    path: str
+    kind: str
+    reason: ExitReason
+    ancestors: tuple[str, ...]
+    mailbox_depth: int
+    last_message: str | None
+    status: Mapping[str, object]
+    client: str | None
+    stack: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetters:
+    """Messages which an actor never looked at, because it ended first; by type and number."""
+
+    path: str
+    reason: ExitReason
+    messages: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class UnexpectedMessage:
+    """An actor got a type of message it has no handler for; said once per actor and type."""
+
+    path: str
+    lane: Literal["cast", "info"]
+    message_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unstopped:
+    """A killed member did not end. It was given up: its name is free, its code still runs; `stack` is where."""
+
+    path: str
+    stack: tuple[str, ...]
+
+
+Event: TypeAlias = Progress | SupervisorReport | CrashReport | DeadLetters | UnexpectedMessage | Unstopped
+
+
+def log_event(event: Event) -> None:
+    """Write an event to the `supervisors` logger: what a System does when it is given no observer."""
+    if isinstance(event, Progress):
+        _logger.info("%s started %s", event.supervisor, event.child.path)
+    elif isinstance(event, SupervisorReport):
+        offender = event.offender.path if event.offender is not None else f"{event.count} children"
+        _logger.error("%s: %s: %s (%s)", event.supervisor, event.context, offender, event.reason)
+    elif isinstance(event, CrashReport):
+        _logger.error("%s ended: %s\n%s", event.path, event.reason, "".join(event.stack))
+    elif isinstance(event, DeadLetters):
+        _logger.warning("%s ended with unread messages: %s", event.path, dict(event.messages))
+    elif isinstance(event, UnexpectedMessage):
+        _logger.warning("%s has no handler for the %s %s", event.path, event.lane, event.message_type)
+    else:
+        _logger.critical("%s was killed and still runs\n%s", event.path, "".join(event.stack))

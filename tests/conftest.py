@@ -1,0 +1,49 @@
+"""The event loops on which every asynchronous test of the project runs.
+
+Mark a module of async tests with `pytestmark = pytest.mark.anyio`. Each test then runs twice: on asyncio and on trio,
+both in virtual time. `await anyio.sleep(3600)` costs nothing there, and a timeout fires only when what it guards is
+stuck. Do not use threads, sockets or processes in such a test: virtual time cannot see them.
+
+A test that needs those is marked `real_time` as well, one by one or with
+`pytestmark = [pytest.mark.anyio, pytest.mark.real_time]`. It runs three times, by the wall clock: on asyncio, on
+uvloop and on trio.
+
+Async fixtures run on the loop of the test that asks for them; they must have function scope. pytest-trio is installed
+but has no part in this: without `trio_mode` it touches only tests marked `trio`, and there are none.
+"""
+
+from typing import Any
+
+import pytest
+
+from supervisors.testing import virtual_asyncio, virtual_trio
+
+VIRTUAL_TIME = ("asyncio", "trio")
+REAL_TIME = ("asyncio-real", "uvloop-real", "trio-real")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "real_time: runs by the wall clock, because it uses threads, sockets or processes"
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "anyio_backend" in metafunc.fixturenames:
+        real = metafunc.definition.get_closest_marker("real_time") is not None
+        metafunc.parametrize("anyio_backend", REAL_TIME if real else VIRTUAL_TIME, indirect=True)
+
+
+@pytest.fixture
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
+    match request.param:
+        case "asyncio":
+            return virtual_asyncio()
+        case "trio":
+            return virtual_trio()
+        case "asyncio-real":
+            return "asyncio", {}
+        case "uvloop-real":
+            return "asyncio", {"use_uvloop": True}
+        case _:
+            return "trio", {}

@@ -1,0 +1,478 @@
+"""Calls end, with the answer or with the reason why there is none."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+import pytest
+
+from supervisors import (
+    ActorDown,
+    ActorRef,
+    Call,
+    CallCycle,
+    CallingSelf,
+    CallTimeout,
+    ExitReason,
+    Mailbox,
+    MailboxFull,
+    ReplyTo,
+    Stop,
+    Supervisor,
+    System,
+    UnexpectedRequest,
+    which_children,
+)
+from supervisors.testing import EventLog, settle
+from tests.supervisors.actors import (
+    Action,
+    Ask,
+    Boom,
+    Do,
+    Later,
+    Puppet,
+    answer,
+    crash,
+    hang,
+    puppet,
+    puppet_of,
+    sleep,
+    started,
+    stop_normally,
+)
+
+pytestmark = pytest.mark.anyio
+
+
+@dataclass(frozen=True, slots=True)
+class Unheard(Call[None]):
+    pass
+
+
+def system_of(*ids: str, **options: Any) -> System:
+    return System(
+        "app", Supervisor([puppet(child, restart="temporary", **options) for child in ids]), on_event=EventLog()
+    )
+
+
+async def test_a_request_is_answered_with_its_value() -> None:
+    async with system_of("a") as system:
+        assert await started(system, "app/a").call(Ask()) == "a"
+
+
+async def test_an_answer_of_none_is_an_answer() -> None:
+    async with system_of("a") as system:
+        assert await started(system, "app/a").call(Do(answer(None))) is None
+
+
+async def test_answers_may_come_later_and_in_any_order() -> None:
+    async with system_of("a") as system:
+        ref = started(system, "app/a")
+        answers: list[str] = []
+
+        async def ask(name: str) -> None:
+            answers.append(f"{name} got {await ref.call(Later())}")
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask, "first")
+            await settle()
+            tasks.start_soon(ask, "second")
+            await settle()
+            first, second = puppet_of(ref).kept
+            second.reply("two")
+            await settle()
+            first.reply("one")
+        assert answers == ["second got two", "first got one"]
+
+
+async def test_only_the_first_answer_counts() -> None:
+    async with system_of("a") as system:
+        ref = started(system, "app/a")
+        answers: list[str] = []
+
+        async def ask() -> None:
+            answers.append(await ref.call(Later()))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask)
+            await settle()
+            [kept] = puppet_of(ref).kept
+            kept.reply("one")
+            kept.reply("two")
+            kept.fail(Boom())
+        assert answers == ["one"]
+        assert await ref.call(Ask()) == "a"
+
+
+async def test_a_failed_answer_is_raised_at_the_caller_and_harms_nobody() -> None:
+    async with system_of("a") as system:
+        ref = started(system, "app/a")
+
+        async def refuse() -> None:
+            with pytest.raises(Boom, match="no"):
+                await ref.call(Later())
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(refuse)
+            await settle()
+            puppet_of(ref).kept[0].fail(Boom("no"))
+        assert ref.alive
+
+
+async def test_requests_of_one_caller_are_answered_in_order() -> None:
+    trace: list[str] = []
+    async with System("app", Supervisor([puppet("a", trace)])) as system:
+        ref = started(system, "app/a")
+        ref.cast("one")
+        ref.cast("two")
+        await ref.call(Ask())
+        ref.cast("three")
+        await ref.call(Ask())
+        assert trace[2:] == ["one", "two", "three"]
+
+
+async def test_a_late_answer_is_dropped_and_the_actor_serves_on() -> None:
+    async with system_of("a") as system:
+        ref = started(system, "app/a")
+        with pytest.raises(CallTimeout) as caught:
+            await ref.call(Do(sleep(10)), timeout=2)
+        assert system.now() == pytest.approx(2)
+        assert caught.value.started
+        assert await ref.call(Ask(), timeout=20) == "a"
+        assert system.now() == pytest.approx(10)
+
+
+async def test_a_request_that_expired_in_the_queue_is_never_looked_at() -> None:
+    async with system_of("a") as system:
+        ref = started(system, "app/a")
+        done: list[str] = []
+
+        async def note(puppet: Puppet) -> None:
+            done.append("expired request")
+
+        ref.cast(sleep(10))
+        with pytest.raises(CallTimeout) as caught:
+            await ref.call(Do(note), timeout=2)
+        assert not caught.value.started
+        assert await ref.call(Ask(), timeout=20) == "a"
+        assert done == []
+
+
+async def test_a_request_whose_caller_went_away_is_never_looked_at() -> None:
+    async with system_of("a") as system:
+        ref = started(system, "app/a")
+        done: list[str] = []
+
+        async def note(puppet: Puppet) -> None:
+            done.append("abandoned request")
+
+        ref.cast(sleep(10))
+        with anyio.move_on_after(1):
+            await ref.call(Do(note), timeout=100)
+        assert await ref.call(Ask(), timeout=20) == "a"
+        assert done == []
+
+
+async def test_calling_the_dead_fails_at_once() -> None:
+    async with system_of("a") as system:
+        ref = started(system, "app/a")
+        await ref.stop()
+        with pytest.raises(ActorDown) as caught:
+            await ref.call(Ask(), timeout=1000)
+        assert caught.value.reason == ExitReason.NOPROC
+        assert not caught.value.started
+        assert system.now() == 0
+
+
+@pytest.mark.parametrize("reason", [ExitReason.NORMAL, ExitReason.SHUTDOWN, ExitReason.shutdown("for a reason")])
+async def test_a_stop_during_the_call_gives_its_reason_to_the_caller(reason: ExitReason) -> None:
+    log = EventLog()
+    async with System("app", Supervisor([puppet("a", restart="temporary")]), on_event=log) as system:
+        with pytest.raises(ActorDown) as caught:
+            await started(system, "app/a").call(Do(answer(Stop(reason))))
+        assert caught.value.reason == reason
+        assert caught.value.started
+    assert [type(event).__name__ for event in log.events] == ["Progress"]
+
+
+async def test_a_stop_may_carry_the_answer() -> None:
+    async with system_of("a") as system:
+        ref = started(system, "app/a")
+        assert await ref.call(Do(answer(Stop(reply="bye")))) == "bye"
+        await settle()
+        assert not ref.alive
+
+
+async def test_a_crash_during_the_call_gives_its_reason_to_the_caller() -> None:
+    async with system_of("a") as system:
+        with pytest.raises(ActorDown) as caught:
+            await started(system, "app/a").call(Do(crash), timeout=1000)
+        assert isinstance(caught.value.reason.error, Boom)
+        assert caught.value.started
+        assert system.now() == 0
+
+
+async def test_a_death_fails_the_queued_the_running_and_the_deferred() -> None:
+    async with system_of("a") as system:
+        ref = started(system, "app/a")
+        outcomes: dict[str, bool] = {}
+
+        async def ask(name: str, request: Call[str]) -> None:
+            with pytest.raises(ActorDown) as caught:
+                await ref.call(request, timeout=1000)
+            outcomes[name] = caught.value.started
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask, "deferred", Later())
+            await settle()
+            tasks.start_soon(ask, "running", Do(hang))
+            await settle()
+            tasks.start_soon(ask, "queued", Ask())
+            await settle()
+            ref.kill()
+        assert outcomes == {"deferred": True, "running": True, "queued": False}
+
+
+async def test_who_got_an_answer_before_the_crash_keeps_it() -> None:
+    async with system_of("a") as system:
+        ref = started(system, "app/a")
+        answers: list[str] = []
+
+        async def ask() -> None:
+            answers.append(await ref.call(Later()))
+
+        async def reply_and_crash(puppet: Puppet) -> None:
+            puppet.kept[0].reply("just in time")
+            raise Boom
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask)
+            await settle()
+            ref.cast(reply_and_crash)
+        assert answers == ["just in time"]
+        assert not ref.alive
+
+
+async def test_an_actor_may_not_call_itself() -> None:
+    async with system_of("a") as system:
+        ref = started(system, "app/a")
+
+        async def call_self(puppet: Puppet) -> str:
+            with pytest.raises(CallingSelf):
+                await puppet.ref.call(Ask(), timeout=1000)
+            with pytest.raises(CallingSelf):
+                await puppet.system.named("app/a").call(Ask(), timeout=1000)
+            with pytest.raises(CallingSelf):
+                await puppet.ref.stop()
+            return "refused"
+
+        assert await ref.call(Do(call_self)) == "refused"
+        assert system.now() == 0
+
+
+async def test_a_circle_of_two_is_refused_with_its_path() -> None:
+    async with system_of("a", "b") as system:
+        a, b = started(system, "app/a"), started(system, "app/b")
+
+        async def call_back(puppet: Puppet) -> tuple[str, ...]:
+            with pytest.raises(CallCycle) as caught:
+                await a.call(Ask(), timeout=1000)
+            return caught.value.path
+
+        async def call_forth(puppet: Puppet) -> tuple[str, ...]:
+            path: tuple[str, ...] = await b.call(Do(call_back), timeout=1000)
+            return path
+
+        assert await a.call(Do(call_forth), timeout=1000) == ("app/b", "app/a", "app/b")
+        assert system.now() == 0
+
+
+async def test_two_that_call_each_other_at_once_do_not_wait_forever() -> None:
+    async with system_of("a", "b") as system:
+        a, b = started(system, "app/a"), started(system, "app/b")
+        outcomes: list[str] = []
+
+        def calls(other: ActorRef) -> Action:
+            async def action(puppet: Puppet) -> None:
+                try:
+                    outcomes.append(await other.call(Ask(), timeout=1000))
+                except CallCycle:
+                    outcomes.append("cycle")
+
+            return action
+
+        a.cast(calls(b))
+        b.cast(calls(a))
+        await settle()
+        assert len(outcomes) == 2
+        assert "cycle" in outcomes
+        assert system.now() == 0
+
+
+async def test_a_circle_of_three_is_refused() -> None:
+    async with system_of("a", "b", "c") as system:
+        a, b, c = (started(system, f"app/{child}") for child in "abc")
+
+        async def third(puppet: Puppet) -> tuple[str, ...]:
+            with pytest.raises(CallCycle) as caught:
+                await a.call(Ask())
+            return caught.value.path
+
+        async def second(puppet: Puppet) -> object:
+            return await c.call(Do(third))
+
+        async def first(puppet: Puppet) -> object:
+            return await b.call(Do(second))
+
+        assert await a.call(Do(first)) == ("app/c", "app/a", "app/b", "app/c")
+
+
+async def test_a_child_that_calls_its_supervisor_from_init_is_refused() -> None:
+    caught: list[CallCycle] = []
+
+    async def ask_supervisor(puppet: Puppet) -> None:
+        try:
+            await which_children(puppet.system.named("app"), timeout=1000)
+        except CallCycle as cycle:
+            caught.append(cycle)
+
+    async with System("app", Supervisor([puppet("a", on_init=ask_supervisor)])) as system:
+        assert [cycle.path for cycle in caught] == [("app/a", "app", "app/a")]
+        assert system.now() == 0
+
+
+async def test_nobody_is_waited_for_after_a_call() -> None:
+    async with system_of("a", "b") as system:
+        a, b = started(system, "app/a"), started(system, "app/b")
+
+        async def call_b(puppet: Puppet) -> None:
+            with anyio.move_on_after(1):
+                await b.call(Do(sleep(5)))
+            with pytest.raises(CallTimeout):
+                await b.call(Ask(), timeout=1)
+
+        await a.call(Do(call_b))
+        assert a.info().waiting_on == ()
+
+        async def call_a(puppet: Puppet) -> str:
+            return await a.call(Ask())
+
+        assert await b.call(Do(call_a), timeout=20) == "a"
+
+
+async def test_a_nested_call_inherits_the_earlier_deadline() -> None:
+    async with system_of("a", "b") as system:
+        a, b = started(system, "app/a"), started(system, "app/b")
+        gave_up_at: list[float] = []
+
+        async def call_on(puppet: Puppet) -> None:
+            try:
+                await b.call(Do(hang), timeout=1000)
+            except CallTimeout:
+                gave_up_at.append(system.now())
+
+        with pytest.raises(CallTimeout):
+            await a.call(Do(call_on), timeout=3)
+        await settle()
+        assert gave_up_at == [pytest.approx(3)]
+
+
+async def test_a_deadline_does_not_outlive_its_request() -> None:
+    async with system_of("a", "b") as system:
+        a, b = started(system, "app/a"), started(system, "app/b")
+        await a.call(Do(answer(None)), timeout=1)
+
+        async def call_on(puppet: Puppet) -> None:
+            puppet.trace.append(await b.call(Do(sleep(4))) or "done")
+
+        a.cast(call_on)
+        await anyio.sleep(10)
+        assert puppet_of(a).trace[-1] == "done"
+
+
+async def test_a_request_under_an_expired_deadline_is_not_even_sent() -> None:
+    async with system_of("a", "b") as system:
+        a, b = started(system, "app/a"), started(system, "app/b")
+        reached: list[str] = []
+
+        async def note(puppet: Puppet) -> None:
+            reached.append("b")
+
+        async def late(puppet: Puppet) -> None:
+            await anyio.sleep(5)
+            with pytest.raises(CallTimeout):
+                await b.call(Do(note))
+            reached.append("a")
+
+        with pytest.raises(CallTimeout):
+            await a.call(Do(late), timeout=2)
+        await anyio.sleep(10)
+        assert reached == ["a"]
+
+
+async def test_a_request_nobody_knows_is_refused_and_the_actor_lives() -> None:
+    async with system_of("a") as system:
+        ref = started(system, "app/a")
+        with pytest.raises(UnexpectedRequest, match="app/a does not answer Unheard"):
+            await ref.call(Unheard())
+        assert await ref.call(Ask()) == "a"
+
+
+async def test_a_full_mailbox_refuses_a_call() -> None:
+    async with system_of("a", mailbox=Mailbox(2)) as system:
+        ref = started(system, "app/a")
+        ref.cast(hang)
+        await settle()
+        assert ref.cast("one")
+        assert ref.cast("two")
+        with pytest.raises(MailboxFull):
+            await ref.call(Ask(), timeout=1000)
+        assert system.now() == 0
+        ref.kill()
+
+
+async def test_what_waits_for_the_caller_is_not_in_the_way_of_its_answers() -> None:
+    async with system_of("a", "b", mailbox=Mailbox(1_000_000)) as system:
+        a, b = started(system, "app/a"), started(system, "app/b")
+        looked_at: list[int] = []
+
+        async def call_b(puppet: Puppet) -> None:
+            for _ in range(100):
+                await b.call(Ask())
+            looked_at.append(puppet.ref.info().mailbox_depth)
+
+        a.cast(call_b)
+        for _ in range(100_000):
+            a.cast("waiting")
+        await settle()
+        assert looked_at == [100_000]
+        assert b.info().handled == 100
+
+
+async def test_a_reply_may_come_from_another_task() -> None:
+    async with system_of("a") as system:
+        ref = started(system, "app/a")
+
+        async def reply_soon(puppet: Puppet) -> None:
+            async def later(reply_to: ReplyTo[str]) -> None:
+                await anyio.sleep(1)
+                reply_to.reply("from a helper")
+
+            puppet.spawn(later, puppet.kept[0])
+
+        async with anyio.create_task_group() as tasks:
+
+            async def ask() -> None:
+                assert await ref.call(Later()) == "from a helper"
+
+            tasks.start_soon(ask)
+            await settle()
+            ref.cast(reply_soon)
+        assert system.now() == pytest.approx(1)
+
+
+async def test_stopping_during_a_call_answers_the_caller() -> None:
+    async with system_of("a") as system:
+        with pytest.raises(ActorDown) as caught:
+            await started(system, "app/a").call(Do(stop_normally))
+        assert caught.value.reason == ExitReason.NORMAL

@@ -1,0 +1,1 @@
+"""Parts of the test suite that stand in for the outside world."""

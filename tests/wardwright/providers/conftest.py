@@ -1,0 +1,33 @@
+"""What the tests of providers stand on: the upstream, a transport to it, and a real model."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.upstream import Upstream
+from wardwright.providers.transport import Transport, TransportOptions, make_transport
+from wardwright.providers.weights import pull
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    with Upstream() as running:
+        yield running
+
+
+@pytest.fixture
+async def transport(anyio_backend: object) -> AsyncIterator[Transport]:
+    opened = make_transport(TransportOptions(connect_timeout_s=10))
+    try:
+        yield opened
+    finally:
+        await opened.aclose()
+
+
+@pytest.fixture(scope="session")
+def weights() -> Path:
+    """A small real model, fetched once per machine."""
+    cache = os.environ.get("WARDWRIGHT_TEST_CACHE") or Path.home() / ".cache" / "wardwright-tests"
+    return pull("smollm2", Path(cache), lambda done, total: None)

@@ -1,0 +1,80 @@
+"""Clients in threads: streams that run while something is broken on purpose, and what each of them saw."""
+
+import json
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx2
+
+from tests.acceptance.daemon import Daemon
+
+
+@dataclass
+class Seen:
+    """What one client saw of one request."""
+
+    status: int = 0
+    receipt_id: str = ""
+    done: bool = False
+    error: dict[str, Any] | None = None
+    broken: str = ""
+    text: str = ""
+    content_type: str = ""
+    started: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def is_well_formed(self) -> bool:
+        """A whole answer, or exactly one error the client can read: never a silently cut answer."""
+        return not self.broken and (self.done != (self.error is not None))
+
+
+def read_stream(daemon: Daemon, seen: Seen, *, model: str = "test-model", prompt: str = "hello", **fields: Any) -> Seen:
+    """Make one streamed request and note everything of it."""
+    body = {"model": model, "stream": True, "messages": [{"role": "user", "content": prompt}], **fields}
+    try:
+        with daemon.client() as client, client.stream("POST", "/v1/chat/completions", json=body) as answer:
+            seen.status = answer.status_code
+            seen.receipt_id = answer.headers.get("x-wardwright-receipt-id", "")
+            seen.content_type = answer.headers.get("content-type", "")
+            if answer.status_code != 200:
+                answer.read()
+                seen.error = answer.json()["error"]
+                return seen
+            for line in answer.iter_lines():
+                if line.startswith("data: "):
+                    seen.started.set()
+                    _note(line.removeprefix("data: "), seen)
+    except (httpx2.TransportError, ValueError) as error:
+        seen.broken = f"{type(error).__name__}: {error}"
+    finally:
+        seen.started.set()
+    return seen
+
+
+@contextmanager
+def streams(daemon: Daemon, count: int, **fields: Any) -> Iterator[list[Seen]]:
+    """`count` streams at once, all of them begun; on leaving they have all ended."""
+    seen = [Seen() for _ in range(count)]
+    with ThreadPoolExecutor(count) as pool:
+        running: list[Future[Seen]] = [pool.submit(read_stream, daemon, one, **fields) for one in seen]
+        for one in seen:
+            assert one.started.wait(20)
+        yield seen
+        for future in running:
+            future.result(60)
+
+
+def _note(payload: str, seen: Seen) -> None:
+    if payload == "[DONE]":
+        seen.done = True
+        return
+    event = json.loads(payload)
+    if "error" in event:
+        seen.error = event["error"]
+        return
+    for choice in event["choices"]:
+        seen.text += choice["delta"].get("content") or ""

@@ -1,0 +1,97 @@
+"""Kill each actor of the tree while streams run: the service answers, cut clients are told, every request has its receipt."""
+
+import time
+
+import pytest
+
+from tests.acceptance.conftest import StartDaemon, gateway_config
+from tests.acceptance.daemon import Daemon
+from tests.acceptance.load import Seen, streams
+from tests.support.upstream import Upstream
+
+STREAMS = 20
+ANSWERS_WITHIN_S = 1.0
+
+# Every member of the tree of this configuration, the runs themselves aside. A crash of these must not cut a single stream.
+CUTS_NOTHING = [
+    "wardwright/storage",
+    "wardwright/catalog",
+    "wardwright/providers",
+    "wardwright/providers/up",
+    "wardwright/models",
+    "wardwright/models/test-model",
+    "wardwright/models/test-model/model",
+    "wardwright/models/test-model/sessions",
+    "wardwright/edge",
+]
+
+
+@pytest.fixture
+def daemon(upstream: Upstream, start_daemon: StartDaemon, backend: str) -> Daemon:
+    return start_daemon(gateway_config(upstream, "ok-n15-p60", backend=backend))
+
+
+def answers_again(daemon: Daemon, upstream: Upstream) -> float:
+    """Seconds until a fresh request is answered."""
+    upstream.script("ok")
+    began = time.monotonic()
+    assert daemon.chat().status_code == 200
+    return time.monotonic() - began
+
+
+def every_request_has_its_receipt(daemon: Daemon, seen: list[Seen]) -> None:
+    for one in seen:
+        receipt = daemon.receipt(one.receipt_id)
+        assert receipt["final"] is not None, receipt
+        assert receipt["final"]["status"] == ("completed" if one.done else "internal_error")
+
+
+def test_the_list_above_is_the_whole_tree(daemon: Daemon) -> None:
+    assert sorted(daemon.actors()) == sorted(["wardwright", "wardwright/runs", *CUTS_NOTHING])
+
+
+@pytest.mark.parametrize("path", CUTS_NOTHING)
+def test_killing_it_cuts_no_stream(daemon: Daemon, upstream: Upstream, path: str) -> None:
+    with streams(daemon, STREAMS) as seen:
+        daemon.kill_actor(path)
+        assert answers_again(daemon, upstream) < ANSWERS_WITHIN_S
+
+    assert all(one.done for one in seen), [one for one in seen if not one.done]
+    every_request_has_its_receipt(daemon, seen)
+    assert daemon.get("/readyz")["status"] == "ready"
+    actor = daemon.actors()[path]
+    assert actor["status"] == "running"
+    assert actor["last_exit"] == "killed"
+    assert actor["restarts"] == 1
+
+
+def test_killing_the_run_supervisor_tells_every_client(daemon: Daemon, upstream: Upstream) -> None:
+    with streams(daemon, STREAMS) as seen:
+        daemon.kill_actor("wardwright/runs")
+        assert answers_again(daemon, upstream) < ANSWERS_WITHIN_S
+
+    assert all(one.is_well_formed for one in seen), [one for one in seen if not one.is_well_formed]
+    assert {one.error["code"] for one in seen if one.error} == {"internal_error"}
+    every_request_has_its_receipt(daemon, seen)
+    assert upstream.wait_for_hang_ups(STREAMS), "cut requests must not go on costing tokens"
+
+
+def test_killing_one_run_tells_its_client_and_nobody_else(daemon: Daemon, upstream: Upstream) -> None:
+    with streams(daemon, STREAMS) as seen:
+        daemon.kill_actor(f"wardwright/runs/{seen[0].receipt_id}")
+        assert answers_again(daemon, upstream) < ANSWERS_WITHIN_S
+
+    assert [one.done for one in seen] == [False] + [True] * (STREAMS - 1)
+    assert seen[0].error is not None
+    every_request_has_its_receipt(daemon, seen)
+
+
+def test_killing_everything_in_turn_under_load_loses_no_receipt(daemon: Daemon, upstream: Upstream) -> None:
+    with streams(daemon, STREAMS) as seen:
+        for path in [*CUTS_NOTHING, "wardwright/runs"]:
+            daemon.kill_actor(path)
+            assert answers_again(daemon, upstream) < ANSWERS_WITHIN_S
+
+    assert all(one.is_well_formed for one in seen)
+    every_request_has_its_receipt(daemon, seen)
+    assert daemon.get("/readyz")["status"] == "ready"

@@ -1,0 +1,56 @@
+"""A client that leaves takes its upstream call along and leaves a receipt that says so."""
+
+import json
+import socket
+import struct
+import time
+
+import pytest
+
+from tests.acceptance.conftest import StartDaemon, gateway_config
+from tests.acceptance.daemon import Daemon
+from tests.support.upstream import Upstream
+
+
+def send_chat(daemon: Daemon, *, stream: bool) -> socket.socket:
+    """Send a chat request on a bare socket, which can leave as rudely as it likes."""
+    host, port = daemon.url.removeprefix("http://").split(":")
+    body = json.dumps({"model": "test-model", "stream": stream, "messages": [{"role": "user", "content": "hi"}]})
+    connection = socket.create_connection((host, int(port)), timeout=10)
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+    connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+    return connection
+
+
+def final_status(daemon: Daemon, within: float = 5.0) -> str:
+    """The final status of the one receipt, once it is closed."""
+    deadline = time.monotonic() + within
+    while time.monotonic() < deadline:
+        [summary] = daemon.receipts()
+        if summary["status"]:
+            return str(summary["status"])
+    raise AssertionError("the receipt was not closed")
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "stream"),
+    [("ok-n100-p50", True), ("ok-d9000", True), ("ok-d9000", False)],
+    ids=["mid-stream", "before-first-byte", "unary"],
+)
+@pytest.mark.parametrize("rude", [False, True], ids=["close", "reset"])
+def test_leaving_cancels_the_upstream_call(
+    upstream: Upstream, start_daemon: StartDaemon, backend: str, behaviour: str, stream: bool, rude: bool
+) -> None:
+    config = gateway_config(upstream, behaviour, backend=backend).replace("first_token = 1", "first_token = 20")
+    daemon = start_daemon(config)
+    connection = send_chat(daemon, stream=stream)
+    assert upstream.wait_for_calls(1)
+    if "p50" in behaviour:
+        connection.recv(65536)
+    if rude:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+    assert upstream.wait_for_hang_ups(1), "the upstream connection was not closed"
+    assert final_status(daemon) == "client_cancelled"
+    assert not [path for path in daemon.actors() if path.startswith("wardwright/runs/")]

@@ -1,0 +1,114 @@
+"""`kill -9` of the daemon, and an orderly stop: what is on disk afterwards."""
+
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.acceptance.conftest import StartDaemon, gateway_config
+from tests.acceptance.load import Seen, read_stream, streams
+from tests.support.upstream import Upstream
+
+
+def test_after_kill_9_every_answered_request_has_its_receipt_and_open_ones_are_closed(
+    upstream: Upstream, start_daemon: StartDaemon, backend: str
+) -> None:
+    config = gateway_config(upstream, "ok", backend=backend)
+    first = start_daemon(config)
+    seen: list[Seen] = []
+    stopped = threading.Event()
+
+    def keep_asking() -> None:
+        while not stopped.is_set():
+            one = read_stream(first, Seen())
+            seen.append(one)
+            if one.broken:
+                return
+
+    with ThreadPoolExecutor(16) as pool:
+        for _ in range(16):
+            pool.submit(keep_asking)
+        while sum(one.done for one in seen) < 60:
+            time.sleep(0.01)  # the load is real: there is no event for "in the middle of it"
+        first.process.kill()
+        first.process.wait()
+        stopped.set()
+
+    second = start_daemon(config)
+
+    answered = [one for one in seen if one.status == 200]
+    assert sum(one.done for one in answered) >= 60
+    for one in answered:
+        final = second.receipt(one.receipt_id)["final"]
+        assert final is not None
+        assert final["status"] == ("completed" if one.done else final["status"])
+    page, everything = second.get("/v1/receipts", limit=500), []
+    while True:
+        everything += page["data"]
+        if page["next_cursor"] is None:
+            break
+        page = second.get("/v1/receipts", limit=500, cursor=page["next_cursor"])
+    assert all(summary["status"] in {"completed", "interrupted"} for summary in everything)
+
+
+def test_a_receipt_left_open_by_kill_9_is_closed_as_interrupted(upstream: Upstream, start_daemon: StartDaemon) -> None:
+    config = gateway_config(upstream, "ok-n100-p50")
+    first = start_daemon(config)
+    with streams(first, 3) as seen:
+        first.process.kill()
+        first.process.wait()
+    assert all(one.broken for one in seen)
+
+    second = start_daemon(config)
+
+    for one in seen:
+        receipt = second.receipt(one.receipt_id)
+        assert receipt["final"]["status"] == "interrupted"
+        assert receipt["decision"]["selected_model"] == "up/0-ok-n100-p50"
+    assert second.get("/admin/storage")["open_count"] == 0
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_lets_live_streams_finish_and_refuses_new_connections(
+    upstream: Upstream, start_daemon: StartDaemon, backend: str, sign: signal.Signals
+) -> None:
+    daemon = start_daemon(gateway_config(upstream, "ok-n10-p50", backend=backend))
+
+    with streams(daemon, 10) as seen:
+        daemon.process.send_signal(sign)
+
+    assert all(one.done for one in seen), [one for one in seen if not one.done]
+    assert daemon.process.wait(10) == 0
+
+
+def test_a_second_signal_cuts_what_is_still_running(
+    upstream: Upstream, start_daemon: StartDaemon, backend: str
+) -> None:
+    daemon = start_daemon(gateway_config(upstream, "ok-n400-p50", backend=backend))
+
+    with streams(daemon, 3) as seen:
+        daemon.process.send_signal(signal.SIGTERM)
+        daemon.wait_logged("stopping: live requests may finish")
+        daemon.process.send_signal(signal.SIGTERM)
+
+    assert all(one.is_well_formed and one.error is not None for one in seen), seen
+    assert daemon.process.wait(10) == 0
+
+
+def test_streams_longer_than_the_drain_are_told_and_recorded(
+    upstream: Upstream, start_daemon: StartDaemon, backend: str
+) -> None:
+    config = gateway_config(upstream, "ok-n400-p50", backend=backend, extra="\n[server]\ndrain_seconds = 0.5\n")
+    first = start_daemon(config)
+
+    with streams(first, 5) as seen:
+        began = time.monotonic()
+        assert first.stop() == 0
+
+    assert time.monotonic() - began < 8
+    assert all(one.is_well_formed and one.error is not None for one in seen), seen
+    second = start_daemon(gateway_config(upstream, "ok", backend=backend))
+    for one in seen:
+        assert second.receipt(one.receipt_id)["final"]["status"] == "internal_error"

@@ -1,0 +1,112 @@
+"""A real language model behind the public name: llama.cpp's server, run and supervised by the daemon."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.daemon import Daemon, run_daemon
+from tests.acceptance.load import streams
+from tests.support.weights import shared_weights
+
+CONFIG = """
+[[providers]]
+id = "short"
+kind = "llama-cpp"
+model_path = "{weights}"
+threads = 1
+context_window = 2048
+retry = {{ attempts = 3, base_ms = 1, max_ms = 5, max_wait_ms = 10 }}
+
+[[providers]]
+id = "long"
+kind = "llama-cpp"
+model_path = "{weights}"
+threads = 1
+context_window = 8192
+
+[[targets]]
+id = "local/short"
+provider = "short"
+context_window = 2048
+
+[[targets]]
+id = "local/long"
+provider = "long"
+context_window = 8192
+
+[[models]]
+id = "coding-balanced"
+
+[[models.dispatchers]]
+id = "fit"
+models = ["local/short", "local/long"]
+"""
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    config = CONFIG.format(weights=shared_weights())
+    with run_daemon(tmp_path_factory.mktemp("local"), config) as running:
+        yield running
+
+
+def server_of(daemon: Daemon, provider: str) -> dict[str, object]:
+    state: dict[str, object] = daemon.get(f"/admin/runtime/actors/wardwright/providers/{provider}.server")["state"]
+    return state
+
+
+def test_the_model_answers_and_the_server_starts_on_demand(daemon: Daemon) -> None:
+    assert server_of(daemon, "long")["state"] == "not started"
+
+    answer = daemon.chat(model="coding-balanced", max_tokens=24, temperature=0)
+
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["choices"][0]["message"]["content"].strip()
+    assert answer.json()["usage"]["completion_tokens"] > 0
+    assert answer.headers["x-wardwright-selected-model"] == "local/short"
+    assert server_of(daemon, "short")["state"] == "serving"
+    assert server_of(daemon, "long")["state"] == "not started"
+
+
+def test_room_for_a_long_answer_is_found_in_the_wider_window(daemon: Daemon) -> None:
+    answer = daemon.chat(model="coding-balanced", max_tokens=4000, stop=[" "], temperature=0)
+
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["x-wardwright-selected-model"] == "local/long"
+    receipt = daemon.receipt(answer.headers["x-wardwright-receipt-id"])
+    assert [skip["target"] for skip in receipt["decision"]["skipped"]] == ["local/short"]
+
+
+def test_kill_9_of_the_model_server_mid_stream_is_told_and_the_next_request_is_answered(daemon: Daemon) -> None:
+    daemon.chat(model="coding-balanced", max_tokens=1)
+    pid = server_of(daemon, "short")["pid"]
+    assert isinstance(pid, int)
+
+    with streams(daemon, 1, model="coding-balanced", prompt="Write a long story.", max_tokens=900) as seen:
+        os.kill(pid, signal.SIGKILL)
+
+    assert all(one.is_well_formed and one.error is not None for one in seen), seen
+    again = daemon.chat(model="coding-balanced", max_tokens=4)
+    assert again.status_code == 200, again.text
+    actor = daemon.actors()["wardwright/providers/short.server"]
+    assert actor["restarts"] == 1
+    assert "SIGKILL" in actor["last_exit"]
+    assert server_of(daemon, "short")["pid"] != pid
+
+
+def test_the_server_goes_with_its_daemon(tmp_path: Path) -> None:
+    with run_daemon(tmp_path, CONFIG.format(weights=shared_weights())) as daemon:
+        daemon.chat(model="coding-balanced", max_tokens=1)
+        pid = server_of(daemon, "short")["pid"]
+        assert isinstance(pid, int)
+        daemon.process.kill()
+        daemon.process.wait()
+
+        deadline = time.monotonic() + 5
+        while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)  # another process's end, in real time
+        assert not Path(f"/proc/{pid}").exists()

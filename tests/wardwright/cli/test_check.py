@@ -1,0 +1,89 @@
+from pathlib import Path
+
+from .conftest import Run
+
+GOOD = """
+[storage]
+path = "data"
+
+[[providers]]
+id = "up"
+kind = "openai-compatible"
+base_url = "http://127.0.0.1:1/v1"
+credential_env = "NOT_SET_ANYWHERE"
+
+[[targets]]
+id = "up/small"
+provider = "up"
+context_window = 8192
+
+[[targets]]
+id = "up/large"
+provider = "up"
+context_window = 32768
+
+[[models]]
+id = "coding"
+version = "v1"
+
+[[models.dispatchers]]
+id = "fit"
+models = ["up/small", "up/large"]
+"""
+
+
+def test_a_good_file_is_summed_up(folder: Path, run: Run) -> None:
+    (folder / "good.toml").write_text(GOOD)
+
+    result = run("check", "good.toml")
+
+    assert result.exit_code == 0
+    verdict, summary, *made = result.stdout.splitlines()
+    assert verdict == "good.toml: no problems"
+    assert summary == (
+        f"1 provider, 2 targets, 1 model, 1 warning; serves on 127.0.0.1:8791, receipts in {folder / 'data'}"
+    )
+    assert [line.split() for line in made] == [
+        ["MODEL", "VERSION", "ROOT", "TARGET", "WINDOW", "PROVIDER"],
+        ["coding", "v1", "fit", "up/small", "8192", "up"],
+        ["up/large", "32768", "up"],
+    ]
+    assert result.stderr.startswith("warning: ")
+    assert "NOT_SET_ANYWHERE" in result.stderr
+
+
+def test_every_problem_has_its_line_and_they_are_counted(folder: Path, run: Run) -> None:
+    bad = GOOD.replace('"up/large"]', '"up/larg"]').replace('kind = "openai', 'base_urll = 1\nkind = "openai')
+    (folder / "bad.toml").write_text(bad)
+
+    result = run("check", "bad.toml")
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    unknown, missing, summary = result.stderr.splitlines()
+    assert unknown.startswith("providers.up.base_urll: ")
+    assert missing.startswith("models.coding.dispatchers.fit.models[1]: ")
+    assert summary == "wardwright: 2 problems in bad.toml"
+
+
+def test_one_problem_is_counted_as_one(folder: Path, run: Run) -> None:
+    result = run("check", "missing.toml")
+
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1] == "wardwright: 1 problem in missing.toml"
+
+
+def test_without_any_file_the_built_in_configuration_is_checked(run: Run) -> None:
+    result = run("check")
+
+    assert result.exit_code == 0
+    assert result.stdout.startswith("the built-in configuration: no problems\n")
+    assert "coding-balanced" in result.stdout
+
+
+def test_receipts_in_memory_are_said_to_be_there(folder: Path, run: Run) -> None:
+    (folder / "wardwright.toml").write_text('[storage]\nkind = "memory"\n')
+
+    result = run("check")
+
+    assert result.stdout.splitlines()[1].endswith("receipts in memory")
+    assert "no model" in result.stderr

@@ -1,0 +1,98 @@
+import io
+
+import msgspec
+import pytest
+from rich.console import Console
+
+from wardwright.cli.receipt_story import duration, moment, status_style, story
+from wardwright.domain.caller import Caller
+from wardwright.receipts.events import AttemptStarted, Closed, Opened
+from wardwright.receipts.fold import Receipt
+
+from .samples import AT, FALLBACK, OPENED, receipt
+
+SECOND_ATTEMPT = (
+    "2 cloud/large at cloud: completed after 1.8 s; first token after 90 ms; 120 bytes came, 118 were released; "
+    "40 + 30 tokens (reported); finish stop"
+)
+
+
+def told(subject: Receipt) -> list[str]:
+    out = io.StringIO()
+    Console(file=out, width=500, markup=False, highlight=False, emoji=False).print(story(subject))
+    return [" ".join(line.split()) for line in out.getvalue().splitlines()]
+
+
+def test_a_receipt_tells_who_asked_what_was_decided_tried_and_answered() -> None:
+    assert told(receipt(*FALLBACK)) == [
+        "rcpt_0001 completed",
+        "asked",
+        f"when {moment(AT)}",
+        "model wardwright/coding-balanced, version 2026-11-22.1",
+        "request 2 messages, about 40 tokens, to be answered streamed",
+        "request id req_1",
+        "tenant acme (header)",
+        "session s1, turn 3 (body metadata)",
+        "tags a, b",
+        "decision",
+        "route top > fit: the smallest window that fits",
+        "room 140 tokens, of which 100 for the answer; needs tools",
+        "chosen local/small at local, window 8192",
+        "fallback cloud/large at cloud, window 200000",
+        "skipped local/tiny: its window of 16 tokens is too small for 140",
+        "skipped local/deaf: it lacks tools",
+        "attempts",
+        "1 local/small at local: failed after 12 ms",
+        "connect: connection refused",
+        SECOND_ATTEMPT,
+        "outcome",
+        "status completed after 1.9 s, 2 attempts",
+        "answered by cloud/large",
+        "released 118 bytes",
+        "recorded 2027-01-15T08:00:05.000Z",
+    ]
+
+
+def test_a_request_that_nothing_could_serve_says_so() -> None:
+    decision = msgspec.structs.replace(
+        OPENED.decision, selected_models=(), selected_model=None, route_blocked=True, graph_path=()
+    )
+    blocked: Opened = msgspec.structs.replace(OPENED, decision=decision, caller=Caller())
+    closed = Closed("route_blocked", 0, error_code="context_length_exceeded", error_message="nothing is that large")
+
+    lines = told(receipt(blocked, closed))
+
+    assert "blocked no target could serve this request" in lines
+    assert "none no provider was called" in lines
+    assert "status route_blocked, 0 attempts" in lines
+    assert "released nothing" in lines
+    assert "error nothing is that large (context_length_exceeded)" in lines
+
+
+def test_an_open_receipt_says_what_may_have_happened() -> None:
+    lines = told(receipt(OPENED, AttemptStarted(1, "local/small", "local", "small:7b")))
+
+    assert lines[0] == "rcpt_0001 open"
+    assert "1 local/small at local: unfinished" in lines
+    assert lines[-1].startswith("open the request has not ended, or its daemon died")
+
+
+def test_a_message_from_a_provider_cannot_move_the_cursor() -> None:
+    closed = Closed("provider_error", 1, error_code="provider_error", error_message="\x1b[2Jbad")
+
+    assert "error \\x1b[2Jbad (provider_error)" in told(receipt(OPENED, closed))
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "shown"), [(0.2, "0 ms"), (12.4, "12 ms"), (999, "999 ms"), (1500, "1.5 s"), (61_000, "61.0 s")]
+)
+def test_durations_read_in_their_unit(milliseconds: float, shown: str) -> None:
+    assert duration(milliseconds) == shown
+
+
+@pytest.mark.parametrize(
+    ("status", "style"),
+    [("completed", "green"), ("open", "yellow"), ("client_cancelled", "yellow"), ("provider_error", "red")],
+)
+def test_a_status_has_the_colour_of_its_weight(status: str, style: str) -> None:
+    assert status_style(status) == style

@@ -1,0 +1,208 @@
+"""The daemon: binds the socket, grows the tree, waits for a reason to stop, and stops in order."""
+
+import os
+import signal
+import socket
+import sys
+import time
+from functools import partial
+
+import anyio
+import anyio.abc
+import structlog
+
+import wardwright
+from supervisors import ExitReason, StartFailed, System
+from wardwright.app.files import receipts_dir
+from wardwright.app.log import LogFormat, TreeLog, configure_logging
+from wardwright.app.parts import provider_part, store_opener
+from wardwright.config.address import parse_bind
+from wardwright.config.load import Loaded
+from wardwright.config.settings import CannedSettings
+from wardwright.domain.errors import WardwrightError
+from wardwright.edge.app import build_app
+from wardwright.edge.server import CannotBind, HttpServer, bind
+from wardwright.runtime.admin import RuntimeView
+from wardwright.runtime.catalog import Catalog, CatalogBoard
+from wardwright.runtime.checkpointer import Checkpointer, StoreBoard
+from wardwright.runtime.edge import Edge
+from wardwright.runtime.gateway import Boards, Gateway
+from wardwright.runtime.identity import mint_boot_id
+from wardwright.runtime.metrics import Metrics
+from wardwright.runtime.provider import ProviderBoard
+from wardwright.runtime.run import RunParts
+from wardwright.runtime.tree import ROOT, build_tree
+
+_CONNECTIONS_CLOSE_S = 2.0
+_STOP_BUDGET_S = 45.0
+
+_log = structlog.get_logger("wardwright")
+
+
+class CannotStart(WardwrightError):
+    """The daemon cannot start, for a reason the operator can mend."""
+
+    code = "cannot_start"
+
+
+def run_daemon(loaded: Loaded, *, log_format: LogFormat = "text") -> int:
+    """Run until a signal or a fatal fault; returns the exit code: 0 after an orderly stop, 1 when the tree gave up.
+
+    Raises: CannotStart with one sentence for a mistake the operator can mend.
+    """
+    configure_logging(log_format)
+    settings = loaded.settings
+    for warning in loaded.warnings:
+        _log.warning(str(warning))
+    address = parse_bind(settings.server.bind)
+    if address is None:
+        raise CannotStart(f"cannot listen on {settings.server.bind!r}: expected host:port")
+    try:
+        listener = bind(address.host, address.port)
+    except CannotBind as error:
+        raise CannotStart(str(error)) from error
+    options = {"use_uvloop": True} if settings.runtime.backend == "asyncio" and sys.platform != "win32" else {}
+    with listener:
+        return anyio.run(
+            Daemon(loaded, listener, log_format).run, backend=settings.runtime.backend, backend_options=options
+        )
+
+
+class Daemon:
+    """One daemon on one listening socket."""
+
+    def __init__(self, loaded: Loaded, listener: socket.socket, log_format: LogFormat) -> None:
+        self._loaded = loaded
+        self._settings = loaded.settings
+        self._listener = listener
+        self._log_format = log_format
+        self._began = time.monotonic()
+        self._boot = mint_boot_id()
+        self._url = _url_of(listener)
+        self._metrics = Metrics()
+        self._asked_to_stop = anyio.Event()
+        self._gateway: Gateway | None = None
+        self._boards = Boards(CatalogBoard(), StoreBoard(), ProviderBoard())
+
+    async def run(self) -> int:
+        """Grow the tree, serve, stop in order. Raises: CannotStart."""
+        refusal: StartFailed | None = None
+        reason: ExitReason | None = None
+        async with anyio.create_task_group() as signals:
+            await signals.start(self._heed_signals)
+            async with anyio.create_task_group() as host:
+                try:
+                    system = self._plant(host)
+                    async with system:
+                        self._announce()
+                        reason = await self._wait_for_the_end(system)
+                except StartFailed as failed:
+                    refusal = failed
+                # connections that outlive their requests have this long to close
+                host.cancel_scope.deadline = anyio.current_time() + _CONNECTIONS_CLOSE_S
+            signals.cancel_scope.cancel()
+        if refusal is not None:
+            raise CannotStart(_cause_of(refusal)) from refusal
+        if reason is None:
+            _log.info("stopped")
+            return 0
+        _log.error("the supervision tree gave up; see the crash reports above", reason=str(reason))
+        return 1
+
+    def _plant(self, host: anyio.abc.TaskGroup) -> System:
+        """The tree, not yet growing, and the gateway in front of it."""
+        settings, boards = self._settings, self._boards
+        tree = build_tree(
+            checkpointer=partial(
+                Checkpointer, store_opener(settings), board=boards.store, boot=self._boot, now=time.time
+            ),
+            catalog=partial(Catalog, lambda: self._loaded.definitions, board=boards.catalog),
+            providers=[provider_part(provider, settings, boards.providers) for provider in settings.providers],
+            models=self._loaded.definitions,
+            edge=lambda: Edge(start=server.start, drain=drain, url=self._url),
+            drain_seconds=settings.server.drain_seconds,
+        )
+        budget = settings.server.drain_seconds + _STOP_BUDGET_S
+        system = System(ROOT, tree, on_event=TreeLog(self._metrics), shutdown_budget=budget)
+        parts = RunParts(system=system, providers=boards.providers, metrics=self._metrics, boot=self._boot)
+        gateway = self._gateway = Gateway(system=system, boards=boards, parts=parts)
+        app = build_app(
+            gateway,
+            RuntimeView(system, boards.providers, boot=self._boot),
+            self._metrics,
+            admin_token=os.environ.get(settings.server.admin_token_env) or None,
+            max_body_bytes=settings.server.max_body_bytes,
+        )
+        server = HttpServer(app, self._listener, host, backend=settings.runtime.backend)
+        drain = partial(gateway.drain, settings.server.drain_seconds)
+        return system
+
+    async def _heed_signals(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+        """The first signal asks for an orderly stop; the next one ends its patience with live requests."""
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            task_status.started()
+            async for number in signals:
+                name = signal.Signals(number).name
+                if self._asked_to_stop.is_set() and self._gateway is not None:
+                    _log.warning("stopping now: live requests are cut", signal=name)
+                    self._gateway.hasten()
+                else:
+                    _log.info("stopping: live requests may finish", signal=name)
+                    self._asked_to_stop.set()
+
+    async def _wait_for_the_end(self, system: System) -> ExitReason | None:
+        """None when a signal asked for the end, the reason when the tree ended by itself."""
+        reason: ExitReason | None = None
+
+        async def watch_tree(scope: anyio.CancelScope) -> None:
+            nonlocal reason
+            reason = await system.wait_stopped()
+            scope.cancel()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(watch_tree, tasks.cancel_scope)
+            await self._asked_to_stop.wait()
+            tasks.cancel_scope.cancel()
+        return reason
+
+    def _announce(self) -> None:
+        settings = self._settings
+        models = [definition.id for definition in self._loaded.definitions]
+        demo = [provider.id for provider in settings.providers if isinstance(provider, CannedSettings)]
+        took_s = round(time.monotonic() - self._began, 2)
+        where = str(receipts_dir(settings)) if settings.storage.kind == "file" else "memory: gone when the daemon stops"
+        if self._log_format == "json":
+            _log.info("ready", url=self._url, models=models, receipts=where, config=self._loaded.source, took_s=took_s)
+        else:
+            sys.stderr.write(_banner(self._url, models, where, self._loaded.source, took_s))
+            sys.stderr.flush()
+        if demo:
+            _log.warning("canned answers, no language model: these providers only demonstrate", providers=demo)
+
+
+def _banner(url: str, models: list[str], receipts: str, source: str, took_s: float) -> str:
+    model = models[0] if models else "MODEL"
+    return f"""
+  Wardwright {wardwright.__version__} is ready at {url} ({took_s} s, {source})
+
+  models    {", ".join(models) or "none configured"}
+  receipts  {receipts}
+
+  try it    curl {url}/v1/chat/completions -H 'content-type: application/json' \\
+              -d '{{"model": "{model}", "messages": [{{"role": "user", "content": "Say hello."}}]}}'
+  look      wardwright receipts list      wardwright actors tree      Ctrl-C stops
+
+"""
+
+
+def _url_of(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _cause_of(failed: StartFailed) -> str:
+    """The sentence of whatever kept the tree from starting, from the innermost failed start."""
+    error: BaseException | None = failed
+    while isinstance(error, StartFailed):
+        failed, error = error, error.reason.error
+    return error.message if isinstance(error, WardwrightError) else str(failed)

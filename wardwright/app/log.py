@@ -1,0 +1,82 @@
+"""The daemon's log: structured events on stderr, as text for people or as JSON lines for programs.
+
+Lifecycle events of the supervision tree become log events here. Nothing a request contained is ever logged.
+"""
+
+import logging
+import sys
+from typing import Literal, TextIO
+
+import msgspec
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from supervisors import CrashReport, DeadLetters, Event, SupervisorReport, Unstopped
+from wardwright.runtime.metrics import Metrics
+
+LogFormat = Literal["text", "json"]
+
+_log = structlog.get_logger("wardwright.tree")
+
+
+def configure_logging(log_format: LogFormat, stream: TextIO = sys.stderr) -> None:
+    """Send every log event of the process, the libraries' warnings included, to `stream`."""
+    renderer: Processor = (
+        structlog.processors.JSONRenderer(serializer=_to_json)
+        if log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=stream.isatty(), pad_event_to=0)
+    )
+    shared: list[Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    if log_format == "json":
+        shared.append(structlog.processors.format_exc_info)
+    structlog.configure(
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(stream),
+        cache_logger_on_first_use=True,
+    )
+    bridge = logging.StreamHandler(stream)
+    bridge.setFormatter(structlog.stdlib.ProcessorFormatter(processors=[*shared, _drop_meta, renderer]))
+    root = logging.getLogger()
+    root.handlers[:] = [bridge]
+    root.setLevel(logging.WARNING)
+
+
+class TreeLog:
+    """Takes the tree's lifecycle events: crashes and give-ups to the log, crashes to the metrics too."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def __call__(self, event: Event) -> None:
+        """Log one event. Starts are silent: a healthy tree says nothing."""
+        if isinstance(event, CrashReport):
+            self._metrics.actor_crashes.labels(event.path).inc()
+            _log.error("an actor crashed", actor=event.path, reason=str(event.reason), stack=event.stack or None)
+        elif isinstance(event, SupervisorReport):
+            offender = event.offender.path if event.offender is not None else f"{event.count} children"
+            _log.warning(
+                "a supervisor acted",
+                supervisor=event.supervisor,
+                context=event.context,
+                child=offender,
+                reason=str(event.reason),
+            )
+        elif isinstance(event, Unstopped):
+            _log.error("an actor was killed and still runs", actor=event.path, stack=event.stack)
+        elif isinstance(event, DeadLetters):
+            _log.warning("an actor ended with unread messages", actor=event.path, messages=dict(event.messages))
+
+
+def _to_json(event: EventDict, **_: object) -> str:
+    return msgspec.json.encode(event, enc_hook=str).decode()
+
+
+def _drop_meta(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    event.pop("_record", None)
+    event.pop("_from_structlog", None)
+    return event

@@ -1,0 +1,102 @@
+"""Adapters from settings: providers with their model servers, and the receipt store."""
+
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from supervisors import System
+from wardwright.app.files import data_dir, receipts_dir
+from wardwright.config.settings import (
+    CannedSettings,
+    LlamaCppSettings,
+    OpenAICompatibleSettings,
+    ProviderSettings,
+    Settings,
+)
+from wardwright.domain.errors import Failure, ProviderError
+from wardwright.ports.provider import Provider, ProviderInfo
+from wardwright.ports.server import ServerSpec
+from wardwright.ports.storage import ReceiptStore
+from wardwright.providers.canned import CannedProvider
+from wardwright.providers.llama_cpp import LlamaCppProvider, server_command
+from wardwright.providers.openai_compatible import OpenAICompatibleProvider
+from wardwright.providers.transport import Transport, TransportOptions, make_transport
+from wardwright.providers.weights import find_weights
+from wardwright.runtime.provider import ProviderActor, ProviderBoard
+from wardwright.runtime.server_process import ServerMemory, ServerProcess, SupervisedServer
+from wardwright.runtime.tree import ProviderPart, server_path
+from wardwright.storage.file import FileReceiptStore
+from wardwright.storage.memory import MemoryReceiptStore
+
+
+def store_opener(settings: Settings) -> Callable[[], ReceiptStore]:
+    """How the checkpointer opens its store. The memory store outlives its actor, or a crash would forget every receipt."""
+    if settings.storage.kind == "memory":
+        memory = MemoryReceiptStore()
+        return lambda: memory
+    return partial(FileReceiptStore, receipts_dir(settings), settings.storage.durability)
+
+
+def provider_part(provider: ProviderSettings, settings: Settings, board: ProviderBoard) -> ProviderPart:
+    """The actors of one provider."""
+    build: Callable[[System], Provider]
+    server = None
+    match provider:
+        case CannedSettings():
+            build = partial(_canned, provider)
+        case OpenAICompatibleSettings():
+            build = partial(_openai_compatible, provider)
+        case LlamaCppSettings():
+            spec = _server_spec(provider, data_dir(settings))
+            build = partial(_llama_cpp, provider, spec)
+            server = partial(ServerProcess, spec, ServerMemory())
+    return ProviderPart(provider.id, partial(ProviderActor, provider, build=build, board=board), server)
+
+
+def _canned(provider: CannedSettings, _: System) -> Provider:
+    return CannedProvider(provider.id, provider.outputs, chunk_delay_s=provider.chunk_delay_ms / 1000)
+
+
+def _openai_compatible(provider: OpenAICompatibleSettings, _: System) -> Provider:
+    source = "env" if provider.credential_env else "file" if provider.credential_file else "none"
+    info = ProviderInfo(provider.id, "openai-compatible", base_url=provider.base_url, credential_source=source)
+    return OpenAICompatibleProvider(info, _transport(provider), provider.base_url, partial(_credential, provider))
+
+
+def _llama_cpp(provider: LlamaCppSettings, spec: ServerSpec, system: System) -> Provider:
+    server = SupervisedServer(system.named(server_path(spec)), spec)
+    return LlamaCppProvider(ProviderInfo(provider.id, "llama-cpp"), _transport(provider), server)
+
+
+def _transport(provider: ProviderSettings) -> Transport:
+    return make_transport(TransportOptions(connect_timeout_s=provider.timeouts.connect))
+
+
+def _credential(provider: OpenAICompatibleSettings) -> str | None:
+    """Read at every call, so that a rotated secret needs no restart. Raises: ProviderError of class `auth`."""
+    if provider.credential_env is not None:
+        value = os.environ.get(provider.credential_env, "").strip()
+        where = f"the environment variable {provider.credential_env}"
+    elif provider.credential_file is not None:
+        where = f"the file {provider.credential_file}"
+        try:
+            value = Path(provider.credential_file).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ProviderError(
+                Failure("auth", f"the credential of {provider.id!r} cannot be read from {where}")
+            ) from error
+    else:
+        return None
+    if not value:
+        raise ProviderError(Failure("auth", f"the credential of {provider.id!r} is missing: {where} is empty"))
+    return value
+
+
+def _server_spec(provider: LlamaCppSettings, folder: Path) -> ServerSpec:
+    if provider.model_path is not None:
+        model = Path(provider.model_path)
+    else:
+        name = provider.weights or ""
+        model = find_weights(name, folder) or folder / "models" / name
+    return server_command(provider.id, model, context_window=provider.context_window, threads=provider.threads)

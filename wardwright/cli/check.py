@@ -1,0 +1,61 @@
+"""`wardwright check`: everything that is wrong with a configuration, or what it amounts to."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wardwright.cli.terminal import say, show, styled, table, tell
+
+if TYPE_CHECKING:
+    from wardwright.config.load import Loaded
+
+
+def check(
+    config: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[FILE]", help="The file to check. [default: the one `serve` would take]", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Check a configuration: all problems at once, one a line. Exits 0 when there is none, 2 otherwise."""
+    from wardwright import app
+
+    loaded = app.load(config)
+    for warning in loaded.warnings:
+        tell(f"warning: {warning}")
+    say(f"{loaded.source}: no problems")
+    say(_summary(loaded))
+    if loaded.definitions:
+        _show_models(loaded)
+
+
+def _summary(loaded: "Loaded") -> str:
+    settings = loaded.settings
+    counted = (
+        _counted(len(settings.providers), "provider"),
+        _counted(len(settings.targets), "target"),
+        _counted(len(loaded.definitions), "model"),
+        _counted(len(loaded.warnings), "warning"),
+    )
+    return f"{', '.join(counted)}; serves on {settings.server.bind}, receipts in {_storage(loaded)}"
+
+
+def _storage(loaded: "Loaded") -> str:
+    storage = loaded.settings.storage
+    return "memory" if storage.kind == "memory" else storage.path
+
+
+def _show_models(loaded: "Loaded") -> None:
+    made = table("MODEL", "VERSION", "ROOT", "TARGET", "WINDOW", "PROVIDER")
+    for model in loaded.definitions:
+        name = [model.id, model.version, model.root]
+        for target in model.targets:
+            made.add_row(*map(styled, [*name, target.id, target.context_window, target.provider]))
+            name = ["", "", ""]
+    show(made)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,117 @@
+"""Where commands read receipts: a running daemon, or the data folder of one that does not run. Both answer in the API's JSON."""
+
+import contextlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from wardwright.cli.client import CommandFailed, Daemon, NoAnswer, connect, daemon_address, settings_of
+from wardwright.cli.terminal import tell
+from wardwright.domain.errors import NotFound
+from wardwright.ports.storage import ReceiptStore
+from wardwright.receipts.fold import Receipt, fold
+from wardwright.receipts.query import MAX_LIMIT, ReceiptFilter, page
+
+T = TypeVar("T")
+Json = dict[str, Any]
+
+
+class ReceiptSource(Protocol):
+    """Receipts by id, and lists of them."""
+
+    def list(self, filters: Mapping[str, str], limit: int) -> Json:
+        """Up to `limit` summaries, newest first, and the cursor to more of them or null."""
+        ...
+
+    def receipt(self, receipt_id: str) -> Json:
+        """One receipt. Raises: WardwrightError when there is none of that id."""
+        ...
+
+
+class DaemonReceipts:
+    """The receipts of a running daemon."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+
+    def list(self, filters: Mapping[str, str], limit: int) -> Json:
+        """Ask page by page."""
+        return _gather(
+            lambda parameters: self._daemon.get("/v1/receipts", parameters, holding="next_cursor"), filters, limit
+        )
+
+    def receipt(self, receipt_id: str) -> Json:
+        """Ask for one."""
+        return self._daemon.get(f"/v1/receipts/{quote(receipt_id, safe='')}", holding="receipt_id")
+
+
+class StoredReceipts:
+    """The receipts of a data folder."""
+
+    def __init__(self, store: ReceiptStore) -> None:
+        self._store = store
+
+    def list(self, filters: Mapping[str, str], limit: int) -> Json:
+        """Read page by page, by the rules of the API."""
+        return _gather(self._page, filters, limit)
+
+    def receipt(self, receipt_id: str) -> Json:
+        """Fold one from its entries."""
+        entries = self._store.entries(receipt_id)
+        if not entries:
+            raise NotFound(f"there is no receipt {receipt_id!r}", "receipt_not_found")
+        return _as_json(fold(entries))
+
+    def _page(self, parameters: Mapping[str, str]) -> Json:
+        wanted = ReceiptFilter.parse(parameters)
+        return _as_json(page(self._store.newest(wanted.before), wanted))
+
+
+def ask(config: Path | None, url: str | None, question: Callable[[ReceiptSource], T]) -> T:
+    """Put a question to the daemon; when none answers and none was named by URL, to the data folder.
+
+    Raises: WardwrightError.
+    """
+    settings = settings_of(config, url)
+    address = daemon_address(url, settings)
+    try:
+        with connect(address) as daemon:
+            return question(DaemonReceipts(daemon))
+    except NoAnswer:
+        if address.is_named or settings.storage.kind == "memory":
+            raise
+    tell(f"no daemon answers at {address.url}; reading {settings.storage.path}")
+    from wardwright import app
+
+    with app.read_receipts(settings) as store:
+        return question(StoredReceipts(store))
+
+
+def read_receipt(receipt: Json) -> Receipt:
+    """The receipt behind its JSON. Raises: CommandFailed for one that another version of Wardwright wrote differently."""
+    with contextlib.suppress(msgspec.ValidationError):
+        return msgspec.convert(receipt, Receipt)
+    raise CommandFailed("this receipt says more than this version of Wardwright can tell; --json shows it as it is")
+
+
+def _as_json(value: msgspec.Struct) -> Json:
+    decoded: Json = msgspec.json.decode(msgspec.json.encode(value))
+    return decoded
+
+
+def _gather(ask_page: Callable[[Mapping[str, str]], Json], filters: Mapping[str, str], limit: int) -> Json:
+    """Pages may come short, even empty: a list goes on until it has what was asked for or nothing is left."""
+    found: list[Json] = []
+    cursor: str | None = None
+    while True:
+        parameters = {**filters, "limit": str(min(limit - len(found), MAX_LIMIT))}
+        if cursor is not None:
+            parameters["cursor"] = cursor
+        answer = ask_page(parameters)
+        found += answer["data"]
+        cursor = answer["next_cursor"]
+        if cursor is None or len(found) >= limit:
+            return {"data": found, "next_cursor": cursor}

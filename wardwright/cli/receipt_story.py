@@ -1,0 +1,183 @@
+"""A receipt told to people: who asked, what was decided and why, what was tried, how it ended."""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import NamedTuple
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from wardwright.cli.terminal import styled
+from wardwright.domain.caller import Attributed, Caller
+from wardwright.domain.route import Skip
+from wardwright.receipts.events import Decision
+from wardwright.receipts.fold import Attempt, Final, Receipt
+
+_GOOD = ("completed",)
+_UNDECIDED = ("open", "unfinished", "client_cancelled", "cancelled", "interrupted")
+
+_LABEL_WIDTH = 14
+_CALLER_FIELDS = (
+    ("tenant", "tenant_id"),
+    ("application", "application_id"),
+    ("agent", "consuming_agent_id"),
+    ("user", "consuming_user_id"),
+    ("session", "session_id"),
+    ("run", "run_id"),
+    ("client request", "client_request_id"),
+    ("anonymous", "anonymous_id"),
+)
+
+
+class Line(NamedTuple):
+    """A line of a section: what it is about, and what there is to say of it."""
+
+    label: str
+    text: str
+    style: str = ""
+
+
+def story(receipt: Receipt) -> RenderableType:
+    """Everything a receipt says, section by section."""
+    status = receipt.final.status if receipt.final else "open"
+    title = Text.assemble(styled(f"{receipt.receipt_id} "), styled(status, status_style(status)))
+    return Group(
+        title,
+        *_section("asked", _asked(receipt)),
+        *_section("decision", _decided(receipt.decision)),
+        *_section("attempts", _tried(receipt.attempts)),
+        *_section("outcome", _ended(receipt)),
+    )
+
+
+def moment(seconds: float) -> str:
+    """A point in time, on the clock of the one who reads, with the zone of that clock."""
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
+
+
+def clock(seconds: float) -> str:
+    """A point in time as a list shows it, where every line has the same zone."""
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def duration(milliseconds: float) -> str:
+    """A length of time, in the unit that reads best."""
+    return f"{milliseconds:.0f} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.1f} s"
+
+
+def status_style(status: str) -> str:
+    """The colour of a final status or of an attempt's."""
+    if status in _GOOD:
+        return "green"
+    return "yellow" if status in _UNDECIDED else "red"
+
+
+def _section(title: str, lines: Iterable[Line]) -> Iterator[RenderableType]:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True, min_width=_LABEL_WIDTH)
+    grid.add_column(overflow="fold")
+    for line in lines:
+        grid.add_row(styled(f"  {line.label}"), styled(line.text, line.style))
+    yield styled(title, "bold")
+    yield grid
+
+
+def _asked(receipt: Receipt) -> Iterator[Line]:
+    request = receipt.request
+    streamed = "streamed" if request.stream else "in one piece"
+    yield Line("when", moment(receipt.created_at))
+    yield Line("model", f"{request.model}, version {receipt.model_version}")
+    yield Line(
+        "request",
+        f"{_counted(request.message_count, 'message')}, about {request.estimated_prompt_tokens} tokens, to be answered {streamed}",
+    )
+    if request.request_id is not None:
+        yield Line("request id", request.request_id)
+    yield from _who(receipt.caller, receipt.session_turn)
+    if receipt.simulation:
+        yield Line("simulation", "no provider was to be called")
+
+
+def _who(caller: Caller, turn: int | None) -> Iterator[Line]:
+    for label, field in _CALLER_FIELDS:
+        fact: Attributed | None = getattr(caller, field)
+        if fact is not None:
+            counted = f", turn {turn}" if field == "session_id" and turn is not None else ""
+            yield Line(label, f"{fact.value}{counted} ({fact.source.replace('_', ' ')})")
+    if caller.tags:
+        yield Line("tags", ", ".join(caller.tags))
+
+
+def _decided(decision: Decision) -> Iterator[Line]:
+    yield Line("route", f"{' > '.join(decision.graph_path) or decision.route_id}: {decision.reason}")
+    facts = decision.facts
+    budget = f", of which {facts.output_budget} for the answer" if facts.output_budget else ""
+    needs = f"; needs {', '.join(facts.needs)}" if facts.needs else ""
+    yield Line("room", f"{facts.required_window} tokens{budget}{needs}")
+    for place, target in enumerate(decision.selected_models):
+        label = "chosen" if place == 0 else "fallback"
+        yield Line(label, f"{target.model} at {target.provider}, window {target.context_window}")
+    for skip in decision.skipped:
+        yield Line("skipped", f"{skip.target}: {_why(skip, facts.required_window)}")
+    if decision.route_blocked:
+        yield Line("blocked", "no target could serve this request", "red")
+
+
+def _why(skip: Skip, required: int) -> str:
+    match skip.reason:
+        case "context_window_too_small":
+            return f"its window of {skip.context_window} tokens is too small for {required}"
+        case "capability_missing":
+            return f"it lacks {skip.detail or 'a capability that the request needs'}"
+
+
+def _tried(attempts: Iterable[Attempt]) -> Iterator[Line]:
+    none = True
+    for attempt in attempts:
+        none = False
+        at = f" at {attempt.provider_id}" if attempt.provider_id else ""
+        yield Line(str(attempt.attempt), f"{attempt.model}{at}: {_course(attempt)}", status_style(attempt.status))
+        if attempt.failure is not None:
+            yield Line("", f"{attempt.failure.failure_class}: {attempt.failure.message}")
+    if none:
+        yield Line("none", "no provider was called")
+
+
+def _course(attempt: Attempt) -> str:
+    parts = [attempt.status if attempt.latency_ms is None else f"{attempt.status} after {duration(attempt.latency_ms)}"]
+    if attempt.first_token_ms is not None:
+        parts.append(f"first token after {duration(attempt.first_token_ms)}")
+    if attempt.generated_bytes or attempt.released_bytes:
+        parts.append(f"{attempt.generated_bytes} bytes came, {attempt.released_bytes} were released")
+    if attempt.usage is not None:
+        usage = attempt.usage
+        parts.append(f"{usage.prompt_tokens} + {usage.completion_tokens} tokens ({usage.source})")
+    if attempt.finish_reasons:
+        parts.append(f"finish {', '.join(attempt.finish_reasons)}")
+    return "; ".join(parts)
+
+
+def _ended(receipt: Receipt) -> Iterator[Line]:
+    final = receipt.final
+    if final is None:
+        yield Line(
+            "open", "the request has not ended, or its daemon died; the next start closes it as interrupted", "yellow"
+        )
+        return
+    yield Line("status", _end(final), status_style(final.status))
+    if final.selected_model is not None:
+        yield Line("answered by", final.selected_model)
+    yield Line("released", f"{final.released_bytes} bytes" if final.released else "nothing")
+    if final.error_code is not None:
+        yield Line("error", f"{final.error_message or 'no message'} ({final.error_code})")
+    yield Line("recorded", final.receipt_recorded_at)
+
+
+def _end(final: Final) -> str:
+    lasted = "" if final.latency_ms is None else f" after {duration(final.latency_ms)}"
+    return f"{final.status}{lasted}, {_counted(final.attempts, 'attempt')}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

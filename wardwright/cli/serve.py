@@ -1,0 +1,19 @@
+"""`wardwright serve`: the daemon."""
+
+from typing import Annotated, Literal
+
+import typer
+
+from wardwright.cli.options import ConfigOption
+
+
+def serve(
+    config: ConfigOption = None,
+    log_format: Annotated[
+        Literal["text", "json"], typer.Option("--log-format", help="Log lines for people or for programs.")
+    ] = "text",
+) -> None:
+    """Run the daemon in the foreground; it logs to stderr. Without a configuration file the built-in one is used."""
+    from wardwright import app
+
+    raise typer.Exit(app.run_daemon(app.load(config), log_format=log_format))

@@ -1,0 +1,113 @@
+"""The whole HTTP surface on one page: routes, who may use them, and the outermost error boundary."""
+
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Route, Router
+
+from wardwright.domain.errors import InternalError, WardwrightError
+from wardwright.edge.admin import Admin
+from wardwright.edge.auth import AdminGuard
+from wardwright.edge.chat import ChatCompletions
+from wardwright.edge.errors import error_answer, http_error_answer
+from wardwright.edge.health import Health
+from wardwright.edge.http import ClientGone, Endpoint, Message, Receive, Scope, Send, send_error
+from wardwright.edge.models import Models
+from wardwright.edge.receipts import Receipts
+from wardwright.runtime.admin import RuntimeView
+from wardwright.runtime.gateway import Gateway
+from wardwright.runtime.identity import mint_request_id
+from wardwright.runtime.metrics import Metrics
+
+_log = structlog.get_logger("wardwright.edge")
+
+
+def build_app(
+    gateway: Gateway, view: RuntimeView, metrics: Metrics, *, admin_token: str | None, max_body_bytes: int
+) -> "ErrorBoundary":
+    """The ASGI application of one daemon."""
+    protect = AdminGuard(admin_token).protect
+    models, receipts, health = Models(gateway), Receipts(gateway), Health(gateway)
+    admin = Admin(gateway, view, metrics)
+    routes: list[BaseRoute] = [
+        _route("POST", "/v1/chat/completions", ChatCompletions(gateway, max_body_bytes=max_body_bytes)),
+        _route("GET", "/v1/models", models.list_openai),
+        _route("GET", "/v1/models/{model:path}", models.show_openai),
+        _route("GET", "/v1/wardwright/models", models.list_own),
+        _route("GET", "/v1/wardwright/models/{model:path}", models.show_own),
+        _route("GET", "/v1/receipts", protect(receipts.list)),
+        _route("GET", "/v1/receipts/{receipt_id}", protect(receipts.show)),
+        _route("GET", "/v1/runs/{run_id}/receipts", protect(receipts.list_run)),
+        _route("GET", "/admin/runtime", protect(admin.runtime)),
+        _route("POST", "/admin/runtime/actors/{path:path}/kill", protect(admin.kill)),
+        _route("GET", "/admin/runtime/actors/{path:path}", protect(admin.actor)),
+        _route("GET", "/admin/providers", protect(admin.providers)),
+        _route("GET", "/admin/storage", protect(admin.storage)),
+        _route("GET", "/metrics", protect(admin.metrics)),
+        _route("GET", "/livez", health.live),
+        _route("GET", "/readyz", health.ready),
+    ]
+    return ErrorBoundary(Router(routes, redirect_slashes=False))
+
+
+class ErrorBoundary:
+    """The outermost layer: gives every request its id, and every failure one well-formed answer."""
+
+    def __init__(self, router: Router) -> None:
+        self._router = router
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request. Lifespan and websocket connections have nothing to find here."""
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await _no_lifespan(receive, send)
+            return
+        request_id = scope["wardwright.request_id"] = mint_request_id()
+        scope["app"] = self  # tells Starlette's routes to raise for a wrong method instead of answering plain text
+        started = False
+
+        async def watched_send(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._router(scope, receive, watched_send)
+        except ClientGone:
+            return
+        except WardwrightError as error:
+            await send_error(send, error_answer(error), request_id=request_id)
+        except HTTPException as error:
+            answer = http_error_answer(error.status_code, scope["method"], scope["path"])
+            await send_error(send, answer, request_id=request_id)
+        except Exception:  # noqa: BLE001 - the boundary: a bug of ours must still be one clean answer and one report
+            _log.exception("a request failed on a bug", request_id=request_id, path=scope["path"])
+            if started:
+                return  # the headers are gone; ending the body short is all that is left to say
+            bug = InternalError(f"the gateway failed on this request; its log has the report under {request_id}")
+            await send_error(send, error_answer(bug), request_id=request_id)
+
+
+def _route(method: str, path: str, endpoint: Endpoint) -> Route:
+    route = Route(path, _Plain(endpoint), methods=[method])
+    if method == "GET" and route.methods is not None:
+        route.methods.add("HEAD")
+    return route
+
+
+class _Plain:
+    """Keeps Starlette from wrapping an endpoint: a callable object is taken as the ASGI application it is."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._endpoint(scope, receive, send)
+
+
+async def _no_lifespan(receive: Receive, send: Send) -> None:
+    """Acknowledge the server's lifespan events: what lives and dies here is the supervision tree's business."""
+    while True:
+        kind = (await receive())["type"]
+        await send({"type": f"{kind}.complete"})
+        if kind == "lifespan.shutdown":
+            return

@@ -1,0 +1,136 @@
+"""`POST /v1/chat/completions`, unary and streamed."""
+
+from collections.abc import Mapping, Sequence
+
+from wardwright.domain.chat import ChatRequest, Completion
+from wardwright.domain.errors import WardwrightError
+from wardwright.domain.stream import Frame
+from wardwright.edge.errors import error_answer
+from wardwright.edge.http import Receive, Scope, Send, headers_of, read_json_body, send_body, send_error
+from wardwright.runtime.gateway import Gateway
+from wardwright.runtime.run import AnswerHead
+from wardwright.wire.caller import parse_caller
+from wardwright.wire.errors import render_stream_error
+from wardwright.wire.openai import parse_chat_request, render_chunk, render_completion
+from wardwright.wire.sse import DONE
+
+_STREAM_HEADERS = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+)
+
+
+class ChatCompletions:
+    """The endpoint as an ASGI application."""
+
+    def __init__(self, gateway: Gateway, *, max_body_bytes: int) -> None:
+        self._gateway = gateway
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        body = await read_json_body(scope, receive, limit=self._max_body_bytes)
+        request = parse_chat_request(body)
+        peer = scope.get("client")
+        caller = parse_caller(headers_of(scope), request, peer[0] if peer else None)
+        request_id: str = scope["wardwright.request_id"]
+        answer = _ChatAnswer(request, receive, send)
+        try:
+            await self._gateway.chat(request, caller=caller, request_id=request_id, responder=answer)
+        except WardwrightError as error:
+            await answer.fail(error, request_id=request_id)
+
+
+class _ChatAnswer:
+    """The `Responder` of the chat surface: OpenAI's frames over ASGI."""
+
+    def __init__(self, request: ChatRequest, receive: Receive, send: Send) -> None:
+        self._request = request
+        self._receive = receive
+        self._send = send
+        self._head: AnswerHead | None = None
+        self._shown_model = request.model
+        self._has_started = False
+
+    def begin(self, head: AnswerHead) -> None:
+        """Remember who the answer belongs to."""
+        self._head = head
+
+    async def release(self, frames: Sequence[Frame]) -> None:
+        """Send frames; what one read of the upstream brought leaves in one write."""
+        if not self._has_started:
+            await self._start()
+        body = self._render(frames)
+        if body:
+            await self._send({"type": "http.response.body", "body": body, "more_body": True})
+
+    async def finish(self, frames: Sequence[Frame]) -> None:
+        """Send the last frames and `[DONE]`."""
+        if not self._has_started:
+            await self._start()
+        await self._send({"type": "http.response.body", "body": self._render(frames) + DONE})
+
+    async def answer(self, completion: Completion) -> None:
+        """Send a whole answer."""
+        head = self._begun()
+        self._show_target(head)
+        body = render_completion(completion, model=self._shown_model, extra={"wardwright": _facts(head)})
+        await send_body(self._send, 200, body, content_type="application/json", headers=_headers(head))
+
+    async def fail(self, error: WardwrightError, *, request_id: str) -> None:
+        """Tell the client: with a status while that is possible, with one terminal event after."""
+        head = self._head
+        spent = head is not None and head.attempts >= head.definition.max_attempts
+        told = error_answer(error, attempts_spent=spent)
+        facts = None if head is None else _facts(head)
+        if self._has_started:
+            event = render_stream_error(told.message, told.type, told.code, told.param, facts)
+            await self._send({"type": "http.response.body", "body": event})
+            return
+        headers = () if head is None else _headers(head)[1:]
+        await send_error(self._send, told, request_id=request_id, wardwright=facts, headers=headers)
+
+    async def wait_client_gone(self) -> None:
+        """Return when the client has left."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    async def _start(self) -> None:
+        head = self._begun()
+        self._show_target(head)
+        self._has_started = True
+        headers = [(name.encode(), value.encode()) for name, value in _headers(head)]
+        await self._send({"type": "http.response.start", "status": 200, "headers": [*_STREAM_HEADERS, *headers]})
+
+    def _render(self, frames: Sequence[Frame]) -> bytes:
+        chunks = (
+            render_chunk(frame, model=self._shown_model, include_usage=self._request.include_usage) for frame in frames
+        )
+        return b"".join(chunk for chunk in chunks if chunk is not None)
+
+    def _show_target(self, head: AnswerHead) -> None:
+        if head.definition.reveal_target and head.selected_target is not None:
+            self._shown_model = head.selected_target.id
+
+    def _begun(self) -> AnswerHead:
+        if self._head is None:
+            raise RuntimeError("an answer was sent before its request was accepted")
+        return self._head
+
+
+def _facts(head: AnswerHead) -> Mapping[str, object]:
+    selected = head.selected_target
+    return {"receipt_id": head.receipt_id, "selected_model": None if selected is None else selected.id}
+
+
+def _headers(head: AnswerHead) -> tuple[tuple[str, str], ...]:
+    """Response headers that identify an accepted request. The request id comes first."""
+    selected = head.selected_target
+    return (
+        ("x-request-id", head.request_id),
+        ("x-wardwright-receipt-id", head.receipt_id),
+        ("x-wardwright-model-version", head.definition.version),
+        ("x-wardwright-attempts", str(head.attempts)),
+        *((("x-wardwright-selected-model", selected.id),) if selected is not None else ()),
+    )

@@ -1,0 +1,97 @@
+"""The one table from errors to HTTP answers (contract, section 7)."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from wardwright.domain.errors import ProviderError, RequestError, WardwrightError
+from wardwright.wire.errors import render_error
+
+STATUS_BY_CODE: Mapping[str, int] = {
+    "invalid_request": 400,
+    "context_length_exceeded": 400,
+    "unsupported_parameter": 400,
+    "content_filter": 400,
+    "model_internal": 403,
+    "protected_endpoint": 403,
+    "model_not_found": 404,
+    "receipt_not_found": 404,
+    "actor_not_found": 404,
+    "not_found": 404,
+    "method_not_allowed": 405,
+    "request_too_large": 413,
+    "unsupported_media_type": 415,
+    "rate_limit_exceeded": 429,
+    "internal_error": 500,
+    "provider_error": 502,
+    "no_target_available": 503,
+    "overloaded": 503,
+    "storage_unavailable": 503,
+    "actor_restarting": 503,
+    "deadline_exceeded": 504,
+}
+
+_TYPES = {403: "permission_error", 429: "rate_limit_error"}
+_RETRY_AFTER_S = {"actor_restarting": 1, "overloaded": 1, "storage_unavailable": 1, "rate_limit_exceeded": 1}
+_CALLERS_FAULT = ("invalid_request", "content_filter")
+
+
+class ErrorAnswer(msgspec.Struct, frozen=True):
+    """An error as it goes out: HTTP status, the fields of its envelope, and headers beyond the usual ones."""
+
+    status: int
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def render(self, wardwright: Mapping[str, object] | None = None) -> bytes:
+        """The JSON envelope."""
+        return render_error(self.message, self.type, self.code, self.param, wardwright)
+
+
+def error_answer(error: WardwrightError, *, attempts_spent: bool = False) -> ErrorAnswer:
+    """How to answer an error.
+
+    A refusal that the provider blames on the request keeps the provider's own words, so that a client that knows the provider
+    can act on them. `attempts_spent` tells clients not to multiply retries that were already made here.
+    """
+    status = STATUS_BY_CODE[error.code]
+    param = error.param if isinstance(error, RequestError) else None
+    message, code, kind = error.message, error.code, _TYPES.get(status, _default_type(status))
+    if isinstance(error, ProviderError) and error.code in _CALLERS_FAULT and error.upstream_error is not None:
+        upstream = error.upstream_error
+        message = _text(upstream.get("message")) or message
+        code = _text(upstream.get("code")) or code
+        kind = _text(upstream.get("type")) or kind
+        param = _text(upstream.get("param"))
+    return ErrorAnswer(status, message, kind, param, code, _advice(error, attempts_spent=attempts_spent))
+
+
+def http_error_answer(status: int, method: str, path: str) -> ErrorAnswer:
+    """How to answer a request that met no endpoint."""
+    if status == 405:
+        return ErrorAnswer(
+            405, f"{method} is not allowed on {path}", "invalid_request_error", None, "method_not_allowed"
+        )
+    return ErrorAnswer(404, f"there is nothing at {path}", "invalid_request_error", None, "not_found")
+
+
+def _advice(error: WardwrightError, *, attempts_spent: bool) -> tuple[tuple[str, str], ...]:
+    headers = []
+    if error.code in _RETRY_AFTER_S:
+        wait = error.failure.retry_after_s if isinstance(error, ProviderError) else None
+        seconds = _RETRY_AFTER_S[error.code] if wait is None else max(1, round(wait + 0.5))
+        headers.append(("retry-after", str(seconds)))
+    if attempts_spent or not error.retryable:
+        headers.append(("x-should-retry", "false"))
+    return tuple(headers)
+
+
+def _default_type(status: int) -> str:
+    return "invalid_request_error" if status < 500 else "server_error"
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None

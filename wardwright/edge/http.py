@@ -1,0 +1,114 @@
+"""Small pieces every endpoint shares: typed ASGI, reading a bounded body, sending JSON and errors."""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from wardwright.domain.errors import RequestError, RequestTooLarge, UnsupportedMediaType
+from wardwright.edge.errors import ErrorAnswer
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Endpoint = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers = Iterable[tuple[str, str]]
+
+
+class ClientGone(Exception):
+    """The client left before its request was complete; there is nobody to answer."""
+
+
+def header(scope: Scope, name: bytes) -> str | None:
+    """The first request header of that lower-case name."""
+    for key, value in scope["headers"]:
+        if key == name:
+            return str(value.decode("latin-1"))
+    return None
+
+
+def headers_of(scope: Scope) -> dict[str, str]:
+    """Request headers by lower-case name; of a repeated one the first counts."""
+    found: dict[str, str] = {}
+    for key, value in scope["headers"]:
+        found.setdefault(key.decode("latin-1"), value.decode("latin-1"))
+    return found
+
+
+async def read_json_body(scope: Scope, receive: Receive, *, limit: int) -> bytes:
+    """The whole body of a request that must be JSON.
+
+    Raises: UnsupportedMediaType, RequestTooLarge, ClientGone.
+    """
+    content_type = (header(scope, b"content-type") or "application/json").partition(";")[0].strip().lower()
+    if content_type != "application/json":
+        raise UnsupportedMediaType(f"the body must be application/json, not {content_type}")
+    announced = header(scope, b"content-length")
+    if announced is not None and announced.isdigit() and int(announced) > limit:
+        raise _too_large(limit)
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise ClientGone
+        chunk = message.get("body", b"")
+        if chunk:
+            size += len(chunk)
+            if size > limit:
+                raise _too_large(limit)
+            chunks.append(chunk)
+        if not message.get("more_body", False):
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def send_body(send: Send, status: int, body: bytes, *, content_type: str, headers: Headers = ()) -> None:
+    """A whole answer in one go."""
+    await send({"type": "http.response.start", "status": status, "headers": _encoded(content_type, len(body), headers)})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_json(send: Send, payload: object, *, status: int = 200, headers: Headers = ()) -> None:
+    """Any value msgspec can encode; what it cannot is shown as text."""
+    body = msgspec.json.encode(payload, enc_hook=str)
+    await send_body(send, status, body, content_type="application/json", headers=headers)
+
+
+async def send_error(
+    send: Send,
+    answer: ErrorAnswer,
+    *,
+    request_id: str,
+    wardwright: Mapping[str, object] | None = None,
+    headers: Headers = (),
+) -> None:
+    """An error answer with its envelope."""
+    await send_body(
+        send,
+        answer.status,
+        answer.render(wardwright),
+        content_type="application/json",
+        headers=(("x-request-id", request_id), *answer.headers, *headers),
+    )
+
+
+def query_parameters(scope: Scope) -> dict[str, str]:
+    """Query parameters by name; of a repeated one the last counts. Raises: RequestError when not UTF-8."""
+    try:
+        return dict(parse_qsl(scope["query_string"].decode("ascii"), keep_blank_values=True, errors="strict"))
+    except UnicodeDecodeError as error:
+        raise RequestError("the query string is not valid UTF-8") from error
+
+
+def _encoded(content_type: str, length: int, headers: Headers) -> list[tuple[bytes, bytes]]:
+    return [
+        (b"content-type", content_type.encode("ascii")),
+        (b"content-length", str(length).encode("ascii")),
+        *((name.encode("ascii"), value.encode("latin-1")) for name, value in headers),
+    ]
+
+
+def _too_large(limit: int) -> RequestTooLarge:
+    return RequestTooLarge(f"the body is larger than the {limit} bytes this server accepts ([server] max_body_bytes)")

@@ -1,0 +1,101 @@
+"""The supervision tree as operators see it, and the levers on single actors.
+
+Every read is synchronous and asks nobody, so it works on a stuck actor too. Times are shown as ages, in seconds.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import anyio
+import msgspec
+
+from supervisors import ActorRef, ExitReason, System, TreeNode
+from wardwright.domain.errors import NotFound
+from wardwright.ports.provider import ProviderInfo
+from wardwright.runtime.provider import ProviderBoard
+from wardwright.runtime.tree import PROVIDERS
+
+Facts = Mapping[str, object]
+
+
+class RuntimeView:
+    """What `/admin` shows of the runtime."""
+
+    def __init__(self, system: System, providers: ProviderBoard, *, boot: str) -> None:
+        self._system = system
+        self._providers = providers
+        self._boot = boot
+
+    def runtime(self) -> Facts:
+        """Every actor with its facts, nested as the tree is."""
+        tree = self._system.tree()
+        return {"boot": self._boot, "actor_count": len(walk(tree)), "tree": _branch(tree, anyio.current_time())}
+
+    def actor(self, path: str) -> Facts:
+        """One actor's facts, and its state through its own redaction. Raises: NotFound."""
+        node = self._system.tree().find(path)
+        if node is None:
+            raise _no_actor(path)
+        ref = self._system.whereis(path)
+        now = anyio.current_time()
+        facts = _node(node, now) if ref is None else {**_node(node, now), **_incarnation(ref, now)}
+        return {**facts, "children": [child.path for child in node.children]}
+
+    def kill(self, path: str) -> Facts:
+        """Kill an actor as a crash would; its supervisor decides what follows. Raises: NotFound."""
+        ref = self._system.whereis(path)
+        if ref is None:
+            raise _no_actor(path)
+        ref.kill()
+        return {"path": path, "killed": True}
+
+    def providers(self) -> Sequence[Facts]:
+        """Each provider's facts with the state its actor shows."""
+        return [self._provider(slot.provider.info) for _, slot in sorted(self._providers.slots().items())]
+
+    def _provider(self, info: ProviderInfo) -> Facts:
+        ref = self._system.whereis(f"{PROVIDERS}/{info.id}")
+        return {**({} if ref is None else ref.info().details), **msgspec.structs.asdict(info)}
+
+
+def walk(node: TreeNode) -> Sequence[TreeNode]:
+    """A node and everything below it, parents first."""
+    return [node, *(below for child in node.children for below in walk(child))]
+
+
+def _branch(node: TreeNode, now: float) -> Facts:
+    return {**_node(node, now), "children": [_branch(child, now) for child in node.children]}
+
+
+def _node(node: TreeNode, now: float) -> dict[str, object]:
+    return {
+        "path": node.path,
+        "id": node.id,
+        "kind": node.kind,
+        "type": node.type,
+        "status": node.status,
+        "for_s": round(now - node.since, 3),
+        "restart": node.restart,
+        "restarts": node.restarts,
+        "last_exit": _text(node.last_exit),
+        "mailbox_depth": node.mailbox_depth,
+        "waiting_on": node.waiting_on,
+    }
+
+
+def _incarnation(ref: ActorRef, now: float) -> dict[str, object]:
+    info = ref.info()
+    return {
+        "handled": info.handled,
+        "dropped": info.dropped,
+        "current_message": info.current_message,
+        "busy_for_s": None if info.busy_since is None else round(now - info.busy_since, 3),
+        "state": info.details,
+    }
+
+
+def _text(reason: ExitReason | None) -> str | None:
+    return None if reason is None else str(reason)
+
+
+def _no_actor(path: str) -> NotFound:
+    return NotFound(f"there is no actor at {path!r}; `wardwright actors tree` lists them", "actor_not_found")

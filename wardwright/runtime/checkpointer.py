@@ -1,0 +1,162 @@
+"""The checkpointer: the one writer of the receipt log.
+
+Appends of concurrent requests are joined: while one batch is on its way to the disk, the next ones gather, and all of them share
+the following write and sync (group commit). The store is blocking, so it is driven from a worker thread; a kill waits for the
+write in progress, which is why two incarnations never write at the same time.
+
+What a crash here loses: nothing that was acknowledged. Appends under way fail with "outcome unknown", and their senders send them
+again: the store drops what it already has. At the first start after the process died, receipts that it left open are closed as
+`interrupted`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import anyio
+import anyio.to_thread
+
+from supervisors import NO_REPLY, Actor, Call, ExitReason, ReplyTo
+from wardwright.domain.errors import StorageUnavailable
+from wardwright.ports.storage import ReceiptStore
+from wardwright.receipts.chain import resume
+from wardwright.receipts.events import Closed, Entry, Opened
+
+
+@dataclass(frozen=True, slots=True)
+class Append(Call[None]):
+    """Make these encoded entries durable. Sent by runs; answered when they are; fails with StorageUnavailable.
+
+    Sending the same entries again is harmless.
+    """
+
+    payloads: tuple[bytes, ...]
+
+
+class StoreBoard:
+    """Where readers find the store of the checkpointer's current incarnation. Written by the checkpointer alone."""
+
+    def __init__(self) -> None:
+        self._store: ReceiptStore | None = None
+
+    @property
+    def store(self) -> ReceiptStore:
+        """The open store.
+
+        Raises: StorageUnavailable while there is none.
+        """
+        if self._store is None:
+            raise StorageUnavailable("the receipt store is not open yet")
+        return self._store
+
+    def replace(self, store: ReceiptStore | None) -> None:
+        """Make `store` the current one and close the one before it."""
+        before, self._store = self._store, store
+        if before is not None and before is not store:
+            before.close()
+
+
+class Checkpointer(Actor):
+    """Owns the receipt store; see the module's page for its promises."""
+
+    def __init__(
+        self, open_store: Callable[[], ReceiptStore], *, board: StoreBoard, boot: str, now: Callable[[], float]
+    ) -> None:
+        self._open_store = open_store
+        self._board = board
+        self._boot = boot
+        self._now = now
+        self._waiting: list[tuple[Append, ReplyTo[None]]] = []
+        self._work = anyio.Event()
+        self._thread = anyio.CapacityLimiter(1)
+        self._batches = 0
+        self._appended = 0
+        self._interrupted = 0
+
+    async def init(self) -> None:
+        """Open the store (which recovers its tail) and close what a dead process left open."""
+        await self._in_thread(self._open)
+        self.spawn(self._write_batches)
+
+    async def handle_call(self, request: object, reply_to: ReplyTo[None]) -> object:
+        """Take an `Append` into the next batch; its reply comes with the batch's sync."""
+        if not isinstance(request, Append):
+            return await super().handle_call(request, reply_to)
+        self._waiting.append((request, reply_to))
+        self._work.set()
+        return NO_REPLY
+
+    async def terminate(self, reason: ExitReason) -> None:
+        """Write what is still waiting, then close the store."""
+        if self._waiting:
+            await self._write_batch()
+        await self._in_thread(partial(self._board.replace, None))
+
+    def format_status(self) -> Mapping[str, object]:
+        """Counts of this incarnation; never a payload."""
+        return {
+            "waiting": len(self._waiting),
+            "batches": self._batches,
+            "entries_appended": self._appended,
+            "interrupted_receipts_closed": self._interrupted,
+        }
+
+    async def _write_batches(self) -> None:
+        while True:
+            await self._work.wait()
+            await self._write_batch()
+
+    async def _write_batch(self) -> None:
+        batch, self._waiting = self._waiting, []
+        self._work = anyio.Event()
+        try:
+            await self._append(batch)
+        except ValueError:
+            # somebody's entries make no sense to the store: they must not fail the others' in the same batch
+            for one in batch:
+                try:
+                    await self._append([one])
+                except ValueError as error:
+                    one[1].fail(StorageUnavailable(f"the receipt store refused an entry: {error}"))
+
+    async def _append(self, batch: list[tuple[Append, ReplyTo[None]]]) -> None:
+        payloads = [payload for request, _ in batch for payload in request.payloads]
+        try:
+            await self._in_thread(partial(self._board.store.append, payloads))
+        except StorageUnavailable as error:
+            for _, reply_to in batch:
+                reply_to.fail(error)
+            return
+        self._batches += 1
+        self._appended += len(payloads)
+        for _, reply_to in batch:
+            reply_to.reply(None)
+
+    def _open(self) -> None:
+        self._board.replace(None)
+        store = self._open_store()
+        self._board.replace(store)
+        for entries in store.open_receipts():
+            if _boot_of(entries) != self._boot:
+                store.append([_interruption(entries, self._now())])
+                self._interrupted += 1
+
+    async def _in_thread(self, function: Callable[[], None]) -> None:
+        await anyio.to_thread.run_sync(function, limiter=self._thread)
+
+
+def _boot_of(entries: tuple[Entry, ...]) -> str | None:
+    opened = entries[0].event
+    return opened.boot if isinstance(opened, Opened) else None
+
+
+def _interruption(entries: tuple[Entry, ...], at: float) -> bytes:
+    """The entry that closes a receipt whose process died."""
+    attempts = sum(entry.event.__struct_config__.tag == "attempt.started" for entry in entries)
+    closed = Closed(
+        status="interrupted",
+        attempts=attempts,
+        error_code="interrupted",
+        error_message="the daemon stopped before this request ended",
+    )
+    return resume(entries).seal(closed, at)

@@ -1,0 +1,229 @@
+"""The gateway as the edge sees it: accept a request, list models, read receipts, look into the tree.
+
+This is the whole surface between HTTP and the runtime; the edge imports nothing else of it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+import anyio
+import anyio.to_thread
+
+from supervisors import ActorRef, AlreadyStarted, ChildSpec, SupervisorError, System, child_path, start_child
+from wardwright.domain.caller import Caller
+from wardwright.domain.chat import ChatRequest
+from wardwright.domain.errors import NotFound, StorageUnavailable
+from wardwright.domain.route import ModelDefinition, RequestFacts, RoutePlan
+from wardwright.planner.estimate import request_facts
+from wardwright.planner.plan import plan
+from wardwright.ports.provider import ProviderInfo
+from wardwright.ports.storage import StoreHealth
+from wardwright.receipts.events import Decision, Opened, RequestSummary, SelectedTarget
+from wardwright.receipts.fold import Receipt, fold
+from wardwright.receipts.query import Page, ReceiptFilter, page
+from wardwright.runtime.admin import walk
+from wardwright.runtime.catalog import CatalogBoard
+from wardwright.runtime.checkpointer import StoreBoard
+from wardwright.runtime.identity import mint_receipt_id
+from wardwright.runtime.provider import ProviderBoard
+from wardwright.runtime.run import Responder, Run, RunParts, RunRequest
+from wardwright.runtime.session import NextTurn, SessionActor
+from wardwright.runtime.tree import RUNS, sessions_path
+
+_SESSION_PATIENCE_S = 1.0
+_READERS = 4
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Boards:
+    """What actors publish for everybody to read."""
+
+    catalog: CatalogBoard
+    store: StoreBoard
+    providers: ProviderBoard
+
+
+class Gateway:
+    """The runtime's face. Safe for concurrent use from the one event loop."""
+
+    def __init__(self, *, system: System, boards: Boards, parts: RunParts) -> None:
+        self._system = system
+        self._boards = boards
+        self._parts = parts
+        self._readers = anyio.CapacityLimiter(_READERS)
+        self._live: dict[str, Run] = {}
+        self._idle = anyio.Event()
+        self._patience = anyio.CancelScope()
+        self.is_draining = False
+
+    # --- serving ------------------------------------------------------------------------------------------------------
+
+    def models(self) -> list[ModelDefinition]:
+        """Every model a client may call, by id."""
+        return self._boards.catalog.callable_models()
+
+    def model(self, name: str) -> ModelDefinition:
+        """One callable model by its name, with or without prefix. Raises: UnknownModel, Forbidden."""
+        return self._boards.catalog.resolve(name)
+
+    async def chat(self, request: ChatRequest, *, caller: Caller, request_id: str, responder: Responder) -> None:
+        """Decide and serve a chat request; the answer goes to `responder`.
+
+        Raises: WardwrightError: what the client is to be told. Once `responder.begin` was called the receipt exists.
+        """
+        definition = self.model(request.model)
+        facts = request_facts(request)
+        route = plan(definition, facts)
+        turn = await self._turn(definition, caller)
+        receipt_id = mint_receipt_id()
+        asked = RunRequest(
+            request=request,
+            caller=caller,
+            definition=definition,
+            facts=facts,
+            plan=route,
+            opened=Opened(
+                boot=self._parts.boot,
+                model_id=definition.id,
+                model_version=definition.version,
+                caller=caller,
+                request=RequestSummary(
+                    model=request.model,
+                    normalized_model=definition.id,
+                    message_count=len(request.messages),
+                    stream=request.stream,
+                    estimated_prompt_tokens=facts.estimated_prompt_tokens,
+                    request_id=request_id,
+                ),
+                decision=_decision(route, facts),
+                session_turn=turn,
+            ),
+            receipt_id=receipt_id,
+            request_id=request_id,
+        )
+        run = Run(asked, self._parts, responder)
+        self._live[receipt_id] = run
+        self._parts.metrics.live_runs.inc()
+        try:
+            await run.execute()
+        finally:
+            del self._live[receipt_id]
+            self._parts.metrics.live_runs.dec()
+            if not self._live:
+                self._idle.set()
+
+    async def drain(self, seconds: float) -> None:
+        """Let live runs finish for so long, then stop those that are left; each still closes its receipt and tells its client."""
+        self.is_draining = True
+        self._patience.deadline = anyio.current_time() + seconds
+        with self._patience:
+            await self._wait_idle()
+        for receipt_id in list(self._live):
+            member = self._system.whereis(f"{RUNS}/{receipt_id}")
+            if member is not None:
+                member.kill()
+        await self._wait_idle()
+
+    def hasten(self) -> None:
+        """End the patience of a drain that is under way, or will be."""
+        self._patience.cancel()
+
+    async def _wait_idle(self) -> None:
+        while self._live:
+            self._idle = anyio.Event()
+            await self._idle.wait()
+
+    async def _turn(self, definition: ModelDefinition, caller: Caller) -> int | None:
+        """The session's turn, or None without a session. A session that cannot answer costs a request its turn, nothing else."""
+        if caller.session_id is None:
+            return None
+        session_id = caller.session_id.value
+        sessions = sessions_path(definition.id)
+        try:
+            session = self._system.whereis(child_path(sessions, session_id))
+            if session is None:
+                session = await self._start_session(sessions, session_id)
+            return await session.call(NextTurn(), timeout=_SESSION_PATIENCE_S)
+        except SupervisorError:
+            return None
+
+    async def _start_session(self, path: str, session_id: str) -> ActorRef:
+        spec = ChildSpec(session_id, partial(SessionActor, session_id), restart="transient")
+        try:
+            return await start_child(self._system.named(path), spec, timeout=_SESSION_PATIENCE_S)
+        except AlreadyStarted as already:
+            ref: ActorRef = already.ref
+            return ref
+
+    # --- receipts -----------------------------------------------------------------------------------------------------
+
+    async def receipt(self, receipt_id: str) -> Receipt:
+        """One receipt. Raises: NotFound, StorageUnavailable."""
+        entries = await self._read(lambda: self._boards.store.store.entries(receipt_id))
+        if not entries:
+            raise NotFound(f"there is no receipt {receipt_id!r}", "receipt_not_found")
+        return fold(entries)
+
+    async def receipts(self, wanted: ReceiptFilter) -> Page:
+        """A page of receipt summaries, newest first. Raises: StorageUnavailable."""
+        return await self._read(lambda: page(self._boards.store.store.newest(wanted.before), wanted))
+
+    async def storage_health(self) -> StoreHealth:
+        """What the receipt store says of itself. Raises: StorageUnavailable."""
+        return await self._read(lambda: self._boards.store.store.health())
+
+    async def _read(self, function: Callable[[], T]) -> T:
+        return await anyio.to_thread.run_sync(function, limiter=self._readers)
+
+    # --- operation ----------------------------------------------------------------------------------------------------
+
+    async def readiness(self) -> list[str]:
+        """Everything that keeps the daemon from being ready, in words; empty when it is."""
+        problems = []
+        if self.is_draining:
+            problems.append("the daemon is stopping")
+        if not self._boards.catalog.models:
+            problems.append("no model is loaded")
+        try:
+            await self._read(lambda: self._boards.store.store.check_writable())
+        except StorageUnavailable as error:
+            problems.append(error.message)
+        problems.extend(self.unhealthy_actors())
+        return problems
+
+    def unhealthy_actors(self) -> list[str]:
+        """Permanent actors that are not running, in words."""
+        return [
+            f"{node.path} is {node.status}"
+            for node in walk(self._system.tree())
+            if node.restart == "permanent" and node.status != "running"
+        ]
+
+    def providers(self) -> list[ProviderInfo]:
+        """What operators may know of each provider."""
+        return [slot.provider.info for _, slot in sorted(self._boards.providers.slots().items())]
+
+
+def _decision(route: RoutePlan, facts: RequestFacts) -> Decision:
+    """The plan in the receipt's words."""
+    first = route.targets[0] if route.targets else None
+    return Decision(
+        route_type=route.route_type,
+        route_id=route.route_id,
+        strategy=route.strategy,
+        reason=route.reason,
+        selected_model=None if first is None else first.id,
+        selected_provider=None if first is None else first.provider,
+        selected_context_window=None if first is None else first.context_window,
+        selected_models=tuple(SelectedTarget(t.id, t.provider, t.context_window) for t in route.targets),
+        fallback_models=tuple(target.id for target in route.targets[1:]),
+        skipped=route.skipped,
+        graph_path=route.graph_path,
+        estimated_prompt_tokens=facts.estimated_prompt_tokens,
+        route_blocked=first is None,
+        facts=facts,
+    )

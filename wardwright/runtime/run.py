@@ -1,0 +1,372 @@
+"""A run: one live request, from its plan to its closed receipt.
+
+The run adopts the task of the request that caused it and is a full member of the tree while it lasts: visible, killable, with a
+deadline and a receipt. That was measured against a task of its own: a hand-over per chunk would cost more than the rest of the
+path. Its order of work is its promise:
+
+1. the decision and the first attempt are on disk before the first upstream call;
+2. nothing leaves for the client before the first content has come;
+3. the receipt is closed on disk before the answer ends;
+4. whatever happens - the client leaves, an operator kills the run, a neighbour crashes - the receipt is closed and a client that
+   is still there gets one well-formed error.
+"""
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import anyio
+import structlog
+
+from supervisors import ActorDown, ActorKilled, System, adopt
+from wardwright.domain.caller import Caller
+from wardwright.domain.chat import ChatRequest, Completion
+from wardwright.domain.errors import (
+    ActorRestarting,
+    DeadlineExceeded,
+    Failure,
+    InternalError,
+    ProviderError,
+    RequestError,
+    StorageUnavailable,
+    WardwrightError,
+)
+from wardwright.domain.route import ModelDefinition, RequestFacts, RoutePlan, Target
+from wardwright.domain.stream import Frame
+from wardwright.planner.attempts import FailedAttempt, GiveUp, Next, Retry, RetryPolicy, Step, next_step
+from wardwright.planner.plan import explain_empty_plan
+from wardwright.ports.provider import UpstreamCall
+from wardwright.receipts.events import AttemptFinished, AttemptStarted, AttemptStatus, Closed, FinalStatus, Opened
+from wardwright.runtime import attempt
+from wardwright.runtime.metrics import Metrics
+from wardwright.runtime.model import RequestEnded
+from wardwright.runtime.provider import AttemptEnded, ProviderBoard
+from wardwright.runtime.receipt_writer import ReceiptWriter
+from wardwright.runtime.tree import PROVIDERS, RUNS, STORAGE, model_path
+
+_CLOSE_PATIENCE_S = 15.0
+
+_log = structlog.get_logger("wardwright.run")
+
+
+class AnswerHead:
+    """What an answer's headers can say, as far as it is known when they leave."""
+
+    __slots__ = ("attempts", "definition", "receipt_id", "request_id", "selected_target")
+
+    def __init__(self, *, request_id: str, receipt_id: str, definition: ModelDefinition) -> None:
+        self.request_id = request_id
+        self.receipt_id = receipt_id
+        self.definition = definition
+        self.attempts = 0
+        self.selected_target: Target | None = None
+
+
+class Responder(Protocol):
+    """The edge's side of one answer. All methods but `begin` are cancel points and return under the client's backpressure."""
+
+    def begin(self, head: AnswerHead) -> None:
+        """The request is accepted: `head` identifies it from now on, errors included. Never blocks."""
+        ...
+
+    async def release(self, frames: Sequence[Frame]) -> None:
+        """Send frames of a stream; the first call lets the 200 and the headers leave."""
+        ...
+
+    async def finish(self, frames: Sequence[Frame]) -> None:
+        """Send the last frames of a stream and end it as complete."""
+        ...
+
+    async def answer(self, completion: Completion) -> None:
+        """Send a whole answer."""
+        ...
+
+    async def wait_client_gone(self) -> None:
+        """Return when the client has left."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RunParts:
+    """What every run shares."""
+
+    system: System
+    providers: ProviderBoard
+    metrics: Metrics
+    boot: str
+    wall_clock: Callable[[], float] = time.time
+    jitter: Callable[[], float] = random.random
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """An accepted request: what to run, for whom, under which definition."""
+
+    request: ChatRequest
+    caller: Caller
+    definition: ModelDefinition
+    facts: RequestFacts
+    plan: RoutePlan
+    opened: Opened
+    receipt_id: str
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended. `error` is what the client is told; without one, `completion` or `tail` is still to be delivered."""
+
+    status: FinalStatus
+    error: WardwrightError | None = None
+    completion: Completion | None = None
+    tail: Sequence[Frame] = ()
+
+
+class Run:
+    """One live request; see the module's page for its order of work."""
+
+    def __init__(self, asked: RunRequest, parts: RunParts, responder: Responder) -> None:
+        self._asked = asked
+        self._parts = parts
+        self._responder = responder
+        self._writer = ReceiptWriter(asked.receipt_id, checkpointer=parts.system.named(STORAGE), now=parts.wall_clock)
+        self._head = AnswerHead(request_id=asked.request_id, receipt_id=asked.receipt_id, definition=asked.definition)
+        self._phase = "opening"
+        self._began = anyio.current_time()
+        self._deadline = float("inf")
+        self._failed: list[FailedAttempt] = []
+        self._errors: list[ProviderError] = []
+        self._tally: attempt.Tally | None = None
+        self._live_attempt: tuple[Target, float] | None = None
+        self._retry = RetryPolicy()
+        self._released = False
+        self._released_bytes = 0
+
+    async def execute(self) -> None:
+        """Serve the request to its end.
+
+        Raises: WardwrightError: what the client is to be told; the receipt is closed by then.
+        Cancellation: cancel point; the receipt is closed (as `interrupted`) before the cancellation goes on.
+        """
+        self._responder.begin(self._head)
+        outcome = Outcome(
+            "internal_error", InternalError("the gateway failed on this request; its receipt finds the report")
+        )
+        try:
+            outcome = await self._as_member()
+        except ActorKilled as killed:
+            outcome = Outcome("internal_error", InternalError(f"the gateway stopped this request ({killed.reason})"))
+        except anyio.get_cancelled_exc_class():
+            outcome = Outcome("interrupted", InternalError("the gateway is stopping"))
+            raise
+        except Exception:  # noqa: BLE001 - this is the actor loop of an adopted actor: a bug ends one run, reported
+            _log.exception("a run crashed", receipt_id=self._asked.receipt_id, model=self._asked.definition.id)
+        finally:
+            if not self._writer.is_settled:
+                with anyio.CancelScope(shield=True), anyio.move_on_after(_CLOSE_PATIENCE_S):
+                    outcome = await self._close(outcome)
+        if outcome.error is not None:
+            raise outcome.error
+
+    def status(self) -> Mapping[str, object]:
+        """The run as the tree shows it; never content."""
+        tally = self._tally
+        return {
+            "receipt_id": self._asked.receipt_id,
+            "model": self._asked.definition.id,
+            "stream": self._asked.request.stream,
+            "phase": self._phase,
+            "attempt": self._head.attempts,
+            "target": None if self._live_attempt is None else self._live_attempt[0].id,
+            "generated_bytes": 0 if tally is None else tally.generated_bytes,
+            "released_bytes": self._released_bytes,
+        }
+
+    async def _as_member(self) -> Outcome:
+        """Do the work as a member of the tree, watched by the client's presence."""
+        try:
+            async with (
+                adopt(self._parts.system.named(RUNS), self._asked.receipt_id, status=self.status),
+                anyio.create_task_group() as tasks,
+            ):
+                tasks.start_soon(self._watch_client, tasks.cancel_scope)
+                outcome = await self._close(await self._attempt_all())
+                await self._deliver(outcome)
+                tasks.cancel_scope.cancel()
+                return outcome
+        except ActorDown as down:
+            return Outcome(
+                "internal_error", ActorRestarting(f"the gateway's run supervisor is restarting ({down.reason})")
+            )
+        return Outcome("client_cancelled")
+
+    async def _watch_client(self, scope: anyio.CancelScope) -> None:
+        await self._responder.wait_client_gone()
+        scope.cancel()
+
+    async def _attempt_all(self) -> Outcome:
+        """Execute the plan, attempt by attempt."""
+        plan, facts = self._asked.plan, self._asked.facts
+        self._writer.note(self._asked.opened)
+        if not plan.targets:
+            refusal = explain_empty_plan(plan, facts)
+            return Outcome("route_blocked", RequestError(refusal.message, param="messages", code=refusal.code))
+        step: Step = Next(plan.targets[0])
+        while not isinstance(step, GiveUp):
+            if isinstance(step, Retry):
+                self._phase = "waiting to retry"
+                await anyio.sleep(step.delay_s)
+            outcome = await self._attempt_one(step.target)
+            if outcome is not None:
+                return outcome
+            step = next_step(
+                plan,
+                facts,
+                self._failed,
+                self._retry,
+                max_attempts=self._asked.definition.max_attempts,
+                jitter=self._parts.jitter(),
+                released=self._released,
+            )
+        return self._given_up()
+
+    async def _attempt_one(self, target: Target) -> Outcome | None:
+        """Make one upstream call; None when it failed and the next step is to be decided."""
+        number = len(self._failed) + 1
+        self._head.attempts, self._head.selected_target = number, target
+        try:
+            await self._writer.record(AttemptStarted(number, target.id, target.provider, target.upstream_model))
+        except StorageUnavailable as error:
+            return Outcome("internal_error", error)
+        self._phase = "waiting for first token"
+        self._live_attempt = (target, self._parts.wall_clock())
+        self._tally = tally = attempt.Tally(anyio.current_time())
+        try:
+            async with self._parts.providers.lease(target.provider) as slot:
+                timeouts, self._retry = slot.settings.timeouts, slot.settings.retry
+                if number == 1:
+                    self._deadline = self._began + timeouts.total
+                call = UpstreamCall(target, self._asked.request, self._asked.request_id)
+                if self._asked.request.stream:
+                    tail = await attempt.stream(
+                        slot.provider, call, tally, timeouts=timeouts, deadline=self._deadline, release=self._release
+                    )
+                    outcome = Outcome("completed", tail=tail)
+                else:
+                    completion = await attempt.complete(
+                        slot.provider, call, tally, timeouts=timeouts, deadline=self._deadline
+                    )
+                    tally.released_bytes = completion.text_bytes
+                    outcome = Outcome("completed", completion=completion)
+        except ProviderError as error:
+            self._note_attempt(tally, error.failure)
+            self._failed.append(FailedAttempt(target.id, error.failure))
+            self._errors.append(error)
+            return None
+        except DeadlineExceeded as error:
+            self._note_attempt(tally, Failure("timeout", error.message, clock="total"))
+            return Outcome("deadline_exceeded", error)
+        except ActorRestarting as error:
+            self._note_attempt(tally, Failure("connect", error.message))
+            return Outcome("internal_error", error)
+        self._note_attempt(tally, None)
+        return outcome
+
+    def _given_up(self) -> Outcome:
+        """What the client is told when every attempt failed: a rate limit only if there was nothing but rate limits."""
+        others = (error for error in reversed(self._errors) if error.failure.failure_class != "rate_limited")
+        blamed = next(others, self._errors[-1])
+        return Outcome("provider_error", blamed)
+
+    async def _release(self, frames: Sequence[Frame]) -> None:
+        self._phase = "streaming"
+        self._released = True
+        await self._responder.release(frames)
+
+    async def _deliver(self, outcome: Outcome) -> None:
+        """Hand over what waited for the closed receipt."""
+        self._phase = "delivering"
+        if outcome.error is not None:
+            return
+        if outcome.completion is not None:
+            await self._responder.answer(outcome.completion)
+        else:
+            await self._responder.finish(outcome.tail)
+
+    async def _close(self, outcome: Outcome) -> Outcome:
+        """Close the receipt on disk; in strict durability an answer that cannot be recorded is not given."""
+        self._phase = "closing"
+        if not self._writer.is_closed:
+            if self._live_attempt is not None and self._tally is not None:
+                self._note_attempt(self._tally, None, cancelled=True)
+            self._writer.note(self._closing(outcome))
+            self._count(outcome)
+        try:
+            await self._writer.record()
+        except StorageUnavailable as error:
+            return Outcome("internal_error", error)
+        return outcome
+
+    def _closing(self, outcome: Outcome) -> Closed:
+        answered = self._released or outcome.completion is not None or bool(outcome.tail)
+        selected = self._head.selected_target
+        return Closed(
+            status=outcome.status,
+            attempts=self._head.attempts,
+            selected_model=selected.id if answered and selected is not None else None,
+            error_code=None if outcome.error is None else outcome.error.code,
+            error_message=None if outcome.error is None else outcome.error.message,
+            released=answered,
+            released_bytes=self._released_bytes,
+            latency_ms=_milliseconds(anyio.current_time() - self._began),
+        )
+
+    def _note_attempt(self, tally: attempt.Tally, failure: Failure | None, *, cancelled: bool = False) -> None:
+        """Write down how the live attempt ended, for the receipt, the provider's health and the metrics."""
+        if self._live_attempt is None:
+            return
+        (target, started_at), self._live_attempt = self._live_attempt, None
+        latency_ms = _milliseconds(anyio.current_time() - tally.started)
+        first_token_s = None if tally.first_token is None else tally.first_token - tally.started
+        self._released_bytes += tally.released_bytes
+        status: AttemptStatus = "cancelled" if cancelled else "completed" if failure is None else "failed"
+        self._writer.note(
+            AttemptFinished(
+                attempt=self._head.attempts,
+                model=target.id,
+                status=status,
+                started_at=started_at,
+                latency_ms=latency_ms,
+                first_token_ms=None if first_token_s is None else _milliseconds(first_token_s),
+                generated_bytes=tally.generated_bytes,
+                released_bytes=tally.released_bytes,
+                finish_reasons=tuple(tally.finish_reasons),
+                usage=tally.usage,
+                failure=failure,
+            )
+        )
+        self._parts.system.named(f"{PROVIDERS}/{target.provider}").cast(
+            AttemptEnded(target.id, latency_ms, failure, cancelled)
+        )
+        metrics = self._parts.metrics
+        metrics.attempts.labels(target.provider, status if failure is None else failure.failure_class).inc()
+        if first_token_s is not None:
+            metrics.first_token.labels(target.provider).observe(first_token_s)
+        if tally.usage is not None:
+            metrics.tokens.labels(self._asked.definition.id, "input").inc(tally.usage.prompt_tokens)
+            metrics.tokens.labels(self._asked.definition.id, "output").inc(tally.usage.completion_tokens)
+
+    def _count(self, outcome: Outcome) -> None:
+        model = self._asked.definition.id
+        selected = self._head.selected_target
+        self._parts.system.named(model_path(model)).cast(
+            RequestEnded(outcome.status, None if selected is None else selected.id)
+        )
+        self._parts.metrics.requests.labels(model, outcome.status).inc()
+        self._parts.metrics.duration.labels(model).observe(anyio.current_time() - self._began)
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(seconds * 1000, 3)

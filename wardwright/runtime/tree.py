@@ -1,0 +1,107 @@
+"""The supervision tree of the daemon, on one page.
+
+Every part is found by its name at each send, so the root restarts one part without touching its neighbours. Start order is top to
+bottom: recovery of the log comes before the first request; stop order is the reverse: the edge drains first, the log closes last.
+
+Restart budgets: a fault below must not burn through the levels above, so the root allows more restarts than its branches need.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import msgspec
+
+from supervisors import Actor, ChildSpec, DynamicSupervisor, Mailbox, Supervisor
+from wardwright.domain.route import ModelDefinition
+from wardwright.ports.server import ServerSpec
+from wardwright.runtime.model import ModelActor
+
+ROOT = "wardwright"
+STORAGE = f"{ROOT}/storage"
+PROVIDERS = f"{ROOT}/providers"
+MODELS = f"{ROOT}/models"
+RUNS = f"{ROOT}/runs"
+
+_BRANCH_RESTARTS = 20
+_ROOT_RESTARTS = 30
+_WITHIN_S = 10.0
+_MANY = Mailbox(capacity=100_000)
+
+
+def model_path(model_id: str) -> str:
+    """Where the actor of a public model stands in the tree."""
+    return f"{MODELS}/{model_id}/model"
+
+
+def sessions_path(model_id: str) -> str:
+    """Where the sessions of a public model stand in the tree."""
+    return f"{MODELS}/{model_id}/sessions"
+
+
+def server_path(spec: ServerSpec) -> str:
+    """Where the process of a managed server stands in the tree."""
+    return f"{PROVIDERS}/{spec.id}.server"
+
+
+class ProviderPart(msgspec.Struct, frozen=True):
+    """What the tree runs for one provider: its actor, and its model server where it has one of its own."""
+
+    id: str
+    actor: Callable[[], Actor]
+    server: Callable[[], Actor] | None = None
+
+
+def build_tree(
+    *,
+    checkpointer: Callable[[], Actor],
+    catalog: Callable[[], Actor],
+    providers: Sequence[ProviderPart],
+    models: Sequence[ModelDefinition],
+    edge: Callable[[], Actor],
+    drain_seconds: float,
+) -> Supervisor:
+    """The root supervisor with every branch below it."""
+    return Supervisor(
+        [
+            ChildSpec("storage", checkpointer, mailbox=_MANY, shutdown=30.0),
+            ChildSpec("catalog", catalog),
+            ChildSpec("providers", partial(_providers, providers), type="supervisor"),
+            ChildSpec("models", partial(_models, models), type="supervisor"),
+            ChildSpec("runs", _members, type="supervisor"),
+            ChildSpec("edge", edge, shutdown=drain_seconds + 10.0),
+        ],
+        strategy="one_for_one",
+        max_restarts=_ROOT_RESTARTS,
+        max_seconds=_WITHIN_S,
+    )
+
+
+def _providers(parts: Sequence[ProviderPart]) -> Supervisor:
+    children = []
+    for part in parts:
+        if part.server is not None:
+            children.append(ChildSpec(f"{part.id}.server", part.server, shutdown=10.0))
+        children.append(ChildSpec(part.id, part.actor, mailbox=_MANY))
+    return Supervisor(children, strategy="one_for_one", max_restarts=_BRANCH_RESTARTS, max_seconds=_WITHIN_S)
+
+
+def _models(models: Sequence[ModelDefinition]) -> Supervisor:
+    children = [ChildSpec(model.id, partial(_model, model), type="supervisor") for model in models]
+    return Supervisor(children, strategy="one_for_one", max_restarts=_BRANCH_RESTARTS, max_seconds=_WITHIN_S)
+
+
+def _model(model: ModelDefinition) -> Supervisor:
+    """A model and its sessions: sessions depend on their model and go with it."""
+    return Supervisor(
+        [
+            ChildSpec("model", partial(ModelActor, model), mailbox=_MANY),
+            ChildSpec("sessions", _members, type="supervisor"),
+        ],
+        strategy="rest_for_one",
+        max_restarts=_BRANCH_RESTARTS,
+        max_seconds=_WITHIN_S,
+    )
+
+
+def _members() -> DynamicSupervisor:
+    return DynamicSupervisor(max_restarts=_BRANCH_RESTARTS, max_seconds=_WITHIN_S)

@@ -1,0 +1,132 @@
+"""Functions of the request path timed by themselves, in this process: where the microseconds of a request may be.
+
+A further figure is a further line in `figures`. Each is the best of several repetitions, which is what the code costs when nothing
+disturbs it; the disk's figures are medians, because there the disturbance is the point.
+"""
+
+import timeit
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+from tests.benchmarks.answers import completion, stream_writes
+from tests.benchmarks.phases import PHASES
+from wardwright.domain.caller import Caller
+from wardwright.domain.route import Cascade, Dispatcher, ModelDefinition, RequestFacts, Target
+from wardwright.planner.estimate import request_facts
+from wardwright.planner.plan import plan
+from wardwright.receipts.chain import Chain
+from wardwright.receipts.events import (
+    AttemptFinished,
+    AttemptStarted,
+    Closed,
+    Decision,
+    Opened,
+    RequestSummary,
+    SelectedTarget,
+)
+from wardwright.storage.file import FileReceiptStore
+from wardwright.storage.log import Durability
+from wardwright.wire.openai import (
+    parse_chat_request,
+    parse_chunk,
+    parse_completion,
+    render_chunk,
+    render_completion,
+    upstream_chat_body,
+)
+from wardwright.wire.sse import DONE_PAYLOAD, SseParser
+
+_MODEL = "mock-n100"
+_WANTED_S = 0.02
+_REPETITIONS = 5
+_APPENDS = 40
+
+
+def figures(folder: Path) -> dict[str, float]:
+    """Microseconds per call, by what is called."""
+    body = PHASES["u1"].body.encode()
+    request = parse_chat_request(body)
+    definition, facts = _definition(), request_facts(request)
+    answer = parse_completion(completion("mock"))
+    stream = b"".join(stream_writes(_MODEL, include_usage=True))
+    chunk = parse_chunk(next(_payloads(stream)))
+    found = {
+        "wire: parse a chat request": _best(partial(parse_chat_request, body)),
+        "wire: render it for the upstream": _best(partial(upstream_chat_body, request, "mock")),
+        "wire: parse a whole answer": _best(partial(parse_completion, completion("mock"))),
+        "wire: render a whole answer": _best(
+            partial(render_completion, answer, model="mock", extra={"wardwright": {}})
+        ),
+        "wire: SSE and parse, per chunk": _best(lambda: [parse_chunk(p) for p in _payloads(stream)]) / 100,
+        "wire: render a chunk": _best(partial(render_chunk, chunk, model="mock", include_usage=False)),
+        "planner: estimate a request": _best(partial(request_facts, request)),
+        "planner: plan over 6 targets": _best(partial(plan, definition, facts)),
+        "receipts: seal the 4 entries of a request": _best(partial(_receipt, "rcpt_0")),
+    }
+    durabilities: tuple[Durability, ...] = ("none", "strict")
+    for durability in durabilities:
+        store = FileReceiptStore(folder / f"micro-{durability}", durability)
+        found[f"storage: append a receipt, {durability}"] = _append_time(store, "one", receipts=1)
+        found[f"storage: append 16 receipts at once, {durability}"] = _append_time(store, "many", receipts=16)
+        store.close()
+    return found
+
+
+def _payloads(stream: bytes) -> Iterator[bytes]:
+    """The JSON payloads of a stream that arrives in one read."""
+    for event in SseParser().feed(stream):
+        if isinstance(event, bytes) and event != DONE_PAYLOAD:
+            yield event
+
+
+def _definition() -> ModelDefinition:
+    targets = tuple(Target(f"t{number}", "p", "mock", 1000 * number + 100) for number in range(6))
+    selectors = (Dispatcher("fit", ("t0", "t1", "t2", "long")), Cascade("long", ("t5", "t4", "t3")))
+    return ModelDefinition("mock", "1", "fit", selectors, targets)
+
+
+def _receipt(receipt_id: str) -> list[bytes]:
+    chain = Chain(receipt_id)
+    target = SelectedTarget("upstream/mock", "upstream", 32768)
+    decision = Decision(
+        route_type="dispatcher",
+        route_id="fit",
+        strategy="smallest_context_window",
+        reason="the smallest context window that fits",
+        selected_model=target.model,
+        selected_provider=target.provider,
+        selected_context_window=target.context_window,
+        selected_models=(target,),
+        fallback_models=(),
+        skipped=(),
+        graph_path=("fit",),
+        estimated_prompt_tokens=30,
+        route_blocked=False,
+        facts=RequestFacts(30, 100),
+    )
+    summary = RequestSummary("mock", "mock", 2, False, 30)
+    events = (
+        Opened("boot", "mock", "1", Caller(), summary, decision),
+        AttemptStarted(1, target.model, target.provider, "mock"),
+        AttemptFinished(1, target.model, "completed", 1.8e9, 1.5, finish_reasons=("stop",)),
+        Closed("completed", 1, target.model, released=True, released_bytes=100, latency_ms=2.0),
+    )
+    return [chain.seal(event, 1.8e9) for event in events]
+
+
+def _best(function: Callable[[], object]) -> float:
+    timer = timeit.Timer(function)
+    once = max(timer.timeit(1), 1e-7)
+    number = max(1, int(_WANTED_S / once))
+    return min(timer.repeat(_REPETITIONS, number)) / number * 1e6
+
+
+def _append_time(store: FileReceiptStore, name: str, *, receipts: int) -> float:
+    """The median time of an append of so many whole receipts."""
+    batches = [
+        [payload for part in range(receipts) for payload in _receipt(f"rcpt_{name}_{number}_{part}")]
+        for number in range(_APPENDS)
+    ]
+    return median(timeit.timeit(partial(store.append, batch), number=1) for batch in batches) * 1e6

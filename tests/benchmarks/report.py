@@ -1,0 +1,71 @@
+"""The figures as tables for people. Times are milliseconds, CPU is microseconds of the system's own processes."""
+
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.benchmarks.measure import Sample
+from tests.benchmarks.phases import Phase
+from tests.benchmarks.systems import DIRECT, FLOOR
+
+
+def phase_table(phase: Phase, found: Mapping[str, Sample]) -> Table:
+    """One phase: a row per system, each beside the floor (CPU) and the direct call (time)."""
+    table = Table(title=f"{phase.name}: {phase.title}", title_justify="left", title_style="bold")
+    table.add_column("system", no_wrap=True)
+    names = ["per s", "CPU/answer"]
+    names += ["CPU/chunk"] if phase.stream else []
+    names += ["/floor", "p50", "p99", "+p50", "+p99"]
+    names += ["TTFB p50", "TTFB p99"] if phase.stream else []
+    for name in (*names, "cores", "RSS MB", "others"):
+        table.add_column(name, justify="right")
+    for name, sample in found.items():
+        table.add_row(name, *_cells(phase, sample, found))
+    return table
+
+
+def start_table(start_ms: Mapping[str, float], idle_mb: Mapping[str, float]) -> Table:
+    """From exec until ready, and the memory held then."""
+    table = Table(title="start", title_justify="left", title_style="bold")
+    table.add_column("system", no_wrap=True)
+    table.add_column("exec to ready ms", justify="right")
+    table.add_column("idle RSS MB", justify="right")
+    for name, milliseconds in start_ms.items():
+        table.add_row(name, f"{milliseconds:.0f}", f"{idle_mb[name]:.0f}")
+    return table
+
+
+def micro_table(found: Mapping[str, float]) -> Table:
+    """Functions by themselves."""
+    table = Table(title="functions by themselves", title_justify="left", title_style="bold")
+    table.add_column("function", no_wrap=True)
+    table.add_column("µs", justify="right")
+    for name, microseconds in found.items():
+        table.add_row(name, f"{microseconds:.2f}")
+    return table
+
+
+def show_problems(console: Console, phase: Phase, found: Mapping[str, Sample]) -> bool:
+    """Name every system that gave a wrong answer; tell whether there was one."""
+    bad = {name: sample for name, sample in found.items() if sample.bad or not sample.answers_per_s}
+    for name, sample in bad.items():
+        console.print(f"{phase.name}: {name}: {sample.bad} bad answers, first: {sample.first_problem}", style="red")
+    return bool(bad)
+
+
+def _cells(phase: Phase, sample: Sample, found: Mapping[str, Sample]) -> list[str]:
+    direct, floor = found.get(DIRECT), found.get(FLOOR)
+    added = ["", ""]
+    if direct is not None and sample is not direct:
+        added = [_ms(sample.latency.p50 - direct.latency.p50), _ms(sample.latency.p99 - direct.latency.p99)]
+    cells = [f"{sample.answers_per_s:.0f}", f"{sample.cpu_us_per_answer:.0f}"]
+    cells += [f"{sample.cpu_us_per_event or 0:.1f}"] if phase.stream else []
+    cells += ["" if floor is None else f"{sample.cpu_us_per_answer / floor.cpu_us_per_answer:.2f}"]
+    cells += [_ms(sample.latency.p50), _ms(sample.latency.p99), *added]
+    cells += [_ms(sample.first_byte.p50), _ms(sample.first_byte.p99)] if phase.stream else []
+    return [*cells, f"{sample.cores:.2f}", f"{sample.resident_mb:.0f}", f"{sample.others_cores:.2f}"]
+
+
+def _ms(milliseconds: float) -> str:
+    return f"{milliseconds:.2f}"

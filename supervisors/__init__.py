@@ -31,7 +31,7 @@ from supervisors._pubsub import PubSub, Subscription
 from supervisors._reasons import ExitReason
 from supervisors._ref import ActorRef, NamedRef
 from supervisors._supervisor import Supervisor
-from supervisors._system import System, Timer
+from supervisors._system import Callback, System, Timer
 from supervisors.events import (
     ChildInfo,
     CrashReport,
@@ -83,6 +83,7 @@ __all__ = [
     "Call",
     "CallCycle",
     "CallTimeout",
+    "Callback",
     "CallingSelf",
     "ChildCounts",
     "ChildInfo",

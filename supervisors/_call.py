@@ -13,9 +13,10 @@ from supervisors._timers import Deadline
 from supervisors.exceptions import CallTimeout
 
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 
-class Call(Generic[R]):
+class Call(Generic[R_co]):
     """Base of every request message; a `class GetPlan(Call[Plan])` is answered with a `Plan`."""
 
     __slots__ = ()
@@ -133,7 +134,10 @@ class ReplyTo(Deadline, Generic[R]):
             self._abandon()
             raise
         if self._error is not None:
-            raise self._error
+            try:
+                raise self._error
+            finally:
+                self._error = None  # or exception, traceback and request would hold each other
         value: R = self._value
         return value
 

@@ -69,7 +69,7 @@ class HostCell(Cell):
     def __init__(self, hub: Hub, path: str, child_id: str, parent: Cell | None) -> None:
         super().__init__(hub, path, child_id, parent)
         self._helpers: dict[Helper, None] | None = None
-        self._unexpected: set[type] | None = None
+        self._unexpected: set[tuple[str, type]] | None = None
         self._reaper: Waiter | None = None
 
     def spawn(self, body: Callable[..., Awaitable[object]], args: tuple[object, ...]) -> Helper:
@@ -122,8 +122,8 @@ class HostCell(Cell):
     def unexpected(self, lane: Literal["cast", "info"], message: object) -> None:
         """Say once that the actor has no handler for this type of message."""
         self._unexpected = self._unexpected or set()
-        if type(message) not in self._unexpected:
-            self._unexpected.add(type(message))
+        if (lane, type(message)) not in self._unexpected:
+            self._unexpected.add((lane, type(message)))
             self.hub.emit(UnexpectedMessage(self.path, lane, type(message).__qualname__))
 
     def _cancel(self) -> None:

@@ -61,6 +61,29 @@ class Timer(Deadline):
         return True
 
 
+class Callback(Deadline):
+    """A function on its way to the future."""
+
+    __slots__ = ("_action", "_system")
+
+    def __init__(self, system: "System", action: Callable[[], object]) -> None:
+        super().__init__()
+        self._system = system
+        self._action = action
+
+    def due(self) -> None:
+        """Run the function, in the timer task: it must neither block nor raise."""
+        self.settled = True
+        self._action()
+
+    def cancel(self) -> bool:
+        """Call it off; False when it has run already."""
+        if self.settled:
+            return False
+        self._system.hub.timers.discard(self)
+        return True
+
+
 class System:
     """A supervision tree and what its members share.
 
@@ -184,6 +207,16 @@ class System:
         self.hub.timers.add(self.now() + seconds, timer)
         return timer
 
+    def call_after(self, seconds: float, action: Callable[[], object]) -> Callback:
+        """Run `action` in this many seconds, in the timer task that all deadlines share.
+
+        It must return at once and must not raise: setting an event or cancelling a scope is what it is for. Cheaper than a cancel
+        scope with a deadline, and it may be cancelled at any time.
+        """
+        callback = Callback(self, action)
+        self.hub.timers.add(self.now() + seconds, callback)
+        return callback
+
     # --- the end
 
     @property
@@ -234,7 +267,7 @@ class System:
         try:
             await self._root.handshake()
         except BaseException:
-            self._root.kill()  # nobody waits for it any more, and half a tree is of no use
+            _abort_start(self._root)
             raise
 
     async def _shelter(self) -> None:
@@ -300,3 +333,12 @@ class System:
         if self._root is None:
             raise RuntimeError(f"the system {self.name} has not been entered")
         return self._root
+
+
+def _abort_start(cell: Cell) -> None:
+    """Give up a start: kill whoever is being initialised, so that the supervisors above fail and unwind in order."""
+    starting = [child for child in cell.children if child.status == "starting"]
+    for child in starting:
+        _abort_start(child)
+    if not cell.children:
+        cell.kill()

@@ -64,7 +64,7 @@ class Puppet(Actor):
 
     async def init(self) -> Ignore | Stop | None:
         self.trace.append(f"{self.name} init")
-        outcome: Any = await self._on_init(self) if self._on_init is not None else None
+        outcome: Ignore | Stop | None = await self._on_init(self) if self._on_init is not None else None
         self.trace.append(f"{self.name} up")
         return outcome
 

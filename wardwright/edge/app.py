@@ -1,5 +1,6 @@
 """The whole HTTP surface on one page: routes, who may use them, and the outermost error boundary."""
 
+import anyio.abc
 import structlog
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Route, Router
@@ -12,6 +13,7 @@ from wardwright.edge.errors import error_answer, http_error_answer
 from wardwright.edge.health import Health
 from wardwright.edge.http import ClientGone, Endpoint, Message, Receive, Scope, Send, send_error
 from wardwright.edge.models import Models
+from wardwright.edge.presence import Presence
 from wardwright.edge.receipts import Receipts
 from wardwright.runtime.admin import RuntimeView
 from wardwright.runtime.gateway import Gateway
@@ -22,14 +24,21 @@ _log = structlog.get_logger("wardwright.edge")
 
 
 def build_app(
-    gateway: Gateway, view: RuntimeView, metrics: Metrics, *, admin_token: str | None, max_body_bytes: int
+    gateway: Gateway,
+    view: RuntimeView,
+    metrics: Metrics,
+    *,
+    tasks: anyio.abc.TaskGroup,
+    admin_token: str | None,
+    max_body_bytes: int,
 ) -> "ErrorBoundary":
-    """The ASGI application of one daemon."""
+    """The ASGI application of one daemon. `tasks` must outlive every request."""
     protect = AdminGuard(admin_token).protect
     models, receipts, health = Models(gateway), Receipts(gateway), Health(gateway)
     admin = Admin(gateway, view, metrics)
+    chat = ChatCompletions(gateway, Presence(tasks, gateway.call_after), max_body_bytes=max_body_bytes)
     routes: list[BaseRoute] = [
-        _route("POST", "/v1/chat/completions", ChatCompletions(gateway, max_body_bytes=max_body_bytes)),
+        _route("POST", "/v1/chat/completions", chat),
         _route("GET", "/v1/models", models.list_openai),
         _route("GET", "/v1/models/{model:path}", models.show_openai),
         _route("GET", "/v1/wardwright/models", models.list_own),

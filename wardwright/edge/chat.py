@@ -1,12 +1,13 @@
 """`POST /v1/chat/completions`, unary and streamed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from wardwright.domain.chat import ChatRequest, Completion
 from wardwright.domain.errors import WardwrightError
 from wardwright.domain.stream import Frame
 from wardwright.edge.errors import error_answer
 from wardwright.edge.http import Receive, Scope, Send, headers_of, read_json_body, send_body, send_error
+from wardwright.edge.presence import ClientWatch, Presence
 from wardwright.runtime.gateway import Gateway
 from wardwright.runtime.run import AnswerHead
 from wardwright.wire.caller import parse_caller
@@ -24,8 +25,9 @@ _STREAM_HEADERS = (
 class ChatCompletions:
     """The endpoint as an ASGI application."""
 
-    def __init__(self, gateway: Gateway, *, max_body_bytes: int) -> None:
+    def __init__(self, gateway: Gateway, presence: Presence, *, max_body_bytes: int) -> None:
         self._gateway = gateway
+        self._presence = presence
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -35,7 +37,7 @@ class ChatCompletions:
         peer = scope.get("client")
         caller = parse_caller(headers_of(scope), request, peer[0] if peer else None)
         request_id: str = scope["wardwright.request_id"]
-        answer = _ChatAnswer(request, receive, send)
+        answer = _ChatAnswer(request, send, self._presence.watch(receive))
         try:
             await self._gateway.chat(request, caller=caller, request_id=request_id, responder=answer)
         except WardwrightError as error:
@@ -45,10 +47,10 @@ class ChatCompletions:
 class _ChatAnswer:
     """The `Responder` of the chat surface: OpenAI's frames over ASGI."""
 
-    def __init__(self, request: ChatRequest, receive: Receive, send: Send) -> None:
+    def __init__(self, request: ChatRequest, send: Send, client: ClientWatch) -> None:
         self._request = request
-        self._receive = receive
         self._send = send
+        self._client = client
         self._head: AnswerHead | None = None
         self._shown_model = request.model
         self._has_started = False
@@ -91,10 +93,13 @@ class _ChatAnswer:
         headers = () if head is None else _headers(head)[1:]
         await send_error(self._send, told, request_id=request_id, wardwright=facts, headers=headers)
 
-    async def wait_client_gone(self) -> None:
-        """Return when the client has left."""
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
+    def watch_client(self, on_gone: Callable[[], None]) -> None:
+        """Have `on_gone` called when the client leaves."""
+        self._client.start(on_gone)
+
+    def unwatch_client(self) -> None:
+        """Stop watching."""
+        self._client.stop()
 
     async def _start(self) -> None:
         head = self._begun()

@@ -8,11 +8,15 @@ Four clocks watch a call: connect (the adapter's), first token, idle gap, and th
 the gateway waits for the provider: a slow client costs its provider no time.
 """
 
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Literal, Self
 
 import anyio
 
+from supervisors import Callback, System
 from wardwright.config.settings import Timeouts
 from wardwright.domain.chat import Completion, Usage
 from wardwright.domain.errors import Clock, DeadlineExceeded, Failure, ProviderError
@@ -50,57 +54,127 @@ class Tally:
         return self.generated_bytes - before
 
 
-async def complete(
-    provider: Provider, call: UpstreamCall, tally: Tally, *, timeouts: Timeouts, deadline: float
-) -> Completion:
-    """Make a unary call within the provider's total time and the request's deadline (on the runtime's clock).
+class Clocks:
+    """The clocks of one upstream call, as a cancel scope around it.
+
+    All of them share one alarm of the system's timer. Moving a clock forward only notes when it would now run out; the alarm looks
+    at that when it rings, and rings again later if need be. So a chunk costs no timer.
+    """
+
+    def __init__(self, system: System, timeouts: Timeouts, *, deadline: float) -> None:
+        self._system = system
+        self._timeouts = timeouts
+        self._deadline = deadline
+        self._limit = min(deadline, system.now() + timeouts.total)
+        self._due = self._limit
+        self._name: Clock = "total"
+        self._scope = anyio.CancelScope()
+        self._alarm: Callback | None = None
+        self._rings_at = math.inf
+
+    def __enter__(self) -> Self:
+        self._scope.__enter__()
+        self._arm()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        return bool(self._scope.__exit__(kind, error, traceback))
+
+    def now(self) -> float:
+        """The time by which all clocks are read."""
+        return self._system.now()
+
+    def wait_for_first_token(self) -> None:
+        """From now on the provider has its time to send a first token."""
+        self._watch("first_token", self._system.now() + self._timeouts.first_token)
+
+    def wait_for_more(self) -> None:
+        """From now on the provider has its time to send anything more."""
+        self._watch("idle", self._system.now() + self._timeouts.idle)
+
+    def wait_for_client(self) -> None:
+        """While the client takes what was released only the total clock runs."""
+        self._name, self._due = "total", self._limit
+
+    def fault(self) -> DeadlineExceeded | ProviderError:
+        """What it means that a clock has run out: the request's own ends the request, a provider's only the attempt."""
+        if self._due >= self._deadline:
+            return DeadlineExceeded("the request's time is used up")
+        seconds = {
+            "total": self._timeouts.total,
+            "first_token": self._timeouts.first_token,
+            "idle": self._timeouts.idle,
+        }[self._name]
+        what = {"total": "finish", "first_token": "send a first token", "idle": "send anything more"}[self._name]
+        message = f"the provider did not {what} within {seconds:g} seconds"
+        return ProviderError(Failure("timeout", message, clock=self._name))
+
+    def _watch(self, name: Literal["first_token", "idle"], due: float) -> None:
+        if due < self._limit:
+            self._name, self._due = name, due
+        else:
+            self._name, self._due = "total", self._limit
+        if self._due < self._rings_at:
+            self._arm()
+
+    def _arm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._rings_at = self._due
+        self._alarm = self._system.call_after(self._due - self._system.now(), self._ring)
+
+    def _ring(self) -> None:
+        if self._system.now() < self._due:
+            self._arm()
+        else:
+            self._scope.cancel()
+
+
+async def complete(provider: Provider, call: UpstreamCall, tally: Tally, clocks: Clocks) -> Completion:
+    """Make a unary call; it has the total time, whenever its first byte comes.
 
     Raises: ProviderError, DeadlineExceeded.
     """
-    own_limit = anyio.current_time() + timeouts.total
-    with anyio.CancelScope(deadline=min(own_limit, deadline)) as clock:
+    with clocks:
         completion = await provider.complete(call)
-        tally.first_token = anyio.current_time()
-        tally.generated_bytes = completion.text_bytes
+        tally.first_token = clocks.now()
+        tally.generated_bytes = tally.released_bytes = completion.text_bytes
         tally.finish_reasons.extend(completion.finish_reasons)
         tally.usage = completion.usage
         return completion
-    raise _timed_out("total", timeouts, own_limit=own_limit, deadline=deadline, scope=clock)
+    raise clocks.fault()
 
 
-async def stream(
-    provider: Provider, call: UpstreamCall, tally: Tally, *, timeouts: Timeouts, deadline: float, release: Release
-) -> list[Frame]:
+async def stream(provider: Provider, call: UpstreamCall, tally: Tally, clocks: Clocks, release: Release) -> list[Frame]:
     """Make a streamed call; content goes to `release` as it comes, in batches, under the client's backpressure.
 
     Returns: the frames that may leave only once the receipt is closed (finish reasons, usage).
     Raises: ProviderError, DeadlineExceeded.
     """
-    own_limit = anyio.current_time() + timeouts.total
-    limit = min(own_limit, deadline)
-    waiting_for: Clock = "first_token"
     held: list[Frame] = []
-    with anyio.CancelScope(deadline=min(limit, tally.started + timeouts.first_token)) as clock:
+    with clocks:
+        clocks.wait_for_first_token()
         async with provider.stream(call) as batches:
             async for batch in batches:
-                now = anyio.current_time()
-                content_bytes = tally.observe(batch, now)
+                content_bytes = tally.observe(batch, clocks.now())
                 if held or any(frame.is_final or not frame.is_content for frame in batch):
                     held.extend(batch)
                     ready, held = _split(held, begun=tally.has_released)
                 else:
                     ready = batch
                 if ready:
-                    clock.deadline = limit
+                    clocks.wait_for_client()
                     await release(ready)
                     tally.has_released = True
                     tally.released_bytes += content_bytes
-                    now = anyio.current_time()
                 if tally.first_token is not None:
-                    waiting_for = "idle"
-                    clock.deadline = min(limit, now + timeouts.idle)
+                    clocks.wait_for_more()
         return held
-    raise _timed_out(waiting_for, timeouts, own_limit=own_limit, deadline=deadline, scope=clock)
+    raise clocks.fault()
 
 
 def _split(frames: list[Frame], *, begun: bool) -> tuple[Sequence[Frame], list[Frame]]:
@@ -111,18 +185,6 @@ def _split(frames: list[Frame], *, begun: bool) -> tuple[Sequence[Frame], list[F
     end = next((i for i, frame in enumerate(frames) if frame.is_final), len(frames))
     has_content = begun or any(frame.is_content for frame in frames[:end])
     return (frames[:end], frames[end:]) if has_content else ((), frames)
-
-
-def _timed_out(
-    clock: Clock, timeouts: Timeouts, *, own_limit: float, deadline: float, scope: anyio.CancelScope
-) -> DeadlineExceeded | ProviderError:
-    """Name the clock that ran out: the request's own deadline ends the request, a provider's clock only the attempt."""
-    if scope.deadline >= deadline:
-        return DeadlineExceeded("the request's time is used up")
-    name: Clock = "total" if scope.deadline >= own_limit else clock
-    seconds = {"total": timeouts.total, "first_token": timeouts.first_token, "idle": timeouts.idle}[name]
-    what = {"total": "finish", "first_token": "send a first token", "idle": "send anything more"}[name]
-    return ProviderError(Failure("timeout", f"the provider did not {what} within {seconds:g} seconds", clock=name))
 
 
 def _utf8_length(text: str) -> int:

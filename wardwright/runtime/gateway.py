@@ -11,7 +11,7 @@ from typing import TypeVar
 import anyio
 import anyio.to_thread
 
-from supervisors import ActorRef, AlreadyStarted, ChildSpec, SupervisorError, System, child_path, start_child
+from supervisors import ActorRef, AlreadyStarted, Callback, ChildSpec, SupervisorError, System, child_path, start_child
 from wardwright.domain.caller import Caller
 from wardwright.domain.chat import ChatRequest
 from wardwright.domain.errors import NotFound, StorageUnavailable
@@ -116,10 +116,14 @@ class Gateway:
             if not self._live:
                 self._idle.set()
 
+    def call_after(self, seconds: float, action: Callable[[], object]) -> Callback:
+        """Run a function that neither blocks nor raises in this many seconds, unless it is cancelled before."""
+        return self._system.call_after(seconds, action)
+
     async def drain(self, seconds: float) -> None:
         """Let live runs finish for so long, then stop those that are left; each still closes its receipt and tells its client."""
         self.is_draining = True
-        self._patience.deadline = anyio.current_time() + seconds
+        self._patience.deadline = self._system.now() + seconds
         with self._patience:
             await self._wait_idle()
         for receipt_id in list(self._live):

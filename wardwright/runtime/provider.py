@@ -5,8 +5,7 @@ its actor's crash for as long as somebody leases it, so that no live answer is c
 own and closes the old one when its last lease ends.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import anyio
@@ -33,7 +32,7 @@ class Slot:
             await self.provider.aclose()
 
     async def release(self) -> None:
-        """End a lease."""
+        """End a lease. Cancel point only when it closes a retired adapter, which cancellation does not interrupt."""
         self.leases -= 1
         if self._retired and self.leases == 0:
             with anyio.CancelScope(shield=True):
@@ -46,9 +45,8 @@ class ProviderBoard:
     def __init__(self) -> None:
         self._slots: dict[str, Slot] = {}
 
-    @asynccontextmanager
-    async def lease(self, provider_id: str) -> AsyncIterator[Slot]:
-        """Use a provider's adapter for the length of one attempt.
+    def lease(self, provider_id: str) -> Slot:
+        """Take a provider's adapter for one attempt; `Slot.release` gives it back.
 
         Raises: ActorRestarting when the provider has no adapter at this moment.
         """
@@ -56,10 +54,7 @@ class ProviderBoard:
         if slot is None:
             raise ActorRestarting(f"the provider {provider_id!r} is restarting")
         slot.leases += 1
-        try:
-            yield slot
-        finally:
-            await slot.release()
+        return slot
 
     def slots(self) -> Mapping[str, Slot]:
         """Every provider's slot by provider id."""

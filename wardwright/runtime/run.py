@@ -65,7 +65,7 @@ class AnswerHead:
 
 
 class Responder(Protocol):
-    """The edge's side of one answer. All methods but `begin` are cancel points and return under the client's backpressure."""
+    """The edge's side of one answer. The coroutines are cancel points and return under the client's backpressure."""
 
     def begin(self, head: AnswerHead) -> None:
         """The request is accepted: `head` identifies it from now on, errors included. Never blocks."""
@@ -83,8 +83,12 @@ class Responder(Protocol):
         """Send a whole answer."""
         ...
 
-    async def wait_client_gone(self) -> None:
-        """Return when the client has left."""
+    def watch_client(self, on_gone: Callable[[], None]) -> None:
+        """Have `on_gone` called, once, when the client leaves before `unwatch_client`. Never blocks."""
+        ...
+
+    def unwatch_client(self) -> None:
+        """Stop watching. Idempotent."""
         ...
 
 
@@ -134,7 +138,7 @@ class Run:
         self._writer = ReceiptWriter(asked.receipt_id, checkpointer=parts.system.named(STORAGE), now=parts.wall_clock)
         self._head = AnswerHead(request_id=asked.request_id, receipt_id=asked.receipt_id, definition=asked.definition)
         self._phase = "opening"
-        self._began = anyio.current_time()
+        self._began = parts.system.now()
         self._deadline = float("inf")
         self._failed: list[FailedAttempt] = []
         self._errors: list[ProviderError] = []
@@ -185,26 +189,21 @@ class Run:
         }
 
     async def _as_member(self) -> Outcome:
-        """Do the work as a member of the tree, watched by the client's presence."""
+        """Do the work as a member of the tree, for as long as the client stays."""
         try:
-            async with (
-                adopt(self._parts.system.named(RUNS), self._asked.receipt_id, status=self.status),
-                anyio.create_task_group() as tasks,
-            ):
-                tasks.start_soon(self._watch_client, tasks.cancel_scope)
-                outcome = await self._close(await self._attempt_all())
-                await self._deliver(outcome)
-                tasks.cancel_scope.cancel()
-                return outcome
+            async with adopt(self._parts.system.named(RUNS), self._asked.receipt_id, status=self.status):
+                with anyio.CancelScope() as presence:
+                    self._responder.watch_client(presence.cancel)
+                    outcome = await self._close(await self._attempt_all())
+                    await self._deliver(outcome)
+                    return outcome
         except ActorDown as down:
             return Outcome(
                 "internal_error", ActorRestarting(f"the gateway's run supervisor is restarting ({down.reason})")
             )
+        finally:
+            self._responder.unwatch_client()
         return Outcome("client_cancelled")
-
-    async def _watch_client(self, scope: anyio.CancelScope) -> None:
-        await self._responder.wait_client_gone()
-        scope.cancel()
 
     async def _attempt_all(self) -> Outcome:
         """Execute the plan, attempt by attempt."""
@@ -242,24 +241,9 @@ class Run:
             return Outcome("internal_error", error)
         self._phase = "waiting for first token"
         self._live_attempt = (target, self._parts.wall_clock())
-        self._tally = tally = attempt.Tally(anyio.current_time())
+        self._tally = tally = attempt.Tally(self._parts.system.now())
         try:
-            async with self._parts.providers.lease(target.provider) as slot:
-                timeouts, self._retry = slot.settings.timeouts, slot.settings.retry
-                if number == 1:
-                    self._deadline = self._began + timeouts.total
-                call = UpstreamCall(target, self._asked.request, self._asked.request_id)
-                if self._asked.request.stream:
-                    tail = await attempt.stream(
-                        slot.provider, call, tally, timeouts=timeouts, deadline=self._deadline, release=self._release
-                    )
-                    outcome = Outcome("completed", tail=tail)
-                else:
-                    completion = await attempt.complete(
-                        slot.provider, call, tally, timeouts=timeouts, deadline=self._deadline
-                    )
-                    tally.released_bytes = completion.text_bytes
-                    outcome = Outcome("completed", completion=completion)
+            outcome = await self._call(target, tally)
         except ProviderError as error:
             self._note_attempt(tally, error.failure)
             self._failed.append(FailedAttempt(target.id, error.failure))
@@ -273,6 +257,24 @@ class Run:
             return Outcome("internal_error", error)
         self._note_attempt(tally, None)
         return outcome
+
+    async def _call(self, target: Target, tally: attempt.Tally) -> Outcome:
+        """Call the target through a leased adapter, within its clocks."""
+        system, asked = self._parts.system, self._asked
+        slot = self._parts.providers.lease(target.provider)
+        try:
+            timeouts, self._retry = slot.settings.timeouts, slot.settings.retry
+            self._deadline = min(self._deadline, self._began + timeouts.total)
+            clocks = attempt.Clocks(system, timeouts, deadline=self._deadline)
+            call = UpstreamCall(target, asked.request, asked.request_id)
+            if asked.request.stream:
+                return Outcome(
+                    "completed", tail=await attempt.stream(slot.provider, call, tally, clocks, self._release)
+                )
+            completion = await attempt.complete(slot.provider, call, tally, clocks)
+            return Outcome("completed", completion=completion)
+        finally:
+            await slot.release()
 
     def _given_up(self) -> Outcome:
         """What the client is told when every attempt failed: a rate limit only if there was nothing but rate limits."""
@@ -320,7 +322,7 @@ class Run:
             error_message=None if outcome.error is None else outcome.error.message,
             released=answered,
             released_bytes=self._released_bytes,
-            latency_ms=_milliseconds(anyio.current_time() - self._began),
+            latency_ms=_milliseconds(self._parts.system.now() - self._began),
         )
 
     def _note_attempt(self, tally: attempt.Tally, failure: Failure | None, *, cancelled: bool = False) -> None:
@@ -328,7 +330,7 @@ class Run:
         if self._live_attempt is None:
             return
         (target, started_at), self._live_attempt = self._live_attempt, None
-        latency_ms = _milliseconds(anyio.current_time() - tally.started)
+        latency_ms = _milliseconds(self._parts.system.now() - tally.started)
         first_token_s = None if tally.first_token is None else tally.first_token - tally.started
         self._released_bytes += tally.released_bytes
         status: AttemptStatus = "cancelled" if cancelled else "completed" if failure is None else "failed"
@@ -351,12 +353,9 @@ class Run:
             AttemptEnded(target.id, latency_ms, failure, cancelled)
         )
         metrics = self._parts.metrics
-        metrics.attempts.labels(target.provider, status if failure is None else failure.failure_class).inc()
-        if first_token_s is not None:
-            metrics.first_token.labels(target.provider).observe(first_token_s)
+        metrics.attempt_ended(target.provider, status if failure is None else failure.failure_class, first_token_s)
         if tally.usage is not None:
-            metrics.tokens.labels(self._asked.definition.id, "input").inc(tally.usage.prompt_tokens)
-            metrics.tokens.labels(self._asked.definition.id, "output").inc(tally.usage.completion_tokens)
+            metrics.tokens_used(self._asked.definition.id, tally.usage)
 
     def _count(self, outcome: Outcome) -> None:
         model = self._asked.definition.id
@@ -364,8 +363,7 @@ class Run:
         self._parts.system.named(model_path(model)).cast(
             RequestEnded(outcome.status, None if selected is None else selected.id)
         )
-        self._parts.metrics.requests.labels(model, outcome.status).inc()
-        self._parts.metrics.duration.labels(model).observe(anyio.current_time() - self._began)
+        self._parts.metrics.request_ended(model, outcome.status, self._parts.system.now() - self._began)
 
 
 def _milliseconds(seconds: float) -> float:

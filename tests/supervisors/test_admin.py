@@ -1,0 +1,215 @@
+"""Administering the children of a static supervisor."""
+
+from typing import Any
+
+import anyio
+import pytest
+
+from supervisors import (
+    ActorDown,
+    AlreadyPresent,
+    AlreadyStarted,
+    CallTimeout,
+    ChildCounts,
+    ChildNotFound,
+    ChildRestarting,
+    ChildRunning,
+    ChildSpec,
+    ExitReason,
+    Ignore,
+    StartFailed,
+    StartIgnored,
+    Supervisor,
+    System,
+    count_children,
+    delete_child,
+    restart_child,
+    start_child,
+    terminate_child,
+    which_children,
+)
+from supervisors.testing import EventLog, settle
+from tests.supervisors.actors import Ask, Puppet, answer, crash, group, hang, puppet, sleep, started
+
+pytestmark = pytest.mark.anyio
+
+
+def tree(*specs: ChildSpec, **flags: Any) -> System:
+    return System("app", Supervisor(specs, **flags), on_event=EventLog())
+
+
+async def ids(system: System) -> list[str]:
+    return [child.id for child in await which_children(system.named("app"))]
+
+
+async def test_a_started_child_is_appended_and_serves() -> None:
+    async with tree(puppet("a")) as system:
+        ref = await start_child(system.named("app"), puppet("b"))
+        assert ref == system.whereis("app/b")
+        assert await ref.call(Ask()) == "b"
+        assert await ids(system) == ["a", "b"]
+
+
+async def test_starting_a_running_child_names_its_reference() -> None:
+    async with tree(puppet("a")) as system:
+        with pytest.raises(AlreadyStarted) as caught:
+            await start_child(system.named("app"), puppet("a"))
+        assert caught.value.ref == system.whereis("app/a")
+
+
+async def test_starting_a_stopped_child_finds_it_present() -> None:
+    async with tree(puppet("a")) as system:
+        await terminate_child(system.named("app"), "a")
+        with pytest.raises(AlreadyPresent):
+            await start_child(system.named("app"), puppet("a"))
+
+
+async def test_a_child_that_fails_to_start_is_not_kept() -> None:
+    async with tree() as system:
+        with pytest.raises(StartFailed, match="Boom: a"):
+            await start_child(system.named("app"), puppet("a", on_init=crash))
+        assert await ids(system) == []
+        assert await (await start_child(system.named("app"), puppet("a"))).call(Ask()) == "a"
+
+
+@pytest.mark.parametrize(("restart", "kept"), [("permanent", ["a"]), ("temporary", [])])
+async def test_a_child_that_declines_is_kept_unless_temporary(restart: Any, kept: list[str]) -> None:
+    async with tree() as system:
+        with pytest.raises(StartIgnored):
+            await start_child(system.named("app"), puppet("a", on_init=answer(Ignore()), restart=restart))
+        assert await ids(system) == kept
+
+
+async def test_terminating_keeps_the_spec_and_may_be_repeated() -> None:
+    async with tree(puppet("a")) as system:
+        ref = started(system, "app/a")
+        await terminate_child(system.named("app"), "a")
+        await terminate_child(system.named("app"), "a")
+        assert ref.info().exit_reason == ExitReason.SHUTDOWN
+        [child] = await which_children(system.named("app"))
+        assert (child.ref, child.status) == (None, "stopped")
+
+
+async def test_terminating_a_temporary_child_forgets_it() -> None:
+    async with tree(puppet("a", restart="temporary")) as system:
+        await terminate_child(system.named("app"), "a")
+        assert await ids(system) == []
+
+
+async def test_only_a_stopped_child_can_be_deleted() -> None:
+    async with tree(puppet("a")) as system:
+        with pytest.raises(ChildRunning):
+            await delete_child(system.named("app"), "a")
+        await terminate_child(system.named("app"), "a")
+        await delete_child(system.named("app"), "a")
+        assert await ids(system) == []
+
+
+async def test_only_a_stopped_child_can_be_restarted() -> None:
+    async with tree(puppet("a")) as system:
+        old = started(system, "app/a")
+        with pytest.raises(ChildRunning):
+            await restart_child(system.named("app"), "a")
+        await terminate_child(system.named("app"), "a")
+        new = await restart_child(system.named("app"), "a")
+        assert new != old
+        assert await new.call(Ask()) == "a"
+
+
+async def test_a_restart_that_fails_keeps_the_spec() -> None:
+    starts: list[int] = []
+
+    async def fail_second_time(actor: Puppet) -> None:
+        starts.append(1)
+        if len(starts) == 2:
+            await crash(actor)
+
+    async with tree(puppet("a", on_init=fail_second_time)) as system:
+        await terminate_child(system.named("app"), "a")
+        with pytest.raises(StartFailed):
+            await restart_child(system.named("app"), "a")
+        [child] = await which_children(system.named("app"))
+        assert (child.ref, child.status) == (None, "stopped")
+
+
+@pytest.mark.parametrize("action", [terminate_child, restart_child, delete_child])
+async def test_an_unknown_child_is_not_found(action: Any) -> None:
+    async with tree(puppet("a")) as system:
+        with pytest.raises(ChildNotFound, match="app/b"):
+            await action(system.named("app"), "b")
+
+
+async def test_a_restarting_child_can_only_be_terminated() -> None:
+    async def slow_failure(actor: Puppet) -> None:
+        await anyio.sleep(1)
+        if anyio.current_time() > 2:
+            await crash(actor)
+
+    async with tree(puppet("a", on_init=slow_failure), max_restarts=1000) as system:
+        await anyio.sleep(2)
+        supervisor = system.named("app")
+        started(system, "app/a").cast(crash)
+        await anyio.sleep(1.5)
+        with pytest.raises(ChildRestarting):
+            await restart_child(supervisor, "a")
+        with pytest.raises(ChildRestarting):
+            await delete_child(supervisor, "a")
+        await terminate_child(supervisor, "a")
+        await delete_child(supervisor, "a")
+        await anyio.sleep(10)
+        assert await ids(system) == []
+
+
+async def test_counts_and_lists_agree_after_every_step() -> None:
+    async with tree(puppet("a"), group(puppet("x"))) as system:
+        supervisor = system.named("app")
+
+        async def counts() -> ChildCounts:
+            counts = await count_children(supervisor)
+            children = await which_children(supervisor)
+            assert counts.specs == len(children)
+            assert counts.active == sum(child.ref is not None for child in children)
+            assert counts.supervisors == sum(child.type == "supervisor" for child in children)
+            return counts
+
+        assert await counts() == ChildCounts(specs=2, active=2, supervisors=1, workers=1)
+        await start_child(supervisor, puppet("b"))
+        assert await counts() == ChildCounts(specs=3, active=3, supervisors=1, workers=2)
+        await terminate_child(supervisor, "a")
+        assert await counts() == ChildCounts(specs=3, active=2, supervisors=1, workers=2)
+        await delete_child(supervisor, "a")
+        assert await counts() == ChildCounts(specs=2, active=2, supervisors=1, workers=1)
+
+
+async def test_administration_of_a_dead_supervisor_fails_at_once() -> None:
+    async with tree(group(id="group", restart="temporary")) as system:
+        supervisor = started(system, "app/group")
+        supervisor.kill()
+        await settle()
+        for request in (
+            start_child(supervisor, puppet("a")),
+            terminate_child(supervisor, "a"),
+            which_children(supervisor),
+        ):
+            with pytest.raises(ActorDown):
+                await request
+        assert system.now() == 0
+
+
+async def test_a_starter_who_gives_up_takes_the_child_back() -> None:
+    async with tree() as system:
+        with anyio.move_on_after(2):
+            await start_child(system.named("app"), puppet("a", on_init=hang))
+        await settle()
+        assert system.whereis("app/a") is None
+        assert await ids(system) == []
+        assert await (await start_child(system.named("app"), puppet("a"))).call(Ask()) == "a"
+
+
+async def test_a_starter_whose_time_is_up_takes_the_child_back() -> None:
+    async with tree() as system:
+        with pytest.raises(CallTimeout):
+            await start_child(system.named("app"), puppet("a", on_init=sleep(10)), timeout=2)
+        await anyio.sleep(20)
+        assert system.whereis("app/a") is None
+        assert await ids(system) == []

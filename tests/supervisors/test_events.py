@@ -1,0 +1,146 @@
+"""What is told of a life, and what is kept silent."""
+
+import logging
+
+import anyio
+import pytest
+
+from supervisors import (
+    Actor,
+    ActorDown,
+    ChildSpec,
+    CrashReport,
+    DeadLetters,
+    Progress,
+    Supervisor,
+    SupervisorReport,
+    System,
+)
+from supervisors.testing import EventLog, settle
+from tests.supervisors.actors import Ask, Boom, Do, Puppet, crash, group, puppet, started
+
+pytestmark = pytest.mark.anyio
+
+SECRET = "sk-very-secret"
+
+
+async def test_a_crash_report_says_who_what_and_where() -> None:
+    log = EventLog()
+    async with System("app", Supervisor([group(puppet("a")), puppet("b")]), on_event=log) as system:
+        victim = started(system, "app/group/a")
+
+        async def ask(actor: Puppet) -> None:
+            with pytest.raises(ActorDown):
+                await victim.call(Do(crash_with_mail))
+
+        async def crash_with_mail(actor: Puppet) -> None:
+            actor.ref.cast("unread")
+            actor.ref.cast("unread")
+            raise Boom("on the way")
+
+        await started(system, "app/b").call(Do(ask))
+        await settle()
+    [report] = log.of(CrashReport)
+    assert report.path == "app/group/a"
+    assert report.kind == "Puppet"
+    assert report.ancestors == ("app/group", "app")
+    assert report.client == "app/b"
+    assert report.last_message == "Do"
+    assert report.mailbox_depth == 2
+    assert report.status == {"name": "a"}
+    assert "in crash_with_mail" in report.stack[-1]
+    assert log.of(DeadLetters) == [DeadLetters("app/group/a", report.reason, {"str": 2})]
+
+
+async def test_no_event_carries_a_message_or_a_state() -> None:
+    log = EventLog()
+
+    class Keeper(Actor):
+        def __init__(self) -> None:
+            self.key = SECRET
+
+        async def handle_cast(self, message: object) -> None:
+            raise Boom("something else")
+
+        def format_status(self) -> dict[str, object]:
+            return {"key": "***"}
+
+    async with System("app", Supervisor([ChildSpec("a", Keeper)]), on_event=log) as system:
+        ref = started(system, "app/a")
+        ref.cast(SECRET)
+        ref.cast(SECRET)
+        await settle()
+        tree, info = repr(system.tree()), repr(ref.info())
+    assert len(log.of(CrashReport)) == 1
+    for event in log.events:
+        assert SECRET not in repr(event)
+    assert SECRET not in tree + info
+
+
+async def test_a_failing_format_status_is_named_and_does_no_harm() -> None:
+    class Broken(Puppet):
+        def format_status(self) -> dict[str, object]:
+            raise ValueError(SECRET)
+
+    log = EventLog()
+    async with System("app", Supervisor([ChildSpec("a", Broken)]), on_event=log) as system:
+        ref = started(system, "app/a")
+        assert ref.info().details == {"format_status": "raised ValueError"}
+        ref.cast(crash)
+        await settle()
+    [report] = log.of(CrashReport)
+    assert report.status == {"format_status": "raised ValueError"}
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+async def test_an_end_somebody_asked_for_is_no_crash(end: str) -> None:
+    log = EventLog()
+    async with System("app", Supervisor([puppet("a", restart="temporary")]), on_event=log) as system:
+        ref = started(system, "app/a")
+        if end == "stop":
+            await ref.stop()
+        else:
+            ref.kill()
+            await settle()
+    assert log.of(CrashReport) == []
+
+
+async def test_without_an_observer_events_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="supervisors"):
+        async with System("app", Supervisor([puppet("a", shutdown=1)])) as system:
+            ref = started(system, "app/a")
+            ref.cast(1.5)
+            await settle()
+            ref.cast(crash)
+            ref.cast("unread")
+            await settle()
+
+            async def stuck(actor: Puppet) -> None:
+                with anyio.CancelScope(shield=True):
+                    await anyio.sleep(10)
+
+            started(system, "app/a").cast(stuck)
+            await settle()
+    for line in (
+        "app started app/a",
+        "app/a has no handler for the cast float",
+        "app/a ended: crashed: Boom: a",
+        "app/a ended with unread messages: {'str': 1}",
+        "app: child_terminated: app/a (crashed: Boom: a)",
+        "app/a was killed and still runs",
+        "app: shutdown_error: app/a (killed)",
+    ):
+        assert line in caplog.text
+
+
+async def test_reports_name_the_offender() -> None:
+    log = EventLog()
+    async with System("app", Supervisor([puppet("a", restart="transient", shutdown=3)]), on_event=log) as system:
+        started(system, "app/a").cast(crash)
+        await settle()
+        assert await started(system, "app/a").call(Ask()) == "a"
+    [report] = log.of(SupervisorReport)
+    assert report.offender is not None
+    assert (report.offender.path, report.offender.kind, report.offender.restart) == ("app/a", "Puppet", "transient")
+    assert (report.offender.shutdown, report.offender.type) == (3, "worker")
+    assert log.of(Progress)[0].child == report.offender

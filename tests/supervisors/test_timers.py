@@ -1,0 +1,100 @@
+"""Deadlines: one heap, in order, swept of what is settled."""
+
+from functools import partial
+
+import anyio
+import pytest
+
+from supervisors import Supervisor, System
+from supervisors._backend import detect_backend
+from supervisors._timers import Timers
+from supervisors.testing import EventLog, settle
+from tests.supervisors.actors import Ask, crash, puppet, puppet_of, started
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_deadlines_fire_in_order_and_ties_in_the_order_of_adding() -> None:
+    timers = Timers(detect_backend())
+    fired: list[str] = []
+    for name, seconds in [("c", 3), ("a", 1), ("b1", 2), ("b2", 2)]:
+        timers.after(seconds, partial(fired.append, name))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(timers.run)
+        await anyio.sleep(5)
+        tasks.cancel_scope.cancel()
+    assert fired == ["a", "b1", "b2", "c"]
+
+
+async def test_an_earlier_deadline_wakes_the_sleeping_timer() -> None:
+    timers = Timers(detect_backend())
+    fired: list[float] = []
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(timers.run)
+        timers.after(100, lambda: None)
+        await settle()
+        timers.after(1, lambda: fired.append(anyio.current_time()))
+        await anyio.sleep(2)
+        tasks.cancel_scope.cancel()
+    assert fired == [pytest.approx(1)]
+
+
+async def test_a_discarded_deadline_does_not_fire() -> None:
+    timers = Timers(detect_backend())
+    fired: list[str] = []
+    timers.discard(timers.after(1, lambda: fired.append("discarded")))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(timers.run)
+        await anyio.sleep(2)
+        tasks.cancel_scope.cancel()
+    assert fired == []
+
+
+async def test_settled_deadlines_do_not_pile_up() -> None:
+    timers = Timers(detect_backend())
+    kept = timers.after(50, lambda: None)
+    for _ in range(10_000):
+        timers.discard(timers.after(60, lambda: None))
+    assert len(timers) < 500
+    assert not kept.settled
+
+
+async def test_calls_leave_no_deadlines_behind() -> None:
+    async with System("app", Supervisor([puppet("a")])) as system:
+        ref = started(system, "app/a")
+        for _ in range(2000):
+            await ref.call(Ask())
+        assert len(system.hub.timers) < 500
+
+
+async def test_a_delayed_message_arrives_in_time() -> None:
+    async with System("app", Supervisor([puppet("a")])) as system:
+        ref = started(system, "app/a")
+        system.send_after(2, ref, "second")
+        system.send_after(1, system.named("app/a"), "first")
+        await anyio.sleep(1.5)
+        assert puppet_of(ref).infos == ["first"]
+        await anyio.sleep(1)
+        assert puppet_of(ref).infos == ["first", "second"]
+
+
+async def test_a_delayed_message_can_be_called_back_until_it_is_gone() -> None:
+    async with System("app", Supervisor([puppet("a")])) as system:
+        ref = started(system, "app/a")
+        timer, other = system.send_after(1, ref, "never"), system.send_after(1, ref, "gone")
+        assert timer.cancel()
+        assert not timer.cancel()
+        await anyio.sleep(2)
+        assert puppet_of(ref).infos == ["gone"]
+        assert not other.cancel()
+
+
+async def test_a_delayed_message_to_the_dead_is_lost_and_to_a_name_finds_the_successor() -> None:
+    async with System("app", Supervisor([puppet("a")]), on_event=EventLog()) as system:
+        ref = started(system, "app/a")
+        system.send_after(1, ref, "lost")
+        system.send_after(1, system.named("app/a"), "found")
+        system.send_after(1, system.named("app/nobody"), "lost")
+        ref.cast(crash)
+        await anyio.sleep(2)
+        assert puppet_of(started(system, "app/a")).infos == ["found"]

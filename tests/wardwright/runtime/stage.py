@@ -1,0 +1,240 @@
+"""The gateway on a stage of virtual time: the real tree over real parts, with scripted providers and a store in memory.
+
+Virtual time cannot see threads, so blocking work is done in the event loop's own (`InlineThreads`), at the place where the
+thread's answer would be awaited; how long it takes is up to the test.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+from typing import Any, TypeVar
+
+import anyio
+import msgspec
+import pytest
+from anyio.lowlevel import checkpoint
+
+from supervisors import System
+from supervisors.testing import EventLog
+from wardwright.config.settings import CannedSettings, Timeouts
+from wardwright.domain.caller import Caller
+from wardwright.domain.chat import ChatRequest
+from wardwright.domain.errors import StorageUnavailable, WardwrightError
+from wardwright.domain.route import Cascade, ModelDefinition, Target
+from wardwright.planner.attempts import RetryPolicy
+from wardwright.ports.provider import Provider
+from wardwright.receipts.chain import verify
+from wardwright.receipts.events import Closed, Entry, Event
+from wardwright.runtime.admin import RuntimeView
+from wardwright.runtime.catalog import Catalog, CatalogBoard
+from wardwright.runtime.checkpointer import Checkpointer, StoreBoard
+from wardwright.runtime.edge import Edge
+from wardwright.runtime.gateway import Boards, Gateway
+from wardwright.runtime.metrics import Metrics
+from wardwright.runtime.provider import ProviderActor, ProviderBoard
+from wardwright.runtime.run import Responder, RunParts
+from wardwright.runtime.tree import ROOT, RUNS, ProviderPart, build_tree
+from wardwright.storage.memory import MemoryReceiptStore
+from wardwright.wire.openai import parse_chat_request
+
+T = TypeVar("T")
+
+BOOT = "boot_of_this_test"
+TIMEOUTS = Timeouts(connect=5, first_token=60, idle=30, total=600)
+AT_ONCE = RetryPolicy(attempts=1)
+
+
+class InlineThreads:
+    """Stands in for `anyio.to_thread.run_sync`. `takes_s` is the virtual time each piece of work takes."""
+
+    def __init__(self) -> None:
+        self.takes_s = 0.0
+
+    async def run_sync(self, work: Callable[..., T], *args: Any, limiter: anyio.CapacityLimiter, **_: Any) -> T:
+        await checkpoint()
+        async with limiter:
+            with anyio.CancelScope(shield=True):  # a thread cannot be interrupted
+                await anyio.sleep(self.takes_s)
+                return work(*args)
+
+
+def inline_threads(monkeypatch: pytest.MonkeyPatch) -> InlineThreads:
+    threads = InlineThreads()
+    monkeypatch.setattr("anyio.to_thread.run_sync", threads.run_sync)
+    return threads
+
+
+class ScriptedStore(MemoryReceiptStore):
+    """The memory store as a disk that can fail, and that is still there when it is opened again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.appends: list[tuple[bytes, ...]] = []
+        self.refuses: Callable[[Sequence[bytes]], Exception | None] = lambda payloads: None
+
+    def append(self, payloads: Sequence[bytes]) -> None:
+        refusal = self.refuses(payloads)
+        if refusal is not None:
+            raise refusal
+        super().append(payloads)
+        self.appends.append(tuple(payloads))
+
+    def close(self) -> None:
+        pass
+
+    def fail_always(self, message: str = "the disk is full") -> None:
+        self.refuses = lambda payloads: StorageUnavailable(message)
+
+    def fail_at(self, *calls: int) -> None:
+        """Let the n-th `append` fail, counting from 1."""
+        numbers = count(1)
+        self.refuses = lambda payloads: StorageUnavailable("the disk is full") if next(numbers) in calls else None
+
+    def heal(self) -> None:
+        self.refuses = lambda payloads: None
+
+    def events(self, receipt_id: str) -> list[Event]:
+        return [entry.event for entry in self.entries(receipt_id)]
+
+    def all_receipts(self) -> list[tuple[Entry, ...]]:
+        return list(self.newest())
+
+    def closing(self, receipt_id: str) -> Closed:
+        """The closing fact of a receipt, which must be whole, closed once and closed last."""
+        assert verify(self.payloads(receipt_id)) is None
+        events = self.events(receipt_id)
+        closings = [event for event in events if isinstance(event, Closed)]
+        assert len(closings) == 1, events
+        assert events[-1] is closings[0]
+        return closings[0]
+
+
+class QuietGeneration:
+    """An HTTP server that nobody connects to."""
+
+    def __init__(self) -> None:
+        self.is_retired = False
+        self._ended = anyio.Event()
+
+    async def serving(self) -> None:
+        await self._ended.wait()
+
+    def retire(self) -> None:
+        self.is_retired = True
+
+    def end(self) -> None:
+        self._ended.set()
+
+
+@dataclass
+class Stage:
+    """Everything a test may look at or pull."""
+
+    system: System
+    boards: Boards
+    gateway: Gateway
+    view: RuntimeView
+    metrics: Metrics
+    store: ScriptedStore
+    events: EventLog
+    generations: list[QuietGeneration]
+
+    async def ask(self, responder: Responder, *, stream: bool = True, caller: Caller | None = None) -> None:
+        """Send a chat request. Raises: what the client would be told."""
+        await self.gateway.chat(
+            chat_request(stream=stream), caller=caller or Caller(), request_id="req_1", responder=responder
+        )
+
+    async def ask_for_error(self, responder: Responder, *, stream: bool = True) -> WardwrightError:
+        """Send a chat request that must fail."""
+        with pytest.raises(WardwrightError) as caught:
+            await self.ask(responder, stream=stream)
+        return caught.value
+
+    def kill(self, path: str) -> None:
+        ref = self.system.whereis(path)
+        assert ref is not None, f"{path} is not running"
+        ref.kill()
+
+    def details(self, path: str) -> dict[str, Any]:
+        ref = self.system.whereis(path)
+        assert ref is not None, f"{path} is not running"
+        return dict(ref.info().details)
+
+    def live_runs(self) -> list[str]:
+        runs = self.system.tree().find(RUNS)
+        assert runs is not None
+        return [child.path for child in runs.children]
+
+    def leases(self) -> int:
+        return sum(slot.leases for slot in self.boards.providers.slots().values())
+
+
+@asynccontextmanager
+async def stage(
+    *providers: Provider,
+    definition: ModelDefinition | None = None,
+    store: ScriptedStore | None = None,
+    timeouts: Timeouts = TIMEOUTS,
+    retry: RetryPolicy = AT_ONCE,
+    jitter: float = 0.0,
+    drain_seconds: float = 30.0,
+) -> AsyncIterator[Stage]:
+    """Run a tree whose one model `test-model` is a cascade over one target per provider, and a gateway before it."""
+    models = [definition or cascade(*(provider.info.id for provider in providers))]
+    boards = Boards(CatalogBoard(), StoreBoard(), ProviderBoard())
+    store = store or ScriptedStore()
+    events = EventLog()
+    metrics = Metrics()
+    generations: list[QuietGeneration] = []
+
+    def start_generation() -> QuietGeneration:
+        generations.append(QuietGeneration())
+        return generations[-1]
+
+    tree = build_tree(
+        checkpointer=partial(Checkpointer, lambda: store, board=boards.store, boot=BOOT, now=lambda: 1_800_000_000.0),
+        catalog=partial(Catalog, lambda: models, board=boards.catalog),
+        providers=[_part(provider, boards.providers, timeouts, retry) for provider in providers],
+        models=models,
+        edge=lambda: Edge(start=start_generation, drain=lambda: gateway.drain(drain_seconds), url="http://test"),
+        drain_seconds=drain_seconds,
+    )
+    system = System(ROOT, tree, on_event=events, shutdown_budget=300.0)
+    parts = RunParts(system=system, providers=boards.providers, metrics=metrics, boot=BOOT, jitter=lambda: jitter)
+    gateway = Gateway(system=system, boards=boards, parts=parts)
+    view = RuntimeView(system, boards.providers, boot=BOOT)
+    async with system:
+        yield Stage(system, boards, gateway, view, metrics, store, events, generations)
+
+
+def cascade(*provider_ids: str, max_attempts: int = 4, window: int = 8192) -> ModelDefinition:
+    """A model that asks one target of each provider, in this order."""
+    targets = tuple(Target(f"{name}/m", name, f"{name}-upstream", window) for name in provider_ids)
+    selector = Cascade("in-order", tuple(target.id for target in targets))
+    return ModelDefinition("test-model", "v1", "in-order", (selector,), targets, max_attempts=max_attempts)
+
+
+def chat_request(*, stream: bool = True, **fields: object) -> ChatRequest:
+    body = {"model": "test-model", "messages": [{"role": "user", "content": "hi"}], "stream": stream, **fields}
+    return parse_chat_request(msgspec.json.encode(body))
+
+
+def event_names(events: Sequence[Event]) -> list[str]:
+    """What happened, in the log's own words."""
+    return [str(event.__struct_config__.tag) for event in events]
+
+
+def suspensions() -> Iterator[int]:
+    """The numbers of the suspensions to interrupt in turn; bounded, so that a sweep which never ends is a failure."""
+    yield from range(1, 300)
+    raise AssertionError("the request never ran to its end")
+
+
+def _part(provider: Provider, board: ProviderBoard, timeouts: Timeouts, retry: RetryPolicy) -> ProviderPart:
+    settings = CannedSettings(id=provider.info.id, outputs=("unused",), timeouts=timeouts, retry=retry)
+    return ProviderPart(
+        provider.info.id, partial(ProviderActor, settings, build=lambda system: provider, board=board)
+    )

@@ -34,7 +34,8 @@ imports: $(READY)
 	$(BIN)/lint-imports
 
 contracts: $(READY) ## write the generated files in contracts/ anew
-	$(BIN)/python -m tests.contracts.generate
+	$(BIN)/python -m wardwright.config.schema contracts/config.schema.json
+	$(BIN)/python -m tests.wardwright.receipts.test_json_schema
 
 bench: $(READY) ## measure the daemon beside a floor taken in the same run
 	$(BIN)/python -m tests.benchmarks
@@ -47,8 +48,9 @@ clean: ## remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
 
 $(READY): requirements.lock pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Wardwright needs Python 3.11 or newer, this is " + sys.version.split()[0])'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Wardwright needs Python 3.11 or newer, this is " + sys.version.split()[0])'
+	@echo "building the virtual environment in $(VENV), once"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(READY)

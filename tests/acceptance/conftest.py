@@ -1,6 +1,6 @@
 """Fixtures of the tests from outside: a daemon per backend, an upstream that can misbehave, and configurations for both."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -15,10 +15,19 @@ StartDaemon = Callable[..., Daemon]
 
 
 def gateway_config(upstream: Upstream, *behaviours: str, backend: str = "asyncio", extra: str = "") -> str:
-    """A configuration whose `test-model` is a cascade over one target per behaviour of the test upstream.
+    """A configuration whose `test-model` is a cascade over one target per behaviour of the test upstream."""
+    return gateway_config_of(upstream, {"test-model": behaviours}, backend=backend, extra=extra)
 
-    Windows grow along the cascade, so that any prompt that fits the first fits all.
+
+def gateway_config_of(
+    upstream: Upstream, models: Mapping[str, Sequence[str]], *, backend: str = "asyncio", extra: str = ""
+) -> str:
+    """A configuration of several models, each a cascade over behaviours of the test upstream.
+
+    Targets are named by place and behaviour (`up/0-reset`, `up/1-ok`). Windows grow along a cascade, so that any prompt that fits
+    the first fits all.
     """
+    places = sorted({place for behaviours in models.values() for place in enumerate(behaviours)})
     targets = "".join(
         f"""
 [[targets]]
@@ -27,9 +36,21 @@ provider = "up"
 upstream_model = "{behaviour}"
 context_window = {8192 * (number + 1)}
 """
-        for number, behaviour in enumerate(behaviours)
+        for number, behaviour in places
     )
-    members = ", ".join(f'"up/{number}-{behaviour}"' for number, behaviour in enumerate(behaviours))
+    definitions = "".join(
+        f"""
+[[models]]
+id = "{name}"
+version = "v1"
+description = "A model for tests"
+
+[[models.cascades]]
+id = "in-order"
+models = [{", ".join(f'"up/{number}-{behaviour}"' for number, behaviour in enumerate(behaviours))}]
+"""
+        for name, behaviours in models.items()
+    )
     return f"""
 [runtime]
 backend = "{backend}"
@@ -41,23 +62,23 @@ base_url = "{upstream.url}"
 timeouts = {{ connect = 2, first_token = 1, idle = 1, total = 10 }}
 retry = {{ attempts = 2, base_ms = 1, max_ms = 5, max_wait_ms = 2500 }}
 {targets}
-[[models]]
-id = "test-model"
-version = "v1"
-description = "A model for tests"
-
-[[models.cascades]]
-id = "in-order"
-models = [{members}]
+{definitions}
 {extra}
 """
 
 
-@pytest.fixture(params=BACKENDS)
+@pytest.fixture(scope="module", params=BACKENDS)
 def backend(request: pytest.FixtureRequest) -> str:
     """The event loop a daemon runs on."""
     name: str = request.param
     return name
+
+
+@pytest.fixture(scope="module")
+def shared_upstream() -> Iterator[Upstream]:
+    """One upstream for a module whose tests leave no trace in it but calls."""
+    with Upstream() as server:
+        yield server
 
 
 @pytest.fixture

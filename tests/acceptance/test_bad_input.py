@@ -1,11 +1,11 @@
 """A user's mistake gets one clear message and the right status; nothing is lost and no traceback shows."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import pytest
 
-from tests.acceptance.conftest import StartDaemon, gateway_config
-from tests.acceptance.daemon import Daemon
+from tests.acceptance.conftest import gateway_config
+from tests.acceptance.daemon import Daemon, run_daemon
 from tests.support.upstream import Upstream
 
 CHAT = "/v1/chat/completions"
@@ -13,10 +13,18 @@ JSON = {"content-type": "application/json"}
 GOOD = b'{"model": "test-model", "messages": [{"role": "user", "content": "hello"}]}'
 
 
-@pytest.fixture
-def daemon(upstream: Upstream, start_daemon: StartDaemon, backend: str) -> Daemon:
+@pytest.fixture(scope="module")
+def daemon(shared_upstream: Upstream, backend: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     limited = "\n[server]\nmax_body_bytes = 2000\n"
-    return start_daemon(gateway_config(upstream, "ok", backend=backend, extra=limited))
+    config = gateway_config(shared_upstream, "ok", backend=backend, extra=limited)
+    with run_daemon(tmp_path_factory.mktemp("daemon"), config) as running:
+        yield running
+
+
+@pytest.fixture
+def upstream(shared_upstream: Upstream) -> Upstream:
+    shared_upstream.calls.clear()
+    return shared_upstream
 
 
 @pytest.mark.parametrize(

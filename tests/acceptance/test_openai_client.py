@@ -1,18 +1,30 @@
 """An unmodified openai client against a running daemon."""
 
+from collections.abc import Iterator
+
 import openai
 import pytest
 
-from tests.acceptance.conftest import StartDaemon, gateway_config
-from tests.acceptance.daemon import Daemon
+from tests.acceptance.conftest import gateway_config_of
+from tests.acceptance.daemon import Daemon, run_daemon
 from tests.support.upstream import Upstream, answer_text
 
 HELLO: list[openai.types.chat.ChatCompletionMessageParam] = [{"role": "user", "content": "hello"}]
 
 
+@pytest.fixture(scope="module")
+def daemon(shared_upstream: Upstream, backend: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    models = {"test-model": ["ok-n5"], "limited": ["429-date"], "broken": ["garbage"], "cut-off": ["no-finish"]}
+    with run_daemon(
+        tmp_path_factory.mktemp("daemon"), gateway_config_of(shared_upstream, models, backend=backend)
+    ) as running:
+        yield running
+
+
 @pytest.fixture
-def daemon(upstream: Upstream, start_daemon: StartDaemon, backend: str) -> Daemon:
-    return start_daemon(gateway_config(upstream, "ok-n5", backend=backend))
+def upstream(shared_upstream: Upstream) -> Upstream:
+    shared_upstream.calls.clear()
+    return shared_upstream
 
 
 def client_of(daemon: Daemon) -> openai.OpenAI:
@@ -79,7 +91,9 @@ def test_the_response_names_receipt_version_target_and_attempts(daemon: Daemon) 
 
 def test_models_are_listed_twice_and_targets_never(daemon: Daemon) -> None:
     with client_of(daemon) as client:
-        assert [model.id for model in client.models.list()] == ["test-model", "wardwright/test-model"]
+        assert [model.id for model in client.models.list()] == [
+            prefix + name for name in ("broken", "cut-off", "limited", "test-model") for prefix in ("", "wardwright/")
+        ]
         assert client.models.retrieve("wardwright/test-model").owned_by == "wardwright"
         with pytest.raises(openai.NotFoundError):
             client.models.retrieve("up/0-ok-n5")
@@ -101,44 +115,32 @@ def test_a_prompt_that_fits_nothing_is_a_bad_request_with_a_receipt(daemon: Daem
     assert "10001" in refused.value.message
     assert "8192" in refused.value.message
     assert upstream.calls == []
-    [summary] = daemon.receipts()
-    assert summary["status"] == "route_blocked"
+    [summary] = daemon.receipts(status="route_blocked")
+    assert summary["model_id"] == "test-model"
 
 
-def test_an_upstream_rate_limit_is_the_clients_rate_limit(
-    upstream: Upstream, start_daemon: StartDaemon, backend: str
-) -> None:
-    daemon = start_daemon(gateway_config(upstream, "429-date", backend=backend))
-
+def test_an_upstream_rate_limit_is_the_clients_rate_limit(daemon: Daemon) -> None:
     with client_of(daemon) as client, pytest.raises(openai.RateLimitError) as refused:
-        client.chat.completions.create(model="test-model", messages=HELLO)
+        client.chat.completions.create(model="limited", messages=HELLO)
 
     assert refused.value.code == "rate_limit_exceeded"
     assert 25 <= int(refused.value.response.headers["retry-after"]) <= 31
 
 
-def test_a_broken_upstream_is_the_clients_server_error(
-    upstream: Upstream, start_daemon: StartDaemon, backend: str
-) -> None:
-    daemon = start_daemon(gateway_config(upstream, "garbage", backend=backend))
-
+def test_a_broken_upstream_is_the_clients_server_error(daemon: Daemon) -> None:
     with client_of(daemon) as client, pytest.raises(openai.InternalServerError) as failed:
-        client.chat.completions.create(model="test-model", messages=HELLO)
+        client.chat.completions.create(model="broken", messages=HELLO)
 
     assert failed.value.status_code == 502
     assert failed.value.code == "provider_error"
 
 
-def test_a_stream_that_breaks_after_release_raises_in_the_client(
-    upstream: Upstream, start_daemon: StartDaemon, backend: str
-) -> None:
-    daemon = start_daemon(gateway_config(upstream, "no-finish", backend=backend))
-
+def test_a_stream_that_breaks_after_release_raises_in_the_client(daemon: Daemon) -> None:
     with client_of(daemon) as client:
-        stream = client.chat.completions.create(model="test-model", messages=HELLO, stream=True)
+        stream = client.chat.completions.create(model="cut-off", messages=HELLO, stream=True)
         with pytest.raises(openai.APIError) as broken:
             list(stream)
 
     assert broken.value.code == "provider_error"
-    [summary] = daemon.receipts()
+    [summary] = daemon.receipts(model="cut-off")
     assert summary["status"] == "provider_error"

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from wardwright.app import pull_weights, weights_found
+from wardwright.app.files import pull_weights, weights_found
 
 
 def shared_weights() -> Path:

@@ -1,18 +1,5 @@
 """The composition root: the only place that knows every adapter and puts them together.
 
-The command line calls these functions and nothing below them.
+`daemon` grows and stops the tree, `parts` makes adapters from settings, `files` is what commands need of the disk without a daemon,
+`log` is how the daemon speaks. Nothing is imported here, so that a command pays only for the module it uses.
 """
-
-from wardwright.app.daemon import CannotStart, run_daemon
-from wardwright.app.files import PullFailed, load, pull_weights, read_receipts, weights_found, weights_needed
-
-__all__ = [
-    "CannotStart",
-    "PullFailed",
-    "load",
-    "pull_weights",
-    "read_receipts",
-    "run_daemon",
-    "weights_found",
-    "weights_needed",
-]

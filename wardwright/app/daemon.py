@@ -2,11 +2,13 @@
 
 import gc
 import os
+import shutil
 import signal
 import socket
 import sys
 import time
 from functools import partial
+from pathlib import Path
 
 import anyio
 import anyio.abc
@@ -195,6 +197,7 @@ def _spare_the_collector() -> None:
 
 def _banner(url: str, models: list[str], receipts: str, source: str, took_s: float) -> str:
     model = models[0] if models else "MODEL"
+    command = _own_command()
     return f"""
   Wardwright {wardwright.__version__} is ready at {url} ({took_s} s, {source})
 
@@ -203,9 +206,15 @@ def _banner(url: str, models: list[str], receipts: str, source: str, took_s: flo
 
   try it    curl {url}/v1/chat/completions -H 'content-type: application/json' \\
               -d '{{"model": "{model}", "messages": [{{"role": "user", "content": "Say hello."}}]}}'
-  look      wardwright receipts list      wardwright actors tree      Ctrl-C stops
+  look      {command} receipts list      {command} actors tree      Ctrl-C stops
 
 """
+
+
+def _own_command() -> str:
+    """How the person at this terminal calls this program: by name when the shell would find it, by the path used now otherwise."""
+    called = Path(sys.argv[0])
+    return called.name if shutil.which(called.name) else str(called)
 
 
 def _url_of(listener: socket.socket) -> str:

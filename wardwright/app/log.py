@@ -24,7 +24,9 @@ def configure_logging(log_format: LogFormat, stream: TextIO = sys.stderr) -> Non
     renderer: Processor = (
         structlog.processors.JSONRenderer(serializer=_to_json)
         if log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=stream.isatty(), pad_event_to=0)
+        else structlog.dev.ConsoleRenderer(
+            colors=stream.isatty(), pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
+        )
     )
     shared: list[Processor] = [
         structlog.processors.add_log_level,
@@ -56,7 +58,9 @@ class TreeLog:
         """Log one event. Starts are silent: a healthy tree says nothing."""
         if isinstance(event, CrashReport):
             self._metrics.actor_crashes.labels(event.path).inc()
-            _log.error("an actor crashed", actor=event.path, reason=str(event.reason), stack=event.stack or None)
+            _log.error(
+                "an actor crashed", actor=event.path, reason=str(event.reason), stack="".join(event.stack) or None
+            )
         elif isinstance(event, SupervisorReport):
             offender = event.offender.path if event.offender is not None else f"{event.count} children"
             _log.warning(
@@ -67,7 +71,7 @@ class TreeLog:
                 reason=str(event.reason),
             )
         elif isinstance(event, Unstopped):
-            _log.error("an actor was killed and still runs", actor=event.path, stack=event.stack)
+            _log.error("an actor was killed and still runs", actor=event.path, stack="".join(event.stack))
         elif isinstance(event, DeadLetters):
             _log.warning("an actor ended with unread messages", actor=event.path, messages=dict(event.messages))
 

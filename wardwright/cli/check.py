@@ -20,9 +20,9 @@ def check(
     ] = None,
 ) -> None:
     """Check a configuration: all problems at once, one a line. Exits 0 when there is none, 2 otherwise."""
-    from wardwright import app
+    from wardwright.app import files
 
-    loaded = app.load(config)
+    loaded = files.load(config)
     for warning in loaded.warnings:
         tell(f"warning: {warning}")
     say(f"{loaded.source}: no problems")

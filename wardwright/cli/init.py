@@ -20,7 +20,7 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Replace the file when it exists.")] = False,
 ) -> None:
     """Write a first, commented configuration from the models this machine can reach."""
-    from wardwright import app
+    from wardwright.app import files
     from wardwright.cli.client import CommandFailed
     from wardwright.cli.discover import discover
     from wardwright.config.defaults import render_config
@@ -29,7 +29,7 @@ def init(
     if path.exists() and not force:
         raise CommandFailed(f"{path} exists and is left as it is; --force replaces it, --path writes elsewhere")
     built_in = load_config(None, os.environ, weights_available=True).settings
-    weights_missing = bool(app.weights_needed(built_in, Path(built_in.storage.path)))
+    weights_missing = bool(files.weights_needed(built_in, Path(built_in.storage.path)))
     found = discover(os.environ, weights_present=not weights_missing)
     _write(path, render_config(found), replace=force)
     say(f"wrote {path}")

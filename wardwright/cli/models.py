@@ -50,14 +50,14 @@ def pull(
     config: ConfigOption = None,
 ) -> None:
     """Fetch model weights into the data folder."""
-    from wardwright import app
+    from wardwright.app import files
     from wardwright.config.load import find_config, load_config
 
     # The built-in configuration stands in for a missing file as it would be once its weights are there.
     found = find_config(config, os.environ, Path.cwd())
     settings = load_config(found, os.environ, weights_available=True).settings
     data_dir = Path(settings.storage.path)
-    names = [name] if name else app.weights_needed(settings, data_dir)
+    names = [name] if name else files.weights_needed(settings, data_dir)
     if not names:
         say("nothing to pull: every model of the configuration has its weights")
     for wanted in names:
@@ -65,10 +65,10 @@ def pull(
 
 
 def _pull(name: str, data_dir: Path) -> None:
-    from wardwright import app
+    from wardwright.app import files
 
     with _progress(name) as on_progress:
-        path = app.pull_weights(name, data_dir, on_progress)
+        path = files.pull_weights(name, data_dir, on_progress)
     say(f"{name} is in {path}")
 
 

@@ -84,9 +84,9 @@ def ask(config: Path | None, url: str | None, question: Callable[[ReceiptSource]
         if address.is_named or settings.storage.kind == "memory":
             raise
     tell(f"no daemon answers at {address.url}; reading {settings.storage.path}")
-    from wardwright import app
+    from wardwright.app import files
 
-    with app.read_receipts(settings) as store:
+    with files.read_receipts(settings) as store:
         return question(StoredReceipts(store))
 
 

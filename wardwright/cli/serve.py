@@ -14,6 +14,7 @@ def serve(
     ] = "text",
 ) -> None:
     """Run the daemon in the foreground; it logs to stderr. Without a configuration file the built-in one is used."""
-    from wardwright import app
+    from wardwright.app.daemon import run_daemon
+    from wardwright.app.files import load
 
-    raise typer.Exit(app.run_daemon(app.load(config), log_format=log_format))
+    raise typer.Exit(run_daemon(load(config), log_format=log_format))

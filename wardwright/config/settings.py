@@ -107,7 +107,7 @@ class OpenAICompatibleSettings(_Provider, frozen=True, kw_only=True, tag="openai
 class LlamaCppSettings(_Provider, frozen=True, kw_only=True, tag="llama-cpp"):
     """A llama.cpp server that the daemon runs itself, on pulled `weights` or on a GGUF file at `model_path`.
 
-    Without `threads` the server takes as many as the machine has cores.
+    Without `threads` the server takes half as many as the machine has cores.
     """
 
     context_window: Tokens

@@ -54,11 +54,11 @@ def server_command(
 ) -> ServerSpec:
     """How to run `providers.llama_server` for a GGUF file as a child of this process.
 
-    Args: threads: for computing; None leaves it to llama.cpp.
+    Args: threads: for computing; None takes half of the machine's cores. llama.cpp's threads wait for each other by spinning, so that
+        with all cores taken every other process, the daemon first, would slow them down many times over.
     """
     arguments = ["--model", str(model_path), "--ctx", str(context_window), "--parent", str(os.getpid())]
-    if threads is not None:
-        arguments += ["--threads", str(threads)]
+    arguments += ["--threads", str(threads or max(1, (os.cpu_count() or 2) // 2))]
 
     def command(port: int) -> list[str]:
         return [sys.executable, "-m", "wardwright.providers.llama_server", "--port", str(port), *arguments]

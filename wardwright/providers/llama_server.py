@@ -44,7 +44,7 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--port", type=int, required=True, help="the port to listen on, on loopback only")
     parser.add_argument("--ctx", type=int, required=True, help="context window in tokens")
     parser.add_argument(
-        "--threads", type=int, default=-1, help="threads for computing; as many as there are cores by default"
+        "--threads", type=int, default=-1, help="threads for computing; llama.cpp's own choice by default"
     )
     parser.add_argument("--parent", type=int, required=True, help="the process whose end ends this one")
     return parser.parse_args()

@@ -1,5 +1,6 @@
 """The adapter for managed llama.cpp servers, against the real server with a real (small) model."""
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -146,5 +147,12 @@ def test_the_command_runs_this_interpreter_and_names_its_parent() -> None:
     assert (spec.id, spec.health_path, spec.ready_timeout_s) == ("short", "/health", 7)
 
 
-def test_the_command_leaves_threads_to_the_server_unless_told() -> None:
-    assert "--threads" not in server_command("short", Path("a.gguf"), context_window=1).command(1)
+def test_the_command_takes_half_of_the_cores_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def threads() -> str:
+        command = server_command("short", Path("a.gguf"), context_window=1).command(1)
+        return command[command.index("--threads") + 1]
+
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    assert threads() == "4"
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    assert threads() == "1"

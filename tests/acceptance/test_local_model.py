@@ -98,6 +98,18 @@ def test_kill_9_of_the_model_server_mid_stream_is_told_and_the_next_request_is_a
     assert server_of(daemon, "short")["pid"] != pid
 
 
+def test_killing_the_actor_of_the_model_server_leaves_no_process_behind_and_the_next_request_is_answered(
+    daemon: Daemon,
+) -> None:
+    daemon.chat(model="coding-balanced", max_tokens=1)
+    pid = server_of(daemon, "short")["pid"]
+
+    daemon.kill_actor("wardwright/providers/short.server")
+
+    assert daemon.chat(model="coding-balanced", max_tokens=1).status_code == 200
+    assert not Path(f"/proc/{pid}").exists()
+
+
 def test_the_server_goes_with_its_daemon(tmp_path: Path) -> None:
     with run_daemon(tmp_path, CONFIG.format(weights=shared_weights())) as daemon:
         daemon.chat(model="coding-balanced", max_tokens=1)

@@ -16,7 +16,7 @@ import structlog
 
 import wardwright
 from supervisors import ExitReason, StartFailed, System
-from wardwright.app.files import receipts_dir
+from wardwright.app.files import receipts_dir, weights_needed
 from wardwright.app.log import LogFormat, TreeLog, configure_logging
 from wardwright.app.parts import provider_part, store_opener
 from wardwright.config.address import parse_bind
@@ -57,6 +57,8 @@ def run_daemon(loaded: Loaded, *, log_format: LogFormat = "text") -> int:
     settings = loaded.settings
     for warning in loaded.warnings:
         _log.warning(str(warning))
+    for name in weights_needed(settings):
+        _log.warning(f"the weights {name!r} are not here, so their targets cannot answer: run `wardwright models pull`")
     address = parse_bind(settings.server.bind)
     if address is None:
         raise CannotStart(f"cannot listen on {settings.server.bind!r}: expected host:port")

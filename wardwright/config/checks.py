@@ -98,7 +98,7 @@ def warn_of_missing(providers: Sequence[ProviderSettings], environ: Mapping[str,
         path = below("providers", provider.id)
         if isinstance(provider, OpenAICompatibleSettings):
             if provider.credential_env is not None and not environ.get(provider.credential_env):
-                message = f"{provider.credential_env} is not set, so this provider is called without a credential"
+                message = f"{provider.credential_env} is not set, so every call to this provider fails and falls over to the next target"
                 yield Problem(below(path, "credential_env"), message)
             if provider.credential_file is not None and not Path(provider.credential_file).is_file():
                 yield Problem(below(path, "credential_file"), f"no file at {shown(provider.credential_file)}")

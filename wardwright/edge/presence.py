@@ -12,7 +12,7 @@ import anyio.abc
 
 from wardwright.edge.http import Receive
 
-_NOTICE_AFTER_S = 0.02
+_NOTICE_AFTER_S = 0.1
 
 
 class Alarm(Protocol):

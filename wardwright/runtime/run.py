@@ -20,7 +20,7 @@ from typing import Protocol
 import anyio
 import structlog
 
-from supervisors import ActorDown, ActorKilled, System, adopt
+from supervisors import ActorDown, ActorKilled, CallTimeout, System, adopt, count_children
 from wardwright.domain.caller import Caller
 from wardwright.domain.chat import ChatRequest, Completion
 from wardwright.domain.errors import (
@@ -47,6 +47,7 @@ from wardwright.runtime.receipt_writer import ReceiptWriter
 from wardwright.runtime.tree import PROVIDERS, RUNS, STORAGE, model_path
 
 _CLOSE_PATIENCE_S = 15.0
+_JOIN_PATIENCE_S = 5.0
 
 _log = structlog.get_logger("wardwright.run")
 
@@ -147,6 +148,7 @@ class Run:
         self._retry = RetryPolicy()
         self._released = False
         self._released_bytes = 0
+        self._delivered: Outcome | None = None
 
     async def execute(self) -> None:
         """Serve the request to its end.
@@ -155,13 +157,15 @@ class Run:
         Cancellation: cancel point; the receipt is closed (as `interrupted`) before the cancellation goes on.
         """
         self._responder.begin(self._head)
+        self._writer.note(self._asked.opened)  # before anything can fail: a receipt without its opening says nothing
         outcome = Outcome(
             "internal_error", InternalError("the gateway failed on this request; its receipt finds the report")
         )
         try:
             outcome = await self._as_member()
         except ActorKilled as killed:
-            outcome = Outcome("internal_error", InternalError(f"the gateway stopped this request ({killed.reason})"))
+            told = InternalError(f"the gateway stopped this request ({killed.reason})")
+            outcome = self._delivered or Outcome("internal_error", told)  # a kill may come when all is done
         except anyio.get_cancelled_exc_class():
             outcome = Outcome("interrupted", InternalError("the gateway is stopping"))
             raise
@@ -190,17 +194,19 @@ class Run:
 
     async def _as_member(self) -> Outcome:
         """Do the work as a member of the tree, for as long as the client stays."""
+        runs = self._parts.system.named(RUNS)
         try:
-            async with adopt(self._parts.system.named(RUNS), self._asked.receipt_id, status=self.status):
+            if runs.resolve() is None:
+                await count_children(runs, timeout=_JOIN_PATIENCE_S)  # it is restarting; answering means it is back
+            async with adopt(runs, self._asked.receipt_id, status=self.status):
                 with anyio.CancelScope() as presence:
                     self._responder.watch_client(presence.cancel)
                     outcome = await self._close(await self._attempt_all())
                     await self._deliver(outcome)
+                    self._delivered = outcome
                     return outcome
-        except ActorDown as down:
-            return Outcome(
-                "internal_error", ActorRestarting(f"the gateway's run supervisor is restarting ({down.reason})")
-            )
+        except (ActorDown, CallTimeout):
+            return Outcome("internal_error", ActorRestarting("the gateway is restarting the part that serves requests"))
         finally:
             self._responder.unwatch_client()
         return Outcome("client_cancelled")
@@ -208,7 +214,6 @@ class Run:
     async def _attempt_all(self) -> Outcome:
         """Execute the plan, attempt by attempt."""
         plan, facts = self._asked.plan, self._asked.facts
-        self._writer.note(self._asked.opened)
         if not plan.targets:
             refusal = explain_empty_plan(plan, facts)
             return Outcome("route_blocked", RequestError(refusal.message, param="messages", code=refusal.code))
@@ -264,7 +269,8 @@ class Run:
         slot = self._parts.providers.lease(target.provider)
         try:
             timeouts, self._retry = slot.settings.timeouts, slot.settings.retry
-            self._deadline = min(self._deadline, self._began + timeouts.total)
+            if not self._failed:  # the first target's patience is the request's: a fallback's own must not shorten it
+                self._deadline = self._began + timeouts.total
             clocks = attempt.Clocks(system, timeouts, deadline=self._deadline)
             call = UpstreamCall(target, asked.request, asked.request_id)
             if asked.request.stream:

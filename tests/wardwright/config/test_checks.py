@@ -159,7 +159,7 @@ def test_problems_of_all_stages_come_together(tmp_path: Path) -> None:
 def test_a_credential_that_is_not_set_is_a_warning(tmp_path: Path) -> None:
     text = PROVIDER + 'credential_env = "LOCAL_KEY"\n' + TARGET + MODEL
     assert warnings(tmp_path, text) == [
-        "providers.local.credential_env: LOCAL_KEY is not set, so this provider is called without a credential"
+        "providers.local.credential_env: LOCAL_KEY is not set, so every call to this provider fails and falls over to the next target"
     ]
     assert warnings(tmp_path, text, LOCAL_KEY="k") == []
 

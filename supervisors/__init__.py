@@ -1,12 +1,22 @@
 """Actors and supervision trees on anyio, in the manner of Erlang/OTP.
 
-    class Count(Call[int]): ...
+    @dataclass(frozen=True, slots=True)
+    class Add(Call[int]):
+        amount: int
 
     class Counter(Actor):
-        async def handle_call(self, request, reply_to): ...
+        def __init__(self) -> None:
+            self.total = 0
 
-    async with System("app", Supervisor([ChildSpec("counter", Counter)])) as system:
-        await system.named("app/counter").call(Count())
+        async def handle_call(self, request: Add, reply_to: ReplyTo[int]) -> int:
+            self.total += request.amount
+            return self.total
+
+    async def main() -> None:
+        async with System("app", Supervisor([ChildSpec("counter", Counter)])) as system:
+            print(await system.named("app/counter").call(Add(2)))
+
+    anyio.run(main)
 
 Everything public is in this list; modules with a leading underscore are not.
 """

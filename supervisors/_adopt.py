@@ -51,7 +51,7 @@ class Adoption:
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> bool:
+    ) -> None:
         cell = self._cell
         current_cell.set(self._outer)  # not by token: an async generator may be closed in another context
         if self._outer is not None:
@@ -64,16 +64,15 @@ class Adoption:
         cell.publish_exit(_reason(exc, cell.hub))
         if cell.kill_reason is not None and (cancelled or exc is None):
             raise ActorKilled(cell.path, cell.kill_reason) from None
-        return cancelled
 
     def _find(self) -> tuple[DynamicSupervisor, ActorCell]:
         home = cell_of(self._supervisor)
         if home is None or home.exit_reason is not None:
             raise ActorDown(self._supervisor.path, ExitReason.NOPROC)
+        if home.status != "running" or home.kill_reason is not None:  # first: what is starting has no actor to look at yet
+            raise ActorDown(home.path, ExitReason.NOPROC, problem=f"is {home.status}")
         if not isinstance(home, ActorCell) or not isinstance(home.actor, DynamicSupervisor):
             raise TypeError(f"{home.path} is not a dynamic supervisor")
-        if home.status != "running" or home.kill_reason is not None:
-            raise ActorDown(home.path, ExitReason.NOPROC, problem=f"is {home.status}")
         return home.actor, home
 
 

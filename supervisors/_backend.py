@@ -6,9 +6,18 @@ such waits, so there are two tiny waiters behind one factory.
 
 import asyncio
 from collections.abc import Callable, Generator
+from contextvars import Context, ContextVar
 from typing import Protocol
 
 import anyio
+
+library_name: ContextVar[str | None] | None
+try:
+    from sniffio import current_async_library_cvar
+except ImportError:  # then anyio does not ask it either
+    library_name = None
+else:
+    library_name = current_async_library_cvar
 
 
 class Waiter(Protocol):
@@ -23,27 +32,41 @@ class Waiter(Protocol):
 class Backend:
     """What was found out about the running event loop, once per System."""
 
-    __slots__ = ("cancelled", "new_waiter", "now")
+    __slots__ = ("_blank", "cancelled", "new_waiter", "now")
 
     def __init__(
-        self, now: Callable[[], float], new_waiter: Callable[[], Waiter], cancelled: type[BaseException]
+        self,
+        now: Callable[[], float],
+        new_waiter: Callable[[], Waiter],
+        cancelled: type[BaseException],
+        library: str | None,
     ) -> None:
         self.now = now
         self.new_waiter = new_waiter
         self.cancelled = cancelled
+        self._blank = Context()
+        if library is not None and library_name is not None:
+            self._blank.run(library_name.set, library)
+
+    def new_context(self) -> Context:
+        """Make a context which remembers nothing but the name of the event loop's library.
+
+        Without that name every anyio primitive has to find it out anew, which costs more than the primitive.
+        """
+        return self._blank.copy()
 
 
 def detect_backend() -> Backend:
     """Describe the event loop this code runs in."""
     cancelled = anyio.get_cancelled_exc_class()
     if cancelled is not asyncio.CancelledError:
-        return Backend(anyio.current_time, _EventWaiter, cancelled)
+        return Backend(anyio.current_time, _EventWaiter, cancelled, None)
     loop = asyncio.get_running_loop()
 
     def new_waiter() -> Waiter:
         return _FutureWaiter(loop.create_future())
 
-    return Backend(loop.time, new_waiter, cancelled)
+    return Backend(loop.time, new_waiter, cancelled, "asyncio")
 
 
 class _FutureWaiter:

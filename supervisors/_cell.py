@@ -15,7 +15,7 @@ nesting would have given for free:
 import logging
 import math
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from contextvars import Context, ContextVar
+from contextvars import ContextVar
 from typing import Any, Protocol
 
 from anyio import TaskHandle
@@ -28,6 +28,7 @@ from supervisors._mailbox import Cast, Info
 from supervisors._reasons import ExitReason, Restart
 from supervisors._registry import Registry
 from supervisors._timers import Alarm, Timers
+from supervisors._waits import find_trail
 from supervisors.events import Event, Unstopped
 from supervisors.exceptions import CallCycle, CallingSelf, NoMailbox
 from supervisors.inspect import ActorInfo, Status, TreeNode
@@ -75,7 +76,7 @@ class Hub:
         if self._tasks is None:
             body.close()
             raise RuntimeError("the system is not running")
-        return self._tasks.create_task(body, name=name, context=Context())
+        return self._tasks.create_task(body, name=name, context=self.backend.new_context())
 
     @property
     def collapsing(self) -> bool:
@@ -86,6 +87,8 @@ class Hub:
         """Tell the observer; its mistakes are its own."""
         try:
             self._observer(event)
+        except (KeyboardInterrupt, SystemExit) as error:
+            self.escalate(error)
         except Exception:
             _logger.exception("the observer of %s failed", type(event).__name__)
 
@@ -195,7 +198,7 @@ class Cell:
         if target is self:
             raise CallingSelf(self.path)
         if target.waiting_on:
-            trail = _trail(target, self, set())
+            trail = find_trail(target, self)
             if trail is not None:
                 raise CallCycle([self.path, *trail])
         self.note_wait(target)
@@ -221,11 +224,12 @@ class Cell:
         self._grace = self.hub.timers.after(KILL_GRACE, self.abandon)
 
     def abandon(self) -> None:
-        """Declare a killed member dead although its task has not ended."""
+        """Declare a killed member dead although its task has not ended.
+
+        Those below it were killed before it was, so by now they are dead or given up too.
+        """
         if self.exit_reason is not None:
             return
-        for child in list(self.children):
-            child.abandon()
         self.hub.give_up(self, self._stack())
         self.publish_exit(ExitReason.KILLED)
 
@@ -396,16 +400,3 @@ class Cell:
 
     def _waiting_paths(self) -> tuple[str, ...]:
         return tuple(target.path for target in self.waiting_on)
-
-
-def _trail(start: Cell, goal: Cell, seen: set[Cell]) -> list[str] | None:
-    """Follow who waits for whom from `start`; the way to `goal`, if there is one."""
-    if start is goal:
-        return [start.path]
-    seen.add(start)
-    for target in start.waiting_on:
-        if target not in seen:
-            trail = _trail(target, goal, seen)
-            if trail is not None:
-                return [start.path, *trail]
-    return None

@@ -119,8 +119,8 @@ class DynamicSupervisor(SupervisorBase):
     def _add(self, spec: ChildSpec, reply_to: ReplyTo[ActorRef]) -> Any:
         path = child_path(self.ref.path, spec.id)
         present = self._children.get(spec.id)
-        if present is not None and present.cell is None:
-            raise AlreadyPresent(path)
+        if present is not None:
+            raise AlreadyPresent(path) if present.cell is None else AlreadyStarted(path, ActorRef(present.cell))
         holder = self.system.whereis(path)
         if holder is not None:
             raise AlreadyStarted(path, holder)
@@ -135,19 +135,26 @@ class DynamicSupervisor(SupervisorBase):
         return NO_REPLY
 
     def _dismiss(self, child_id: str, reply_to: ReplyTo[None]) -> Any:
+        adopted = self._adopted.get(child_id)
+        if adopted is not None:
+            return self._end(adopted, adopted.shutdown, reply_to)
         child = self._children.get(child_id)
-        if child is not None and child.cell is None:
-            del self._children[child_id]
-            return None
-        member = self._adopted.get(child_id) if child is None else child.cell
-        if member is None:
-            raise ChildNotFound(child_path(self.ref.path, child_id))
         if child is None:
-            self._ask(member, self._adopted[child_id].shutdown)
-        else:
-            self._ask(member, child.shutdown)
-            child.enter("stopping", self.system.now())
-        member.watch(_ReplyAtDeath(reply_to))
+            raise ChildNotFound(child_path(self.ref.path, child_id))
+        if child.cell is None:
+            del self._children[child_id]
+            child.enter("stopped", self.system.now())  # the pending retry finds this and does nothing
+            return None
+        child.enter("stopping", self.system.now())
+        return self._end(child.cell, child.shutdown, reply_to)
+
+    def _end(self, cell: Cell, shutdown: Shutdown, reply_to: ReplyTo[None]) -> Any:
+        if cell.exit_reason is not None:
+            return None  # the news is on its way to our mailbox
+        patience = ask_to_stop(cell, shutdown)
+        if patience is not None:
+            self._patience[cell] = patience
+        cell.watch(_ReplyAtDeath(reply_to))
         return NO_REPLY
 
     def _withdraw(self, child: Child) -> None:
@@ -256,11 +263,6 @@ class DynamicSupervisor(SupervisorBase):
         if starter is not None and isinstance(starter.caller, Cell) and child.cell is not None:
             starter.caller.end_wait(child.cell)
         return starter
-
-    def _ask(self, cell: Cell, shutdown: Shutdown) -> None:
-        patience = ask_to_stop(cell, shutdown)
-        if patience is not None:
-            self._patience[cell] = patience
 
     def _discard_patience(self, cell: Cell) -> None:
         patience = self._patience.pop(cell, None)

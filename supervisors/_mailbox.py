@@ -54,11 +54,12 @@ _EMPTY: deque[Envelope] = deque()
 class Inbox:
     """The queue of one actor, with its bound."""
 
-    __slots__ = ("_backend", "_bound", "_path", "_sleeper", "dropped", "queue")
+    __slots__ = ("_backend", "_capacity", "_overflow", "_path", "_sleeper", "dropped", "queue")
 
     def __init__(self, backend: Backend, bound: Mailbox, path: str) -> None:
         self._backend = backend
-        self._bound = bound
+        self._capacity = bound.capacity
+        self._overflow = bound.overflow
         self._path = path
         self._sleeper: Waiter | None = None
         self.dropped = 0
@@ -69,15 +70,19 @@ class Inbox:
 
     def offer(self, envelope: Cast | Info) -> bool:
         """Queue a message; False tells the sender that it was refused."""
-        if len(self.queue) >= self._bound.capacity and not self._make_room():
+        queue = self.queue
+        if len(queue) >= self._capacity and not self._make_room():
             self.dropped += 1
-            return self._bound.overflow != "reject"
-        self._append(envelope)
+            return self._overflow != "reject"
+        if queue is _EMPTY:
+            self._append(envelope)
+        else:
+            queue.append(envelope)
         return True
 
     def admit(self, request: ReplyTo[Any]) -> None:
         """Queue a request; a refusal fails its caller."""
-        if len(self.queue) >= self._bound.capacity and not self._make_room():
+        if len(self.queue) >= self._capacity and not self._make_room():
             self._drop(request)
         else:
             self._append(request)
@@ -114,7 +119,7 @@ class Inbox:
             self.nudge()
 
     def _make_room(self) -> bool:
-        if self._bound.overflow == "drop_oldest":
+        if self._overflow == "drop_oldest":
             for position, waiting in enumerate(self.queue):
                 if not isinstance(waiting, Signal):
                     del self.queue[position]
@@ -125,4 +130,4 @@ class Inbox:
     def _drop(self, envelope: Envelope) -> None:
         self.dropped += 1
         if isinstance(envelope, ReplyTo):
-            envelope.fail(MailboxFull(self._path, self._bound.capacity))
+            envelope.fail(MailboxFull(self._path, self._capacity))

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import anyio
 
-from supervisors._backend import Waiter, detect_backend
+from supervisors._backend import Backend, Waiter, detect_backend
 from supervisors._reasons import ExitReason
 from supervisors._ref import ActorRef, cell_of
 from supervisors.exceptions import ActorDown
@@ -22,7 +22,7 @@ DEFAULT_CAPACITY = 256
 class Subscription:
     """A bounded queue of what was published to a topic, for a reader that is not an actor."""
 
-    __slots__ = ("_capacity", "_leave", "_queue", "_sleeper", "closed", "dropped", "topic")
+    __slots__ = ("_backend", "_capacity", "_leave", "_queue", "_sleeper", "closed", "dropped", "topic")
 
     def __init__(self, topic: str, capacity: int, leave: Callable[["Subscription"], None]) -> None:
         self.topic = topic
@@ -32,6 +32,7 @@ class Subscription:
         self._leave = leave
         self._queue: deque[Any] = deque()
         self._sleeper: Waiter | None = None
+        self._backend: Backend | None = None
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -46,7 +47,9 @@ class Subscription:
         while not self._queue:
             if self.closed:
                 raise anyio.EndOfStream
-            self._sleeper = detect_backend().new_waiter()
+            if self._backend is None:
+                self._backend = detect_backend()
+            self._sleeper = self._backend.new_waiter()
             await self._sleeper
         return self._queue.popleft()
 
@@ -93,7 +96,7 @@ class PubSub:
 
     def __init__(self) -> None:
         self._topics: dict[str, list[ActorRef | Subscription]] = {}
-        self._farewells: dict[ActorRef, Callable[[], None]] = {}
+        self._heard_by: dict[ActorRef, set[str]] = {}
         self.dropped = 0
 
     def subscribe(self, topic: str, subscriber: ActorRef) -> None:
@@ -108,9 +111,10 @@ class PubSub:
         if cell is None or cell.exit_reason is not None:
             raise ActorDown(subscriber.path, ExitReason.NOPROC)
         self._topics.setdefault(topic, []).append(subscriber)
-        if subscriber not in self._farewells:
-            farewell = self._farewells[subscriber] = partial(self._forget, subscriber)
-            cell.at_exit(farewell)
+        if subscriber not in self._heard_by:
+            self._heard_by[subscriber] = set()
+            cell.at_exit(partial(self._forget, subscriber))
+        self._heard_by[subscriber].add(topic)
 
     def open(self, topic: str, capacity: int = DEFAULT_CAPACITY) -> Subscription:
         """Subscribe with a bounded queue; close it, or use it as a context manager."""
@@ -144,8 +148,7 @@ class PubSub:
         self._remove(subscription.topic, subscription)
 
     def _forget(self, subscriber: ActorRef) -> None:
-        self._farewells.pop(subscriber, None)
-        for topic in list(self._topics):
+        for topic in self._heard_by.pop(subscriber, ()):
             self._remove(topic, subscriber)
 
     def _remove(self, topic: str, leaving: ActorRef | Subscription) -> None:

@@ -2,7 +2,7 @@
 
 An `ActorRef` designates one incarnation: once that is dead, the handle is dead. A `NamedRef` designates a name and
 looks it up at every send, so it outlives restarts. Both give the same promise for `call`: it ends, with the answer or
-with the reason why there is none.
+with the reason why there is none. Both belong to the event loop's thread; other threads go through `anyio.from_thread`.
 """
 
 from typing import TypeVar
@@ -191,11 +191,8 @@ async def _ask(cell: Cell, message: Call[R], deadline: float, timeout: float) ->
 
 async def _exchange(cell: Cell, request: ReplyTo[R]) -> R:
     hub = cell.hub
-    if request.deadline <= hub.backend.now():
-        request.due()
-    else:
-        cell.accept_request(request)
-        hub.timers.add(request.deadline, request)
+    cell.accept_request(request)
+    hub.timers.add(request.deadline, request)
     try:
         return await request.answer()
     finally:

@@ -10,8 +10,7 @@ Rules:
 """
 
 import math
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 import anyio
@@ -23,15 +22,14 @@ from supervisors._backend import Waiter
 from supervisors._call import NO_REPLY, ReplyTo
 from supervisors._cell import Cell, current_cell
 from supervisors._child_spec import ChildSpec, Startable, child_path
-from supervisors._failure import contain, where
-from supervisors._host import HostCell
-from supervisors._mailbox import Cast, Envelope, Inbox, Info, Signal
+from supervisors._failure import contain
+from supervisors._mail import MailCell
+from supervisors._mailbox import Cast, Envelope
 from supervisors._monitor import Down
 from supervisors._reasons import ExitReason
 from supervisors._ref import ActorRef
 from supervisors._system import System
 from supervisors._timers import Alarm
-from supervisors.events import CrashReport, DeadLetters
 from supervisors.exceptions import (
     ActorDown,
     AlreadyStarted,
@@ -40,7 +38,7 @@ from supervisors.exceptions import (
     StartFailed,
     StartTimeout,
 )
-from supervisors.inspect import ActorInfo, TreeNode, describe_stack
+from supervisors.inspect import TreeNode, describe_stack
 
 BURST = 64
 
@@ -76,18 +74,13 @@ def start_actor(
     return cell
 
 
-class ActorCell(HostCell):
+class ActorCell(MailCell):
     """The cell of an actor that has a task and a mailbox of its own."""
 
     __slots__ = (
-        "_busy_since",
-        "_current",
-        "_deferred",
         "_factory",
         "_fin",
-        "_handled",
         "_ignored",
-        "_inbox",
         "_initialised",
         "_interrupt",
         "_patience",
@@ -100,7 +93,7 @@ class ActorCell(HostCell):
     )
 
     def __init__(self, system: System, path: str, spec: ChildSpec, parent: Cell | None) -> None:
-        super().__init__(system.hub, path, spec.id, parent)
+        super().__init__(system.hub, path, spec.id, parent, spec.mailbox)
         self.system = system
         self.restart = spec.restart
         self.type = spec.type
@@ -109,17 +102,12 @@ class ActorCell(HostCell):
         self.on_ready: Callable[[], None] | None = None
         self._factory: Callable[[], Startable] | None = spec.start
         self._interrupt = spec.interrupt
-        self._inbox = Inbox(system.hub.backend, spec.mailbox, path)
         self._fin: anyio.CancelScope | None = None
         self._task: TaskHandle[None, None] | None = None
         self._ready: Waiter | None = None
         self._patience: Alarm | None = None
         self._initialised = False
         self._ignored = False
-        self._current: Envelope | None = None
-        self._busy_since = 0.0
-        self._handled = 0
-        self._deferred: set[ReplyTo[Any]] | None = None
 
     @property
     def kind(self) -> str:
@@ -159,23 +147,7 @@ class ActorCell(HostCell):
         """Whether `init` succeeded."""
         return self._initialised
 
-    # --- messages
-
-    def accept(self, envelope: Cast | Info) -> bool:
-        """Queue a message; False when it was refused."""
-        if self.exit_reason is not None:
-            self.hub.dead_letters += 1
-            return False
-        return self._inbox.offer(envelope)
-
-    def accept_request(self, request: ReplyTo[Any]) -> None:
-        """Queue a request; a refusal fails it."""
-        self._inbox.admit(request)
-
-    def signal(self, message: object) -> None:
-        """Queue news of the library's own."""
-        if self.exit_reason is None:
-            self._inbox.push(Signal(message))
+    # --- reasons to end
 
     def request_stop(self, reason: ExitReason) -> None:
         """Ask for an orderly end after the present message."""
@@ -191,7 +163,7 @@ class ActorCell(HostCell):
             self._halt_with(reason)
             self._interrupt_task()
         elif not self.kill_reason:
-            self.hub.emit(self._crash_report(reason, mailbox_depth=len(self._inbox)))
+            self.hub.emit(self.crash_report(reason))
 
     # --- the task
 
@@ -275,21 +247,28 @@ class ActorCell(HostCell):
                 burst += 1
                 self._current = envelope = inbox.queue.popleft()
                 self._busy_since = now()
-                stop = await self._handle(actor, envelope)
+                outcome = await self._handling(actor, envelope)
                 self._handled += 1
                 self._current = None
-                if stop is not None and self.halt is None:
-                    self._halt_with(stop.reason)
+                if outcome is not None:
+                    self._read_outcome(envelope, outcome)
         return self.halt
 
-    async def _handle(self, actor: Actor, envelope: Envelope) -> Stop | None:
+    def _handling(self, actor: Actor, envelope: Envelope) -> Awaitable[object]:
         if isinstance(envelope, Cast):
-            return _next("handle_cast", await actor.handle_cast(envelope.message))
+            return actor.handle_cast(envelope.message)
         if isinstance(envelope, ReplyTo):
-            return await self._answer(actor, envelope)
+            return self._answer(actor, envelope)
         if isinstance(envelope.message, Down) and envelope.message.monitor.flushed:
-            return None
-        return _next("handle_info", await actor.handle_info(envelope.message))
+            return _nothing()
+        return actor.handle_info(envelope.message)
+
+    def _read_outcome(self, envelope: Envelope, outcome: object) -> None:
+        if not isinstance(outcome, Stop):
+            lane = "cast" if isinstance(envelope, Cast) else "info"
+            raise BadReturnValue(f"handle_{lane}", type(outcome).__qualname__)
+        if self.halt is None:
+            self._halt_with(outcome.reason)
 
     async def _answer(self, actor: Actor, request: ReplyTo[Any]) -> Stop | None:
         if not request.begin(self._busy_since):
@@ -300,10 +279,10 @@ class ActorCell(HostCell):
         if isinstance(outcome, Stop):
             if outcome.reply is not NO_REPLY:
                 request.reply(outcome.reply)
-            self._defer(request)
+            self.defer(request)
             return outcome
         if outcome is NO_REPLY:
-            self._defer(request)
+            self.defer(request)
         else:
             request.reply(outcome)
         return None
@@ -342,26 +321,7 @@ class ActorCell(HostCell):
 
     def _last_words(self, reason: ExitReason) -> None:
         self._end_handshake()
-        unread = self._inbox.drain()
-        if not reason.is_normal and reason.kind != "killed":
-            self.hub.emit(self._crash_report(reason, mailbox_depth=len(unread)))
-        self._bury(unread, reason)
-        current, deferred = self._current, self._deferred
-        if isinstance(current, ReplyTo):
-            current.fail(ActorDown(self.path, reason, started=True))
-        for request in list(deferred or ()):
-            request.fail(ActorDown(self.path, reason, started=True))
-
-    def _bury(self, unread: list[Envelope], reason: ExitReason) -> None:
-        letters: Counter[str] = Counter()
-        for envelope in unread:
-            if isinstance(envelope, ReplyTo):
-                envelope.fail(ActorDown(self.path, reason, started=False))
-            elif not isinstance(envelope, Signal):
-                letters[type(envelope.message).__qualname__] += 1
-        if letters:
-            self.hub.dead_letters += letters.total()
-            self.hub.emit(DeadLetters(self.path, reason, dict(letters)))
+        super()._last_words(reason)
 
     def _end_handshake(self) -> None:
         if self._patience is not None:
@@ -370,22 +330,12 @@ class ActorCell(HostCell):
         if self._ready is not None:
             self._ready.wake()
 
-    def _defer(self, request: ReplyTo[Any]) -> None:
-        if self._deferred is None:
-            self._deferred = set()
-        request.defer(self._deferred)
-
     def _started_actor(self) -> Actor:
         if self.actor is None:
             raise RuntimeError(f"{self.path} was never made")
         return self.actor
 
     # --- views
-
-    @property
-    def mailbox_depth(self) -> int:
-        """How many messages wait for it."""
-        return len(self._inbox)
 
     def details(self) -> Mapping[str, object]:
         """The actor's own redacted view of itself."""
@@ -396,56 +346,12 @@ class ActorCell(HostCell):
         except Exception as error:  # noqa: BLE001 a view must not be able to hurt whoever looks
             return {"format_status": f"raised {type(error).__name__}"}
 
-    def info(self) -> ActorInfo:
-        """Describe this incarnation, however stuck it is."""
-        current = self._current
-        return ActorInfo(
-            path=self.path,
-            kind=self.kind,
-            type=self.type,
-            status=self.status,
-            restart=self.restart,
-            since=self.since,
-            mailbox_depth=len(self._inbox),
-            current_message=_type_name(current),
-            busy_since=None if current is None else self._busy_since,
-            waiting_on=self._waiting_paths(),
-            handled=self._handled,
-            dropped=self._inbox.dropped,
-            restarts=self.restarts,
-            last_exit=self.last_exit,
-            exit_reason=self.exit_reason,
-            details=self.details(),
-        )
-
     def _child_nodes(self) -> Iterable[TreeNode]:
         return () if self.actor is None else self.actor._tree_children()
 
     def _stack(self) -> tuple[str, ...]:
         return () if self._task is None else describe_stack(self._task.coro)
 
-    def _crash_report(self, reason: ExitReason, *, mailbox_depth: int) -> CrashReport:
-        current = self._current
-        caller = current.caller if isinstance(current, ReplyTo) else None
-        return CrashReport(
-            path=self.path,
-            kind=self.kind,
-            reason=reason,
-            ancestors=self.ancestors(),
-            mailbox_depth=mailbox_depth,
-            last_message=_type_name(current),
-            status=self.details(),
-            client=None if caller is None else caller.path,
-            stack=where(reason),
-        )
 
-
-def _next(callback: str, outcome: object) -> Stop | None:
-    """Read what a handler wants to happen next."""
-    if outcome is None or isinstance(outcome, Stop):
-        return outcome
-    raise BadReturnValue(callback, type(outcome).__qualname__)
-
-
-def _type_name(envelope: Envelope | None) -> str | None:
-    return None if envelope is None else type(envelope.message).__qualname__
+async def _nothing() -> None:
+    """Handle a message that was taken back."""

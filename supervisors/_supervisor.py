@@ -9,6 +9,7 @@ the supervisor stopped itself arrives late and is ignored.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from supervisors._actor import Ignore, Stop
@@ -38,6 +39,14 @@ from supervisors.exceptions import (
     StartIgnored,
     SupervisorError,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """From a supervisor to itself: stop a child which nobody has received."""
+
+    child: Child
+    forget: bool
 
 
 class Supervisor(SupervisorBase):
@@ -87,12 +96,15 @@ class Supervisor(SupervisorBase):
             return NO_REPLY
 
     async def handle_info(self, message: Any) -> Stop | None:
-        """Deal with the death of a child, and with a restart that has to be tried again."""
+        """Deal with the death of a child, and with what the supervisor has told itself to do."""
         if isinstance(message, ChildExited):
             return await self._lost(message)
         if isinstance(message, TryAgain):
             child = message.child
             return await self._restart(child) if child.status == "restarting" else None
+        if isinstance(message, Withdraw):
+            await self._withdraw(message.child, forget=message.forget)
+            return None
         return await super().handle_info(message)
 
     async def terminate(self, reason: ExitReason) -> None:
@@ -108,7 +120,7 @@ class Supervisor(SupervisorBase):
             case TerminateChild(child_id):
                 return await self._terminate(self._known(child_id))
             case RestartChild(child_id):
-                return await self._start_for(self._stopped(child_id), reply_to)
+                return await self._start_for(self._stopped(child_id), reply_to, forget=False)
             case DeleteChild(child_id):
                 return self._forget(self._stopped(child_id))
             case WhichChildren():
@@ -120,24 +132,36 @@ class Supervisor(SupervisorBase):
 
     async def _add(self, spec: ChildSpec, reply_to: ReplyTo[ActorRef]) -> ActorRef:
         present = self._children.get(spec.id)
-        if present is not None and present.cell is not None:
-            raise AlreadyStarted(present.path, ActorRef(present.cell))
         if present is not None:
-            raise AlreadyPresent(present.path)
+            path = present.path
+            raise AlreadyPresent(path) if present.cell is None else AlreadyStarted(path, ActorRef(present.cell))
         child = self._enlist(spec)
         try:
-            return await self._start_for(child, reply_to)
+            return await self._start_for(child, reply_to, forget=True)
         except StartFailed:
             self._forget(child)
             raise
 
-    async def _start_for(self, child: Child, reply_to: ReplyTo[ActorRef]) -> ActorRef:
+    async def _start_for(self, child: Child, reply_to: ReplyTo[ActorRef], *, forget: bool) -> ActorRef:
+        reply_to.on_abandon(lambda: self._starter_gone(child, forget=forget))
         failure = await self._start(child, reply_to)
         if failure is not None:
             raise failure
         if child.cell is None:
             raise StartIgnored(child.path)
         return ActorRef(child.cell)
+
+    def _starter_gone(self, child: Child, *, forget: bool) -> None:
+        """Take a child back whose starter stopped waiting; even one whose starter never saw the answer."""
+        if child.status == "starting" and child.cell is not None:
+            child.cell.kill()
+        elif child.cell is not None:
+            self._cell.signal(Withdraw(child, forget=forget))
+
+    async def _withdraw(self, child: Child, *, forget: bool) -> None:
+        await self._stop(child)
+        if forget:
+            self._forget(child)
 
     async def _terminate(self, child: Child) -> None:
         await self._stop(child)
@@ -168,16 +192,15 @@ class Supervisor(SupervisorBase):
         return child
 
     def _forget(self, child: Child) -> None:
-        self._children.pop(child.id, None)
+        if self._children.get(child.id) is child:
+            del self._children[child.id]
 
     async def _start(self, child: Child, starter: ReplyTo[ActorRef] | None = None) -> StartFailed | None:
-        """Start a child and wait until it is up; a `starter` who gives up takes it back."""
+        """Start a child and wait until it is up, unless its `starter` gives up first."""
         try:
             cell = child.launch(self.system, self._cell)
         except AlreadyStarted as taken:
             return StartFailed(child.path, ExitReason.crashed(taken))
-        if starter is not None:
-            starter.on_abandon(cell.kill)
         self._cell.note_wait(cell)
         try:
             running = await self._shake_hands(cell, starter)

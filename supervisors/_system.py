@@ -9,6 +9,7 @@ Leaving the block returns when every task has ended, whatever it takes; what was
 `unstopped` meanwhile.
 """
 
+import logging
 from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol, Self
@@ -20,12 +21,14 @@ from supervisors._cell import Cell, Hub, current_cell
 from supervisors._monitor import MonitorRef
 from supervisors._reasons import ExitReason
 from supervisors._ref import ActorRef, NamedRef, cell_of
-from supervisors._timers import Deadline
+from supervisors._timers import Revocable, Timers
 from supervisors.events import Event, log_event
 from supervisors.exceptions import ActorDown, AlreadyStarted, CallCycle
 from supervisors.inspect import TreeNode
 
 SHUTDOWN_BUDGET = 30.0
+
+_logger = logging.getLogger("supervisors")
 
 
 class Root(Protocol):
@@ -35,14 +38,13 @@ class Root(Protocol):
         """Start below nobody, under the System's name."""
 
 
-class Timer(Deadline):
+class Timer(Revocable):
     """A message on its way to the future."""
 
-    __slots__ = ("_message", "_system", "_target")
+    __slots__ = ("_message", "_target")
 
-    def __init__(self, system: "System", target: ActorRef | NamedRef, message: object) -> None:
-        super().__init__()
-        self._system = system
+    def __init__(self, timers: Timers, target: ActorRef | NamedRef, message: object) -> None:
+        super().__init__(timers)
         self._target = target
         self._message = message
 
@@ -53,35 +55,23 @@ class Timer(Deadline):
         if cell is not None:
             cell.signal(self._message)
 
-    def cancel(self) -> bool:
-        """Call the message back; False when it is gone already."""
-        if self.settled:
-            return False
-        self._system.hub.timers.discard(self)
-        return True
 
-
-class Callback(Deadline):
+class Callback(Revocable):
     """A function on its way to the future."""
 
-    __slots__ = ("_action", "_system")
+    __slots__ = ("_action",)
 
-    def __init__(self, system: "System", action: Callable[[], object]) -> None:
-        super().__init__()
-        self._system = system
+    def __init__(self, timers: Timers, action: Callable[[], object]) -> None:
+        super().__init__(timers)
         self._action = action
 
     def due(self) -> None:
-        """Run the function, in the timer task: it must neither block nor raise."""
+        """Run the function; its mistakes are its own."""
         self.settled = True
-        self._action()
-
-    def cancel(self) -> bool:
-        """Call it off; False when it has run already."""
-        if self.settled:
-            return False
-        self._system.hub.timers.discard(self)
-        return True
+        try:
+            self._action()
+        except Exception:
+            _logger.exception("a function that was to be called later failed")
 
 
 class System:
@@ -136,16 +126,15 @@ class System:
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> bool:
+    ) -> None:
         try:
-            swallowed = bool(self._body.__exit__(exc_type, exc, traceback))
+            self._body.__exit__(exc_type, exc, traceback)  # swallows only what a fatal error below had cancelled
         finally:
             interruption = await self._close()
         if self.hub.fatal is not None:
             raise self.hub.fatal
         if interruption is not None:
             raise interruption
-        return swallowed
 
     # --- finding and watching members
 
@@ -203,17 +192,17 @@ class System:
 
     def send_after(self, seconds: float, ref: ActorRef | NamedRef, message: object) -> Timer:
         """Deliver `message` to `handle_info` in this many seconds."""
-        timer = Timer(self, ref, message)
+        timer = Timer(self.hub.timers, ref, message)
         self.hub.timers.add(self.now() + seconds, timer)
         return timer
 
     def call_after(self, seconds: float, action: Callable[[], object]) -> Callback:
         """Run `action` in this many seconds, in the timer task that all deadlines share.
 
-        It must return at once and must not raise: setting an event or cancelling a scope is what it is for. Cheaper than a cancel
-        scope with a deadline, and it may be cancelled at any time.
+        It must return at once: setting an event or cancelling a scope is what it is for. Cheaper than a cancel scope
+        with a deadline, and it may be called off at any time.
         """
-        callback = Callback(self, action)
+        callback = Callback(self.hub.timers, action)
         self.hub.timers.add(self.now() + seconds, callback)
         return callback
 

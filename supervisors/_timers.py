@@ -1,7 +1,8 @@
 """Every deadline of a System: one heap, and one task which sleeps until the nearest.
 
 A cancel scope per call would cost more than the call. Entries are never searched for: one that is settled early just
-says so (`settled`), stays in the heap, and is swept out when such entries are the majority.
+says so (`settled`), stays in the heap until its time, and is swept out when such entries are the majority. Staying
+is what keeps calls cheap: with an old deadline at the head, a new and later one need not wake the timer task.
 """
 
 import math
@@ -92,7 +93,7 @@ class Timers:
 
     def _fire(self) -> None:
         now = self._backend.now()
-        while self._heap and (self._heap[0][2].settled or self._heap[0][0] <= now):
+        while self._heap and self._heap[0][0] <= now:
             deadline = heappop(self._heap)[2]
             if deadline.settled:
                 self._settled = max(0, self._settled - 1)
@@ -103,3 +104,20 @@ class Timers:
         self._heap = [entry for entry in self._heap if not entry[2].settled]
         heapify(self._heap)
         self._settled = 0
+
+
+class Revocable(Deadline):
+    """A deadline which its owner may call off."""
+
+    __slots__ = ("_timers",)
+
+    def __init__(self, timers: Timers) -> None:
+        super().__init__()
+        self._timers = timers
+
+    def cancel(self) -> bool:
+        """Call it off; False when it has happened already."""
+        if self.settled:
+            return False
+        self._timers.discard(self)
+        return True

@@ -21,6 +21,7 @@ from supervisors import (
     UnexpectedMessage,
     start_child,
 )
+from supervisors._runner import start_actor
 from supervisors.testing import EventLog, settle
 from tests.supervisors.actors import (
     Ask,
@@ -170,6 +171,16 @@ async def test_kill_interrupts_init() -> None:
         assert system.whereis("app/d/a") is None
 
 
+async def test_who_is_killed_before_the_task_began_does_nothing_at_all() -> None:
+    trace: list[str] = []
+    async with tree() as system:
+        cell = start_actor(system, puppet("a", trace), started(system, "app")._cell)
+        cell.kill()
+        await settle()
+        assert cell.exit_reason == ExitReason.KILLED
+        assert trace == []
+
+
 async def test_a_kill_beats_a_burst_of_messages() -> None:
     async with tree(puppet("a", restart="temporary")) as system:
         ref = started(system, "app/a")
@@ -234,13 +245,18 @@ async def test_a_stop_waits_for_the_running_handler() -> None:
 
 async def test_an_interruptible_actor_stops_at_once_and_still_terminates() -> None:
     trace: list[str] = []
-    async with tree(puppet("a", trace, restart="temporary", interrupt=True)) as system:
+
+    async def clean_up(actor: Puppet) -> None:
+        await anyio.sleep(1)
+        trace.append("cleaned up")
+
+    async with tree(puppet("a", trace, restart="temporary", interrupt=True, on_terminate=clean_up)) as system:
         ref = started(system, "app/a")
         ref.cast(hang)
         await settle()
         assert await ref.stop() == ExitReason.NORMAL
-        assert system.now() == 0
-        assert trace[2:] == ["a terminate normal"]
+        assert system.now() == pytest.approx(1)
+        assert trace[2:] == ["a terminate normal", "cleaned up"]
 
 
 async def test_a_crash_while_being_interrupted_is_how_it_ended() -> None:

@@ -206,6 +206,20 @@ async def test_a_starter_who_gives_up_takes_the_child_back() -> None:
         assert await (await start_child(system.named("app"), puppet("a"))).call(Ask()) == "a"
 
 
+async def test_a_starter_who_gives_up_at_the_last_moment_takes_the_child_back_too() -> None:
+    async with tree() as system:
+        with anyio.CancelScope() as scope:
+
+            async def cancel_the_starter(actor: Puppet) -> None:
+                await anyio.sleep(1)
+                scope.cancel()
+
+            await start_child(system.named("app"), puppet("a", on_init=cancel_the_starter))
+        await settle()
+        assert system.whereis("app/a") is None
+        assert await ids(system) == []
+
+
 async def test_a_starter_whose_time_is_up_takes_the_child_back() -> None:
     async with tree() as system:
         with pytest.raises(CallTimeout):

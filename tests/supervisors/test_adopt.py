@@ -11,6 +11,7 @@ from supervisors import (
     ActorRef,
     AlreadyStarted,
     CallCycle,
+    CallTimeout,
     ChildSpec,
     CrashReport,
     DynamicSupervisor,
@@ -345,6 +346,24 @@ async def test_an_actor_that_adopts_its_handler_is_still_seen_to_wait() -> None:
 
         await other.call(Do(adopting))
         assert other.info().waiting_on == ()
+
+
+async def test_an_actor_that_adopts_its_handler_keeps_its_deadline() -> None:
+    async with tree() as system:
+        other = await start_child(system.named("app"), puppet("slow"))
+        gave_up_at: list[float] = []
+
+        async def adopting(actor: Puppet) -> None:
+            async with adopt(actor.system.named("app/runs"), "one"):
+                with pytest.raises(CallTimeout):
+                    await other.call(Do(hang), timeout=1000)
+            gave_up_at.append(system.now())
+
+        with pytest.raises(CallTimeout):
+            await started(system, "app/other").call(Do(adopting), timeout=3)
+        await settle()
+        assert gave_up_at == pytest.approx([3])
+        other.kill()
 
 
 async def test_bodies_may_be_nested() -> None:

@@ -1,10 +1,13 @@
 """Calls end, with the answer or with the reason why there is none."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
 import anyio
 import pytest
+import trio
+import trio.testing
 
 from supervisors import (
     ActorDown,
@@ -23,7 +26,7 @@ from supervisors import (
     UnexpectedRequest,
     which_children,
 )
-from supervisors.testing import EventLog, settle
+from supervisors.testing import EventLog, VirtualClockLoop, settle
 from tests.supervisors.actors import (
     Action,
     Ask,
@@ -53,6 +56,18 @@ def system_of(*ids: str, **options: Any) -> System:
     return System(
         "app", Supervisor([puppet(child, restart="temporary", **options) for child in ids]), on_event=EventLog()
     )
+
+
+def jump_clock(seconds: float) -> None:
+    """Let time pass without letting anything run, as a handler does that never yields."""
+    if anyio.get_cancelled_exc_class() is asyncio.CancelledError:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualClockLoop)
+        loop.jump(seconds)
+    else:
+        clock = trio.lowlevel.current_clock()
+        assert isinstance(clock, trio.testing.MockClock)
+        clock.jump(seconds)
 
 
 async def test_a_request_is_answered_with_its_value() -> None:
@@ -171,6 +186,34 @@ async def test_a_request_whose_caller_went_away_is_never_looked_at() -> None:
             await ref.call(Do(note), timeout=100)
         assert await ref.call(Ask(), timeout=20) == "a"
         assert done == []
+
+
+async def test_a_request_that_expired_while_the_loop_was_hogged_is_never_looked_at() -> None:
+    async with system_of("a") as system:
+        ref = started(system, "app/a")
+        done: list[str] = []
+
+        async def hog(puppet: Puppet) -> None:
+            jump_clock(10)
+
+        async def note(puppet: Puppet) -> None:
+            done.append("expired request")
+
+        ref.cast(hog)
+        with pytest.raises(CallTimeout) as caught:
+            await ref.call(Do(note), timeout=2)
+        assert not caught.value.started
+        assert done == []
+
+
+async def test_a_deferred_answer_nobody_waits_for_any_more_is_forgotten() -> None:
+    async with system_of("a") as system:
+        ref = started(system, "app/a")
+        with anyio.move_on_after(1):
+            await ref.call(Later(), timeout=100)
+        with pytest.raises(CallTimeout):
+            await ref.call(Later(), timeout=1)
+        assert ref._cell._deferred == set()  # type: ignore[attr-defined]
 
 
 async def test_calling_the_dead_fails_at_once() -> None:
@@ -390,7 +433,21 @@ async def test_a_deadline_does_not_outlive_its_request() -> None:
         assert puppet_of(a).trace[-1] == "done"
 
 
-async def test_a_request_under_an_expired_deadline_is_not_even_sent() -> None:
+async def test_the_clean_up_is_not_bound_by_the_last_request() -> None:
+    answers: list[str] = []
+
+    async def call_b(actor: Puppet) -> None:
+        await anyio.sleep(5)
+        answers.append(await started(actor.system, "app/b").call(Ask()))
+
+    specs = [puppet("b"), puppet("a", restart="temporary", shutdown=20, on_terminate=call_b)]
+    async with System("app", Supervisor(specs), on_event=EventLog()) as system:
+        with pytest.raises(CallTimeout):
+            await started(system, "app/a").call(Do(answer(Stop())), timeout=1)
+    assert answers == ["b"]
+
+
+async def test_a_request_under_an_expired_deadline_is_not_looked_at() -> None:
     async with system_of("a", "b") as system:
         a, b = started(system, "app/a"), started(system, "app/b")
         reached: list[str] = []

@@ -1,5 +1,6 @@
 """The dynamic supervisor: many children, none in the way of another."""
 
+import math
 from typing import Any
 
 import anyio
@@ -16,6 +17,7 @@ from supervisors import (
     DynamicSupervisor,
     ExitReason,
     Ignore,
+    ReplyTo,
     RestartLimitReached,
     StartFailed,
     StartIgnored,
@@ -30,6 +32,7 @@ from supervisors import (
     terminate_child,
     which_children,
 )
+from supervisors._admin import TerminateChild
 from supervisors.testing import EventLog, settle
 from tests.supervisors.actors import (
     Ask,
@@ -132,6 +135,23 @@ async def test_a_starter_who_gives_up_leaves_no_orphan(give_up: str) -> None:
         assert await counts(system) == (0, 0)
         assert system.whereis("app/pool/a") is None
         await start_child(supervisor, puppet("a"))
+
+
+async def test_a_child_that_is_terminated_while_it_starts_is_nobodys() -> None:
+    async with pool() as system:
+        supervisor = system.named("app/pool")
+        async with anyio.create_task_group() as tasks:
+
+            async def start() -> None:
+                with pytest.raises(StartFailed, match="app/pool/a failed to start: shutdown"):
+                    await start_child(supervisor, puppet("a", on_init=sleep(2)))
+
+            tasks.start_soon(start)
+            await settle()
+            await terminate_child(supervisor, "a")
+            assert system.now() == pytest.approx(2)
+        assert await counts(system) == (0, 0)
+        assert system.whereis("app/pool/a") is None
 
 
 async def test_a_child_whose_init_calls_its_starter_back_is_refused() -> None:
@@ -289,6 +309,41 @@ async def test_a_child_being_terminated_is_not_restarted() -> None:
         await start_child(supervisor, puppet("a", on_terminate=crash))
         await terminate_child(supervisor, "a")
         await settle()
+        assert await counts(system) == (0, 0)
+
+
+async def test_a_child_that_died_unnoticed_is_terminated_all_the_same() -> None:
+    async with pool() as system:
+        supervisor = started(system, "app/pool")
+        ref = await start_child(supervisor, puppet("a"))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(terminate_child, supervisor, "a")
+            ref.kill()
+        assert system.now() == 0
+        assert await counts(system) == (0, 0)
+
+
+async def test_a_retry_of_a_terminated_child_does_nothing() -> None:
+    starts: list[int] = []
+
+    async def fail_second_time(actor: Puppet) -> None:
+        starts.append(1)
+        if len(starts) == 2:
+            raise Boom
+
+    def terminate_before_the_retry(event: object) -> None:
+        if isinstance(event, SupervisorReport) and event.context == "start_error":
+            waiter = system.hub.backend.new_waiter()
+            request = ReplyTo(TerminateChild("a"), "app/pool", math.inf, math.inf, waiter)
+            started(system, "app/pool")._cell.accept_request(request)
+
+    spec = ChildSpec("pool", DynamicSupervisor, type="supervisor")
+    async with System("app", Supervisor([spec]), on_event=terminate_before_the_retry) as system:
+        ref = await start_child(system.named("app/pool"), puppet("a", on_init=fail_second_time))
+        ref.cast(crash)
+        await settle()
+        assert len(starts) == 2
+        assert system.whereis("app/pool/a") is None
         assert await counts(system) == (0, 0)
 
 

@@ -133,6 +133,19 @@ async def test_without_an_observer_events_are_logged(caplog: pytest.LogCaptureFi
         assert line in caplog.text
 
 
+async def test_whoever_observes_a_crash_finds_the_name_free_already() -> None:
+    holders: list[object] = []
+
+    def observe(event: object) -> None:
+        if isinstance(event, CrashReport):
+            holders.append(system.whereis(event.path))
+
+    async with System("app", Supervisor([puppet("a")]), on_event=observe) as system:
+        started(system, "app/a").cast(crash)
+        await settle()
+    assert holders == [None]
+
+
 async def test_reports_name_the_offender() -> None:
     log = EventLog()
     async with System("app", Supervisor([puppet("a", restart="transient", shutdown=3)]), on_event=log) as system:

@@ -2,6 +2,7 @@
 
 import ast
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -23,6 +24,16 @@ IMPURE = {
     "os",
     "pathlib",
 }
+
+
+def test_the_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = (supervisors.__doc__ or "").splitlines()
+    example = dedent("\n".join(line for line in lines if line.startswith("    ") or not line))
+    exec(
+        f"import anyio\nfrom dataclasses import dataclass\nfrom supervisors import *\n{example}",
+        {"__name__": "example"},
+    )
+    assert capsys.readouterr().out == "2\n"
 
 
 def imports_of(module: Path) -> set[str]:

@@ -74,6 +74,7 @@ async def test_taking_a_monitor_off_silences_it() -> None:
             actor.monitor(target).demonitor()
 
         await watcher.call(Do(watch))
+        assert not watcher._cell._on_exit
         target.kill()
         await settle()
         assert puppet_of(watcher).infos == []

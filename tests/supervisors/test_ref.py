@@ -139,6 +139,21 @@ async def test_a_busy_incarnation_counts_as_a_timeout() -> None:
         assert not caught.value.started
 
 
+async def test_waiting_for_a_name_inherits_the_earlier_deadline() -> None:
+    async with System("app", Supervisor([puppet("a")])) as system:
+        gave_up_at: list[float] = []
+
+        async def ask_nobody(actor: Puppet) -> None:
+            with pytest.raises(NotRunning):
+                await actor.system.named("app/nobody").call(Ask(), timeout=1000)
+            gave_up_at.append(system.now())
+
+        with pytest.raises(CallTimeout):
+            await started(system, "app/a").call(Do(ask_nobody), timeout=3)
+        await settle()
+        assert gave_up_at == pytest.approx([3])
+
+
 async def test_without_waiting_an_absent_name_fails_at_once() -> None:
     async with System("app", Supervisor([])) as system:
         with pytest.raises(NotRunning, match="is not running"):
@@ -147,7 +162,7 @@ async def test_without_waiting_an_absent_name_fails_at_once() -> None:
 
 
 async def test_nobody_waits_for_a_restart_in_a_system_that_is_ending() -> None:
-    async with System("app", Supervisor([puppet("a")])) as system:
+    async with System("app", Supervisor([puppet("a"), puppet("slow to stop", on_terminate=sleep(4))])) as system:
         await terminate_child(system.named("app"), "a")
         failed_at: list[float] = []
 

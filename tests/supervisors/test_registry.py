@@ -3,6 +3,7 @@
 import pytest
 
 from supervisors import ActorDown, AlreadyStarted, Supervisor, System
+from supervisors._registry import Registry
 from supervisors.testing import EventLog, settle
 from tests.supervisors.actors import Ask, puppet, started
 
@@ -57,6 +58,13 @@ async def test_the_dead_hold_no_names() -> None:
         await a.stop()
         with pytest.raises(ActorDown):
             system.register("clock", a)
+
+
+async def test_only_the_holder_can_free_a_name() -> None:
+    names: Registry[str] = Registry()
+    names.claim("clock", "holder")
+    names.release("clock", "somebody else")
+    assert names.whereis("clock") == "holder"
 
 
 async def test_giving_back_a_name_nobody_has_is_harmless() -> None:

@@ -616,6 +616,24 @@ async def test_a_killed_supervisor_with_a_hung_child_dies_after_it() -> None:
         assert system.unstopped[0] == "app/group/b"
 
 
+async def test_the_children_of_a_hung_supervisor_die_with_its_kill_and_not_after_it() -> None:
+    class Stuck(Supervisor):
+        async def handle_info(self, message: Any) -> Stop | None:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(10)
+            return None
+
+    spec = ChildSpec("stuck", lambda: Stuck([puppet("b")]), type="supervisor", restart="temporary")
+    async with tree(spec) as system:
+        supervisor, child = started(system, "app/stuck"), started(system, "app/stuck/b")
+        supervisor.send("get stuck")
+        await settle()
+        supervisor.kill()
+        await settle()
+        assert not child.alive
+        assert system.now() == 0
+
+
 async def test_a_fault_of_the_supervisor_itself_is_dealt_with_above() -> None:
     class Faulty(Supervisor):
         async def handle_info(self, message: Any) -> Stop | None:
@@ -631,6 +649,19 @@ async def test_a_fault_of_the_supervisor_itself_is_dealt_with_above() -> None:
         assert not child.alive
         assert started(system, "app/faulty") != old
         assert await started(system, "app/faulty/b").call(Ask()) == "b"
+
+
+async def test_a_supervisor_that_fails_to_clean_up_leaves_no_orphans() -> None:
+    class Careless(Supervisor):
+        async def terminate(self, reason: ExitReason) -> None:
+            raise Boom
+
+    spec = ChildSpec("careless", lambda: Careless([puppet("b")]), type="supervisor", restart="temporary")
+    async with tree(spec) as system:
+        supervisor, child = started(system, "app/careless"), started(system, "app/careless/b")
+        reason = await supervisor.stop()
+        assert isinstance(reason.error, Boom)
+        assert child.info().exit_reason == ExitReason.KILLED
 
 
 async def test_a_supervisor_shrugs_off_what_it_does_not_know() -> None:

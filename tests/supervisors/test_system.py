@@ -105,13 +105,17 @@ async def test_a_tree_that_does_not_start_leaves_nothing_behind() -> None:
     assert trace[-1] == "a terminate shutdown"
 
 
-async def test_a_start_that_is_cancelled_leaves_nothing_behind() -> None:
-    system = tree(puppet("a"), puppet("b", on_init=hang))
+async def test_a_start_that_is_cancelled_unwinds_in_order_and_leaves_nothing_behind() -> None:
+    trace: list[str] = []
+    inner = group(puppet("x", trace), puppet("y", trace, on_init=hang), puppet("z", trace))
+    system = tree(puppet("a", trace), puppet("b", trace, on_terminate=sleep(1)), inner, puppet("c", trace))
     with anyio.move_on_after(2) as scope:
         async with system:
             pytest.fail("entered")
     assert scope.cancelled_caught
+    assert trace[6:] == ["y init", "x terminate shutdown", "b terminate shutdown", "a terminate shutdown"]
     assert len(system.hub.names) == 0
+    assert anyio.current_time() == pytest.approx(3)
 
 
 async def test_a_root_that_gives_up_ends_the_system() -> None:
@@ -123,6 +127,14 @@ async def test_a_root_that_gives_up_ends_the_system() -> None:
         with pytest.raises(NotRunning):
             await system.named("app/a").call(Ask(), timeout=1000)
     assert anyio.current_time() == 0
+
+
+async def test_waiting_for_the_end_in_vain_leaves_nothing_behind() -> None:
+    async with tree() as system:
+        for _ in range(3):
+            with anyio.move_on_after(1):
+                await system.wait_stopped()
+        assert started(system, "app")._cell._waiters == []
 
 
 async def test_shutdown_waits_and_may_be_repeated() -> None:

@@ -5,7 +5,7 @@ from functools import partial
 import anyio
 import pytest
 
-from supervisors import Supervisor, System
+from supervisors import ChildSpec, DynamicSupervisor, Supervisor, System, adopt, start_child, terminate_child
 from supervisors._backend import detect_backend
 from supervisors._timers import Timers
 from supervisors.testing import EventLog, settle
@@ -67,6 +67,22 @@ async def test_calls_leave_no_deadlines_behind() -> None:
         assert len(system.hub.timers) < 500
 
 
+async def test_no_alarm_outlives_what_it_was_set_for() -> None:
+    pool = ChildSpec("pool", DynamicSupervisor, type="supervisor")
+    specs = [puppet("a", restart="temporary"), puppet("b", start_timeout=50), puppet("c", restart="temporary"), pool]
+    async with System("app", Supervisor(specs), on_event=EventLog()) as system:
+        await started(system, "app/a").stop(timeout=50)
+        await terminate_child(system.named("app"), "b")
+        started(system, "app/c").kill()
+        await start_child(system.named("app/pool"), puppet("d"))
+        await terminate_child(system.named("app/pool"), "d")
+        async with anyio.create_task_group() as tasks, adopt(system.named("app/pool"), "e", shutdown=50):
+            tasks.start_soon(terminate_child, system.named("app/pool"), "e")
+            await settle()
+        await settle()
+        assert [deadline for _, _, deadline in system.hub.timers._heap if not deadline.settled] == []
+
+
 async def test_a_delayed_message_arrives_in_time() -> None:
     async with System("app", Supervisor([puppet("a")])) as system:
         ref = started(system, "app/a")
@@ -87,6 +103,27 @@ async def test_a_delayed_message_can_be_called_back_until_it_is_gone() -> None:
         await anyio.sleep(2)
         assert puppet_of(ref).infos == ["gone"]
         assert not other.cancel()
+
+
+async def test_a_delayed_function_runs_in_time_and_can_be_called_off() -> None:
+    async with System("app", Supervisor()) as system:
+        ran: list[tuple[str, float]] = []
+        system.call_after(2, lambda: ran.append(("second", system.now())))
+        system.call_after(1, lambda: ran.append(("first", system.now())))
+        assert system.call_after(1, lambda: ran.append(("never", system.now()))).cancel()
+        await anyio.sleep(3)
+        assert [name for name, _ in ran] == ["first", "second"]
+        assert [at for _, at in ran] == pytest.approx([1, 2])
+
+
+async def test_a_delayed_function_that_fails_stops_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    async with System("app", Supervisor()) as system:
+        ran: list[str] = []
+        system.call_after(1, lambda: 1 / 0)
+        system.call_after(2, lambda: ran.append("the other"))
+        await anyio.sleep(3)
+        assert ran == ["the other"]
+    assert "ZeroDivisionError" in caplog.text
 
 
 async def test_a_delayed_message_to_the_dead_is_lost_and_to_a_name_finds_the_successor() -> None:

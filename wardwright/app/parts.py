@@ -33,7 +33,7 @@ from wardwright.storage.memory import MemoryReceiptStore
 def store_opener(settings: Settings) -> Callable[[], ReceiptStore]:
     """How the checkpointer opens its store. The memory store outlives its actor, or a crash would forget every receipt."""
     if settings.storage.kind == "memory":
-        memory = MemoryReceiptStore()
+        memory = _LastingMemory()
         return lambda: memory
     return partial(FileReceiptStore, receipts_dir(settings), settings.storage.durability)
 
@@ -52,6 +52,13 @@ def provider_part(provider: ProviderSettings, settings: Settings, board: Provide
             build = partial(_llama_cpp, provider, spec)
             server = partial(ServerProcess, spec, ServerMemory())
     return ProviderPart(provider.id, partial(ProviderActor, provider, build=build, board=board), server)
+
+
+class _LastingMemory(MemoryReceiptStore):
+    """A memory store that is opened again by every incarnation of its owner."""
+
+    def close(self) -> None:
+        """Stay open: each owner closes the store of the one before it, and this is the same store."""
 
 
 def _canned(provider: CannedSettings, _: System) -> Provider:

@@ -87,7 +87,8 @@ class ErrorBoundary:
             await send_error(send, error_answer(error), request_id=request_id)
         except HTTPException as error:
             answer = http_error_answer(error.status_code, scope["method"], scope["path"])
-            await send_error(send, answer, request_id=request_id)
+            headers = [(name.lower(), value) for name, value in (error.headers or {}).items()]
+            await send_error(send, answer, request_id=request_id, headers=headers)
         except Exception:  # noqa: BLE001 - the boundary: a bug of ours must still be one clean answer and one report
             _log.exception("a request failed on a bug", request_id=request_id, path=scope["path"])
             if started:

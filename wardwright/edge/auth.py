@@ -22,7 +22,7 @@ class AdminGuard:
     def check(self, scope: Scope) -> None:
         """Raises: Forbidden (`protected_endpoint`) with what to do about it."""
         if self._token is not None:
-            if not hmac.compare_digest(_presented_token(scope).encode(), self._token):
+            if not hmac.compare_digest(_presented_token(scope).encode("latin-1"), self._token):
                 raise _refused("this endpoint needs the admin token, as a bearer token or in x-wardwright-admin-token")
             return
         client = scope.get("client")
@@ -51,7 +51,7 @@ def _presented_token(scope: Scope) -> str:
     if own is not None:
         return own
     scheme, _, value = (header(scope, b"authorization") or "").partition(" ")
-    return value.strip() if scheme.lower() == "bearer" else ""
+    return value.strip(" \t") if scheme.lower() == "bearer" else ""
 
 
 def _is_loopback_address(address: str) -> bool:

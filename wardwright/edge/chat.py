@@ -54,6 +54,7 @@ class _ChatAnswer:
         self._head: AnswerHead | None = None
         self._shown_model = request.model
         self._has_started = False
+        self._has_ended = False
 
     def begin(self, head: AnswerHead) -> None:
         """Remember who the answer belongs to."""
@@ -71,17 +72,24 @@ class _ChatAnswer:
         """Send the last frames and `[DONE]`."""
         if not self._has_started:
             await self._start()
+        self._has_ended = True
         await self._send({"type": "http.response.body", "body": self._render(frames) + DONE})
 
     async def answer(self, completion: Completion) -> None:
         """Send a whole answer."""
         head = self._begun()
         self._show_target(head)
+        self._has_ended = True
         body = render_completion(completion, model=self._shown_model, extra={"wardwright": _facts(head)})
         await send_body(self._send, 200, body, content_type="application/json", headers=_headers(head))
 
     async def fail(self, error: WardwrightError, *, request_id: str) -> None:
-        """Tell the client: with a status while that is possible, with one terminal event after."""
+        """Tell the client: with a status while that is possible, with one terminal event after.
+
+        An answer whose last part was being sent when it failed is let be: what has left cannot be told from what has not.
+        """
+        if self._has_ended:
+            return
         head = self._head
         spent = head is not None and head.attempts >= head.definition.max_attempts
         told = error_answer(error, attempts_spent=spent)

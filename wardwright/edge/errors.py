@@ -1,5 +1,6 @@
 """The one table from errors to HTTP answers (contract, section 7)."""
 
+import math
 from collections.abc import Mapping
 
 import msgspec
@@ -82,7 +83,7 @@ def _advice(error: WardwrightError, *, attempts_spent: bool) -> tuple[tuple[str,
     headers = []
     if error.code in _RETRY_AFTER_S:
         wait = error.failure.retry_after_s if isinstance(error, ProviderError) else None
-        seconds = _RETRY_AFTER_S[error.code] if wait is None else max(1, round(wait + 0.5))
+        seconds = _RETRY_AFTER_S[error.code] if wait is None else max(1, math.ceil(wait))
         headers.append(("retry-after", str(seconds)))
     if attempts_spent or not error.retryable:
         headers.append(("x-should-retry", "false"))

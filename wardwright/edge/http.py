@@ -16,6 +16,8 @@ Send = Callable[[Message], Awaitable[None]]
 Endpoint = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = Iterable[tuple[str, str]]
 
+_LENGTH_DIGITS = 20  # a longer number is no length of anything, and Python refuses to read the longest
+
 
 class ClientGone(Exception):
     """The client left before its request was complete; there is nobody to answer."""
@@ -46,7 +48,7 @@ async def read_json_body(scope: Scope, receive: Receive, *, limit: int) -> bytes
     if content_type != "application/json":
         raise UnsupportedMediaType(f"the body must be application/json, not {content_type}")
     announced = header(scope, b"content-length")
-    if announced is not None and announced.isdigit() and int(announced) > limit:
+    if announced is not None and announced.isdecimal() and (len(announced) > _LENGTH_DIGITS or int(announced) > limit):
         raise _too_large(limit)
     chunks: list[bytes] = []
     size = 0

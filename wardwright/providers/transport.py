@@ -26,7 +26,7 @@ ALLOWED_HEADERS = frozenset({"accept", "authorization", "content-type", "tracepa
 """All that may travel upstream: a caller's own credentials and cookies have no way through."""
 
 _ADAPTERS = {
-    "asyncio": "wardwright.providers.aiohttp_transport",
+    "asyncio": "wardwright.providers.httptools_transport",
     "trio": "wardwright.providers.httpcore2_transport",
 }
 

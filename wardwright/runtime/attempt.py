@@ -38,9 +38,8 @@ class Tally:
     finish_reasons: list[str] = field(default_factory=list)
     usage: Usage | None = None
 
-    def observe(self, frames: Sequence[Frame], now: float) -> int:
-        """Take in frames from the provider; returns their content bytes."""
-        before = self.generated_bytes
+    def observe(self, frames: Sequence[Frame], now: float) -> None:
+        """Take in frames from the provider."""
         for frame in frames:
             for event in frame.events:
                 if isinstance(event, Text | Reasoning | ToolArguments):
@@ -51,7 +50,6 @@ class Tally:
                     self.usage = event.usage
         if self.first_token is None and any(frame.is_content for frame in frames):
             self.first_token = now
-        return self.generated_bytes - before
 
 
 class Clocks:
@@ -160,7 +158,7 @@ async def stream(provider: Provider, call: UpstreamCall, tally: Tally, clocks: C
         clocks.wait_for_first_token()
         async with provider.stream(call) as batches:
             async for batch in batches:
-                content_bytes = tally.observe(batch, clocks.now())
+                tally.observe(batch, clocks.now())
                 if held or any(frame.is_final or not frame.is_content for frame in batch):
                     held.extend(batch)
                     ready, held = _split(held, begun=tally.has_released)
@@ -170,9 +168,12 @@ async def stream(provider: Provider, call: UpstreamCall, tally: Tally, clocks: C
                     clocks.wait_for_client()
                     await release(ready)
                     tally.has_released = True
-                    tally.released_bytes += content_bytes
+                    tally.released_bytes = tally.generated_bytes - _content_bytes(held)
                 if tally.first_token is not None:
                     clocks.wait_for_more()
+        tally.released_bytes = (
+            tally.generated_bytes
+        )  # as of a whole answer: what is held leaves with the closed receipt
         return held
     raise clocks.fault()
 
@@ -185,6 +186,11 @@ def _split(frames: list[Frame], *, begun: bool) -> tuple[Sequence[Frame], list[F
     end = next((i for i, frame in enumerate(frames) if frame.is_final), len(frames))
     has_content = begun or any(frame.is_content for frame in frames[:end])
     return (frames[:end], frames[end:]) if has_content else ((), frames)
+
+
+def _content_bytes(frames: Sequence[Frame]) -> int:
+    events = (event for frame in frames for event in frame.events)
+    return sum(_utf8_length(event.text) for event in events if isinstance(event, Text | Reasoning | ToolArguments))
 
 
 def _utf8_length(text: str) -> int:

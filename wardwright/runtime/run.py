@@ -20,7 +20,7 @@ from typing import Protocol
 import anyio
 import structlog
 
-from supervisors import ActorDown, ActorKilled, CallTimeout, System, adopt, count_children
+from supervisors import ActorDown, ActorKilled, CallTimeout, NamedRef, System, adopt, count_children
 from wardwright.domain.caller import Caller
 from wardwright.domain.chat import ChatRequest, Completion
 from wardwright.domain.errors import (
@@ -138,7 +138,7 @@ class Run:
         self._responder = responder
         self._writer = ReceiptWriter(asked.receipt_id, checkpointer=parts.system.named(STORAGE), now=parts.wall_clock)
         self._head = AnswerHead(request_id=asked.request_id, receipt_id=asked.receipt_id, definition=asked.definition)
-        self._phase = "opening"
+        self._phase = "joining"
         self._began = parts.system.now()
         self._deadline = float("inf")
         self._failed: list[FailedAttempt] = []
@@ -193,22 +193,29 @@ class Run:
         }
 
     async def _as_member(self) -> Outcome:
-        """Do the work as a member of the tree, for as long as the client stays."""
+        """Do the work as a member of the tree; while the run supervisor restarts, wait for it within reason."""
         runs = self._parts.system.named(RUNS)
         try:
-            if runs.resolve() is None:
-                await count_children(runs, timeout=_JOIN_PATIENCE_S)  # it is restarting; answering means it is back
-            async with adopt(runs, self._asked.receipt_id, status=self.status):
+            try:
+                return await self._serve_below(runs)
+            except ActorDown:
+                await count_children(runs, timeout=_JOIN_PATIENCE_S)  # its answer means that it is back
+                return await self._serve_below(runs)
+        except (ActorDown, CallTimeout):
+            return Outcome("internal_error", ActorRestarting("the gateway is restarting the part that serves requests"))
+
+    async def _serve_below(self, runs: NamedRef) -> Outcome:
+        """Serve for as long as the client stays. Raises: ActorDown before anything was done, when `runs` takes no members now."""
+        async with adopt(runs, self._asked.receipt_id, status=self.status):
+            try:
                 with anyio.CancelScope() as presence:
                     self._responder.watch_client(presence.cancel)
                     outcome = await self._close(await self._attempt_all())
                     await self._deliver(outcome)
                     self._delivered = outcome
                     return outcome
-        except (ActorDown, CallTimeout):
-            return Outcome("internal_error", ActorRestarting("the gateway is restarting the part that serves requests"))
-        finally:
-            self._responder.unwatch_client()
+            finally:
+                self._responder.unwatch_client()
         return Outcome("client_cancelled")
 
     async def _attempt_all(self) -> Outcome:

@@ -75,6 +75,7 @@ class ServerProcess(Actor):
         self._process: anyio.abc.Process | None = None
         self._url: str | None = None
         self._starting = False
+        self._stopping = False
         self._starts = 0
         self._waiting: list[ReplyTo[str]] = []
 
@@ -100,6 +101,7 @@ class ServerProcess(Actor):
 
     async def terminate(self, reason: ExitReason) -> None:
         """Ask the server to stop, and insist after a grace."""
+        self._stopping = True
         process = self._process
         if process is None or process.returncode is not None:
             return
@@ -143,7 +145,9 @@ class ServerProcess(Actor):
             url = f"http://{_HOST}:{port}"
             if await self._becomes_healthy(process, url):
                 self._serve_waiting(url)
-                raise ServerExited(self._spec.id, await process.wait())
+                returncode = await process.wait()
+                if not self._stopping:  # an end that was asked for is no crash
+                    raise ServerExited(self._spec.id, returncode)
         finally:
             self._url = None
             self._starting = False

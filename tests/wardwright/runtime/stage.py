@@ -4,7 +4,7 @@ Virtual time cannot see threads, so blocking work is done in the event loop's ow
 thread's answer would be awaited; how long it takes is up to the test.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -55,9 +55,10 @@ class InlineThreads:
     async def run_sync(self, work: Callable[..., T], *args: Any, limiter: anyio.CapacityLimiter, **_: Any) -> T:
         await checkpoint()
         async with limiter:
-            with anyio.CancelScope(shield=True):  # a thread cannot be interrupted
+            shield = anyio.CancelScope(shield=True)  # a thread cannot be interrupted
+            with shield:
                 await anyio.sleep(self.takes_s)
-                return work(*args)
+            return work(*args)
 
 
 def inline_threads(monkeypatch: pytest.MonkeyPatch) -> InlineThreads:
@@ -72,6 +73,7 @@ class ScriptedStore(MemoryReceiptStore):
     def __init__(self) -> None:
         super().__init__()
         self.appends: list[tuple[bytes, ...]] = []
+        self.closes = 0
         self.refuses: Callable[[Sequence[bytes]], Exception | None] = lambda payloads: None
 
     def append(self, payloads: Sequence[bytes]) -> None:
@@ -82,7 +84,7 @@ class ScriptedStore(MemoryReceiptStore):
         self.appends.append(tuple(payloads))
 
     def close(self) -> None:
-        pass
+        self.closes += 1
 
     def fail_always(self, message: str = "the disk is full") -> None:
         self.refuses = lambda payloads: StorageUnavailable(message)
@@ -178,6 +180,7 @@ async def stage(
     definition: ModelDefinition | None = None,
     store: ScriptedStore | None = None,
     timeouts: Timeouts = TIMEOUTS,
+    timeouts_of: Mapping[str, Timeouts] | None = None,
     retry: RetryPolicy = AT_ONCE,
     jitter: float = 0.0,
     drain_seconds: float = 30.0,
@@ -197,7 +200,10 @@ async def stage(
     tree = build_tree(
         checkpointer=partial(Checkpointer, lambda: store, board=boards.store, boot=BOOT, now=lambda: 1_800_000_000.0),
         catalog=partial(Catalog, lambda: models, board=boards.catalog),
-        providers=[_part(provider, boards.providers, timeouts, retry) for provider in providers],
+        providers=[
+            _part(provider, boards.providers, (timeouts_of or {}).get(provider.info.id, timeouts), retry)
+            for provider in providers
+        ],
         models=models,
         edge=lambda: Edge(start=start_generation, drain=lambda: gateway.drain(drain_seconds), url="http://test"),
         drain_seconds=drain_seconds,
@@ -235,6 +241,4 @@ def suspensions() -> Iterator[int]:
 
 def _part(provider: Provider, board: ProviderBoard, timeouts: Timeouts, retry: RetryPolicy) -> ProviderPart:
     settings = CannedSettings(id=provider.info.id, outputs=("unused",), timeouts=timeouts, retry=retry)
-    return ProviderPart(
-        provider.info.id, partial(ProviderActor, settings, build=lambda system: provider, board=board)
-    )
+    return ProviderPart(provider.info.id, partial(ProviderActor, settings, build=lambda system: provider, board=board))

@@ -1,77 +1,227 @@
-"""A run interrupted at every place where it can be: its receipt is closed once, and a client that is there is told once.
+"""A run that is interrupted at every place where it can be.
 
-Each test interrupts the first request at its first suspension, the second at its second, and so on, until one runs to its end
-before its turn comes.
+Each test interrupts one request at its first suspension, the next at its second, and so on, until one runs to its end before its
+turn comes. Whatever the interruption is: the receipt is closed exactly once, and a client that is still there has either the whole
+answer or exactly one error.
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import anyio
 import pytest
 
+from tests.wardwright.runtime.providers import REFUSED, Watched, failing
 from tests.wardwright.runtime.responders import RecordingResponder
-from tests.wardwright.runtime.stage import InlineThreads, Stage, stage, suspensions
+from tests.wardwright.runtime.stage import Stage, stage, suspensions
 from tests.wardwright.runtime.stepping import stepped
-from wardwright.domain.errors import Failure, InternalError, WardwrightError
+from wardwright.domain.caller import Attributed, Caller
+from wardwright.domain.chat import Completion
+from wardwright.domain.errors import InternalError, WardwrightError
+from wardwright.domain.stream import Frame
 from wardwright.ports.provider import Provider
-from wardwright.providers.canned import CannedProvider, ScriptedFailure
 from wardwright.receipts.events import Closed
-from wardwright.runtime.tree import RUNS, STORAGE
+from wardwright.runtime.tree import ROOT, RUNS
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("threads")]
 
-REFUSED = Failure("connect", "nobody listens")
+ANSWER = "one two three"
+CALLER = Caller(session_id=Attributed("s1", "header"))
+STREAM_AND_UNARY = pytest.mark.parametrize("stream", [True, False], ids=["stream", "unary"])
 
-Interrupt = Callable[[RecordingResponder], None]
-
-
-class AlwaysRefusing(CannedProvider):
-    """Fails every call, so that every request falls back."""
-
-    def __init__(self) -> None:
-        super().__init__("first", failures=[ScriptedFailure(REFUSED)] * 1000)
+Interrupt = Callable[[Stage, RecordingResponder], None]
 
 
 def providers() -> Sequence[Provider]:
-    return [AlwaysRefusing(), CannedProvider("second", ["one two three"], chunk_delay_s=1.0)]
+    """A first target that always fails, so that every request goes through a fallback as well."""
+    return [failing("first", REFUSED), Watched("second", ANSWER, chunk_delay_s=1.0)]
 
 
-async def interrupted_at(
-    number: int, on: Stage, responder: RecordingResponder, interrupt: Interrupt, *, stream: bool
-) -> tuple[bool, WardwrightError | None]:
-    """Ask, and interrupt at one suspension: whether it came to that, and what the client is told."""
-    reached = False
+class Interrupted:
+    """One request, interrupted when it suspends for the n-time; `happened` says whether it came to that."""
 
-    def on_suspend(suspension: int) -> None:
-        nonlocal reached
-        if suspension == number and responder.head is not None:
-            reached = True
-            interrupt(responder)
+    def __init__(self, on: Stage, number: int, interrupt: Interrupt) -> None:
+        self.responder = RecordingResponder()
+        self.happened = False
+        self.error: WardwrightError | None = None
+        self._on = on
+        self._number = number
+        self._interrupt = interrupt
 
-    try:
-        await stepped(on.ask(responder, stream=stream), on_suspend)
-    except WardwrightError as error:
-        return reached, error
-    return reached, None
+    async def ask(self, *, stream: bool) -> None:
+        """Make the request, and see that nothing of it is left when it has ended."""
+        request = self._on.ask(self.responder, stream=stream, caller=CALLER)
+        try:
+            await stepped(request, self._suspends)
+        except WardwrightError as error:
+            self.error = error
+        assert self._on.live_runs() == []
+        assert self._on.leases() == 0
+        assert not self.responder.is_watched
+        assert self._on.metrics.registry.get_sample_value("wardwright_live_runs") == 0
+
+    @property
+    def closed(self) -> Closed:
+        """How its receipt was closed, which happened exactly once."""
+        return self._on.store.closing(self.responder.receipt_id)
+
+    @property
+    def has_whole_answer(self) -> bool:
+        """Whether the client can read all of the answer and knows that it is all."""
+        return self.responder.is_finished and (self.responder.text == ANSWER or self.responder.completion is not None)
+
+    def _suspends(self, number: int) -> None:
+        if number == self._number:
+            self.happened = True
+            self._interrupt(self._on, self.responder)
 
 
-def assert_settled(on: Stage, responder: RecordingResponder) -> Closed:
-    """Nothing of a request is left, and its receipt is closed exactly once."""
-    assert on.live_runs() == []
-    assert on.leases() == 0
-    assert on.metrics.registry.get_sample_value("wardwright_live_runs") == 0
-    return on.store.closing(responder.receipt_id)
+async def sweep(on: Stage, interrupt: Interrupt, *, stream: bool) -> list[Interrupted]:
+    """Interrupt request after request, each one suspension later than the one before."""
+    requests = []
+    for number in suspensions():
+        request = Interrupted(on, number, interrupt)
+        await request.ask(stream=stream)
+        await anyio.sleep(60)  # so that restarts are not counted together
+        if not request.happened:
+            assert request.error is None
+            assert request.has_whole_answer
+            break
+        requests.append(request)
+    assert len(requests) > 5
+    return requests
 
 
-@pytest.mark.parametrize("stream", [True, False], ids=["stream", "unary"])
-async def test_killed_anywhere_the_client_is_told_once_and_the_receipt_is_closed_once(stream: bool) -> None:
+def kill_run(on: Stage, responder: RecordingResponder) -> None:
+    for path in on.live_runs():
+        on.kill(path)
+
+
+def kill(path: str) -> Interrupt:
+    def interrupt(on: Stage, responder: RecordingResponder) -> None:
+        ref = on.system.whereis(path)
+        if ref is not None:
+            ref.kill()
+
+    return interrupt
+
+
+@STREAM_AND_UNARY
+@pytest.mark.parametrize("interrupt", [kill_run, kill(RUNS)], ids=["the run", "its supervisor"])
+async def test_killed_it_tells_its_client_once_and_closes_its_receipt_once(interrupt: Interrupt, stream: bool) -> None:
+    async with stage(*providers()) as on:
+        requests = await sweep(on, interrupt, stream=stream)
+
+        told = [request for request in requests if request.error is not None]
+        assert len(told) > 3
+        for request in requests:
+            assert request.has_whole_answer == (request.error is None)
+            assert request.closed.status in ("internal_error", "completed")
+        for request in told:
+            assert isinstance(request.error, InternalError)
+            assert "stopped this request (killed)" in request.error.message
+
+
+@STREAM_AND_UNARY
+async def test_left_by_its_client_it_closes_its_receipt_once_and_says_nothing(stream: bool) -> None:
+    async with stage(*providers()) as on:
+        requests = await sweep(on, lambda on, responder: responder.leave(), stream=stream)
+
+        for request in requests:
+            assert request.error is None
+            assert request.closed.status in ("client_cancelled", "completed")
+            assert request.has_whole_answer <= (request.closed.status == "completed")
+        assert requests[2].closed.status == "client_cancelled"
+
+
+@STREAM_AND_UNARY
+async def test_cancelled_from_outside_it_closes_its_receipt_once_before_it_gives_way(stream: bool) -> None:
     async with stage(*providers()) as on:
         for number in suspensions():
-            responder = RecordingResponder()
-            kill = lambda told: on.kill(f"{RUNS}/{told.receipt_id}") if on.live_runs() else None  # noqa: E731
-            reached, error = await interrupted_at(number, on, responder, kill, stream=stream)
-            closed = assert_settled(on, responder)
-            print(number, reached, error, closed.status, responder.is_finished, responder.text)
-            if not reached:
+            scope = anyio.CancelScope()
+
+            def cancel(on: Stage, responder: RecordingResponder, scope: anyio.CancelScope = scope) -> None:
+                scope.cancel()
+
+            request = Interrupted(on, number, cancel)
+            with scope:
+                await request.ask(stream=stream)
+            if not request.happened:
                 break
+            if request.responder.head is None:
+                assert on.store.all_receipts() == [], "it had not been accepted yet"
+                continue
+            assert on.live_runs() == []
+            assert on.leases() == 0
+            assert request.error is None
+            assert request.closed.status in ("interrupted", "completed")
+            assert not request.responder.is_finished or request.closed.status == "completed"
+        assert number > 5
+
+
+@pytest.mark.parametrize(
+    ("path", "stream"),
+    [
+        (f"{ROOT}/storage", True),
+        (f"{ROOT}/storage", False),
+        (f"{ROOT}/catalog", True),
+        (f"{ROOT}/providers", True),
+        (f"{ROOT}/providers/second", True),
+        (f"{ROOT}/providers/second", False),
+        (f"{ROOT}/models", True),
+        (f"{ROOT}/models/test-model", True),
+        (f"{ROOT}/models/test-model/model", True),
+        (f"{ROOT}/models/test-model/sessions", True),
+        (f"{ROOT}/models/test-model/sessions/s1", True),
+        (f"{ROOT}/edge", True),
+    ],
+)
+async def test_the_death_of_any_neighbour_costs_no_answer_and_no_entry(path: str, stream: bool) -> None:
+    async with stage(*providers()) as on:
+        for request in await sweep(on, kill(path), stream=stream):
+            assert request.error is None
+            assert request.has_whole_answer
+            assert (request.closed.status, request.closed.attempts) == ("completed", 2)
+            assert len(on.store.events(request.responder.receipt_id)) == 6
+
+
+@STREAM_AND_UNARY
+async def test_killed_together_with_the_storage_it_still_closes_its_receipt_once(stream: bool) -> None:
+    def interrupt(on: Stage, responder: RecordingResponder) -> None:
+        kill(f"{ROOT}/storage")(on, responder)
+        kill_run(on, responder)
+
+    async with stage(*providers()) as on:
+        for request in await sweep(on, interrupt, stream=stream):
+            assert request.has_whole_answer == (request.error is None)
+            assert request.closed.status in ("internal_error", "completed")
+
+
+@STREAM_AND_UNARY
+async def test_killed_twice_it_tells_its_client_once(stream: bool) -> None:
+    def interrupt(on: Stage, responder: RecordingResponder) -> None:
+        kill_run(on, responder)
+        kill(RUNS)(on, responder)
+        responder.leave()
+
+    async with stage(*providers()) as on:
+        for request in await sweep(on, interrupt, stream=stream):
+            assert request.closed.status in ("internal_error", "client_cancelled", "completed")
+
+
+@STREAM_AND_UNARY
+async def test_a_kill_that_comes_when_the_answer_is_delivered_changes_nothing(stream: bool) -> None:
+    class LateKill(RecordingResponder):
+        async def finish(self, frames: Sequence[Frame]) -> None:
+            await super().finish(frames)
+            kill_run(on, self)
+
+        async def answer(self, completion: Completion) -> None:
+            await super().answer(completion)
+            kill_run(on, self)
+
+    async with stage(*providers()) as on:
+        responder = LateKill()
+        await on.ask(responder, stream=stream)
+        assert responder.is_finished
+        assert on.live_runs() == []
+        assert on.store.closing(responder.receipt_id).status == "completed"

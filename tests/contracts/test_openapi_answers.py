@@ -1,0 +1,238 @@
+"""Every answer that `contracts/openapi.yaml` describes and that can be ordered, asked of a running daemon and checked."""
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.acceptance.daemon import Daemon, run_daemon
+from tests.contracts.openapi import COMPONENTS, DOCUMENT, OPERATIONS, check, nodes, resolved
+from tests.support.upstream import Upstream
+
+HELLO = [{"role": "user", "content": "hello"}]
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A request to the daemon and the status it must be answered with."""
+
+    method: str
+    path: str
+    status: int
+    code: str | None = None
+    values: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: object = None
+
+    @property
+    def id(self) -> str:
+        told = self.body.get("model") if isinstance(self.body, dict) else None
+        parts = (self.method, self.path, str(self.status), self.code, told and str(told), "".join(self.query))
+        return " ".join(filter(None, parts))
+
+
+def chat(model: str, status: int, code: str | None = None, **more: Any) -> Exchange:
+    headers = more.pop("headers", {})
+    body = {"model": model, "messages": HELLO, **more}
+    return Exchange("POST", "/v1/chat/completions", status, code, body=body, headers=headers)
+
+
+def get(path: str, status: int = 200, code: str | None = None, **more: Any) -> Exchange:
+    return Exchange("GET", path, status, code, **more)
+
+
+ELSEWHERE = {"host": "gateway.example"}
+ACTOR = "/admin/runtime/actors/{path}"
+MODEL = {"model": "wardwright/ok"}
+CHAT = ("POST", "/v1/chat/completions")
+PROTECTED_LISTS = ("/v1/receipts", "/admin/runtime", "/admin/providers", "/admin/storage", "/metrics")
+
+EXCHANGES = [
+    chat("ok", 200, headers={"x-wardwright-run-id": "run", "x-wardwright-session-id": "session"}),
+    chat("wardwright/ok", 200, stream=True, stream_options={"include_usage": True}),
+    chat("cut", 200, stream=True),
+    chat("cut", 502, "provider_error"),
+    chat("ok", 400, "context_length_exceeded", max_tokens=10**6),
+    chat("plain", 400, "unsupported_parameter", tools=[{}]),
+    chat("refused", 400, "model_not_found"),
+    chat("internal", 403, "model_internal"),
+    chat("nobody", 404, "model_not_found"),
+    chat("ok", 413, "request_too_large", user="x" * 9000),
+    chat("429", 429, "rate_limit_exceeded"),
+    chat("503", 503, "overloaded"),
+    chat("hang", 504, "deadline_exceeded"),
+    Exchange(*CHAT, 400, "invalid_request", body={}),
+    Exchange(*CHAT, 415, "unsupported_media_type", body={}, headers={"content-type": "text/plain"}),
+    get("/v1/models"),
+    get("/v1/models/{model}", values=MODEL),
+    get("/v1/models/{model}", 403, "model_internal", values={"model": "internal"}),
+    get("/v1/models/{model}", 404, "model_not_found", values={"model": "nobody"}),
+    get("/v1/wardwright/models"),
+    get("/v1/wardwright/models/{model}", values=MODEL),
+    get("/v1/wardwright/models/{model}", 403, "model_internal", values={"model": "internal"}),
+    get("/v1/wardwright/models/{model}", 404, "model_not_found", values={"model": "nobody"}),
+    *(get(path, query={"limit": "1"}) for path in PROTECTED_LISTS),
+    *(get(path, 403, "protected_endpoint", headers=ELSEWHERE) for path in PROTECTED_LISTS),
+    get("/v1/receipts", 400, "invalid_request", query={"limit": "0"}),
+    get("/v1/receipts", 400, "invalid_request", query={"cursor": "?"}),
+    get("/v1/receipts/{receipt_id}", values={"receipt_id": "newest"}),
+    get("/v1/receipts/{receipt_id}", 403, "protected_endpoint", values={"receipt_id": "x"}, headers=ELSEWHERE),
+    get("/v1/receipts/{receipt_id}", 404, "receipt_not_found", values={"receipt_id": "x"}),
+    get("/v1/runs/{run_id}/receipts", values={"run_id": "run"}),
+    get("/v1/runs/{run_id}/receipts", 400, "invalid_request", values={"run_id": "run"}, query={"limit": "x"}),
+    get("/v1/runs/{run_id}/receipts", 403, "protected_endpoint", values={"run_id": "run"}, headers=ELSEWHERE),
+    *(
+        get(ACTOR, values={"path": path})
+        for path in (
+            "wardwright",
+            "wardwright/storage",
+            "wardwright/providers/up",
+            "wardwright/models/ok/sessions/session",
+        )
+    ),
+    get(ACTOR, 403, "protected_endpoint", values={"path": "wardwright"}, headers=ELSEWHERE),
+    get(ACTOR, 404, "actor_not_found", values={"path": "nobody"}),
+    Exchange("POST", f"{ACTOR}/kill", 202, values={"path": "wardwright/catalog"}),
+    Exchange("POST", f"{ACTOR}/kill", 403, "protected_endpoint", values={"path": "wardwright"}, headers=ELSEWHERE),
+    Exchange("POST", f"{ACTOR}/kill", 404, "actor_not_found", values={"path": "nobody"}),
+    get("/livez", headers=ELSEWHERE),
+    get("/readyz", headers=ELSEWHERE),
+]
+
+# A bug of the gateway cannot be ordered, nor a disk that fails, nor a daemon that is not ready.
+UNORDERED = {
+    *((operation, "500") for operation in OPERATIONS),
+    *((operation, "503") for operation in OPERATIONS if operation != CHAT),
+}
+
+
+def configuration(upstream: Upstream) -> str:
+    models = "".join(
+        f"""
+[[targets]]
+id = "{provider}/{name}"
+provider = "{provider}"
+upstream_model = "{name}"
+context_window = 8192
+capabilities = ["chat"]
+
+[[models]]
+id = "{name}"
+route_root = "{provider}/{name}"
+access = {{ unkeyed = "{"internal" if name == "internal" else "public"}" }}
+"""
+        for provider, name in (
+            ("up", "ok"),
+            ("up", "plain"),
+            ("up", "cut"),
+            ("up", "refused"),
+            ("up", "internal"),
+            ("up", "429"),
+            ("up", "503"),
+            ("brief", "hang"),
+        )
+    )
+    return f"""
+[server]
+max_body_bytes = 8192
+
+[[providers]]
+id = "up"
+kind = "openai-compatible"
+base_url = "{upstream.url}"
+retry = {{ attempts = 1 }}
+
+[[providers]]
+id = "brief"
+kind = "openai-compatible"
+base_url = "{upstream.url}"
+timeouts = {{ total = 0.3 }}
+{models}"""
+
+
+@pytest.fixture(scope="module")
+def daemon() -> Iterator[Daemon]:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Upstream() as upstream,
+        run_daemon(Path(folder), configuration(upstream)) as running,
+    ):
+        running.chat(model="ok")
+        yield running
+
+
+@pytest.mark.parametrize("exchange", EXCHANGES, ids=lambda exchange: exchange.id)
+def test_answers_are_what_the_document_says(daemon: Daemon, exchange: Exchange) -> None:
+    values = dict(exchange.values)
+    if values.get("receipt_id") == "newest":
+        values["receipt_id"] = daemon.receipts(limit=1)[0]["receipt_id"]
+    with daemon.client() as client:
+        answer = client.request(
+            exchange.method,
+            exchange.path.format(**values),
+            params=dict(exchange.query),
+            headers={"content-type": "application/json", **exchange.headers},
+            content=None if exchange.body is None else json.dumps(exchange.body),
+        )
+    assert answer.status_code == exchange.status, answer.text
+    check_answer(answer, OPERATIONS[exchange.method, exchange.path])
+    if exchange.code is not None:
+        assert answer.json()["error"]["code"] == exchange.code
+
+
+def check_answer(answer: httpx2.Response, operation: dict[str, Any]) -> None:
+    """Content type, body and headers are documented for this status."""
+    described = resolved(operation["responses"][str(answer.status_code)])
+    media_type = answer.headers["content-type"].partition(";")[0]
+    schema = described["content"][media_type]["schema"]
+    if media_type == "application/json":
+        check(answer.json(), pointer_of(schema))
+    elif media_type == "text/event-stream":
+        check_stream(answer.text, described["content"][media_type]["x-events"])
+    said = {name for name in answer.headers if name.startswith("x-") or name in ("allow", "retry-after")}
+    assert said - {"x-accel-buffering"} <= set(described.get("headers", {}))
+
+
+def check_stream(text: str, schemas: list[dict[str, Any]]) -> None:
+    """Chunks, then either the end of a whole answer or one error."""
+    chunk, error = (schema["$ref"].removeprefix("#") for schema in schemas)
+    events = [event.removeprefix("data: ") for event in text.strip().split("\n\n")]
+    assert len(events) > 2
+    for event in events[:-1]:
+        check(json.loads(event), chunk)
+    if events[-1] != "[DONE]":
+        check(json.loads(events[-1]), error)
+
+
+def pointer_of(wanted: dict[str, Any]) -> str:
+    """Where in the document a schema stands."""
+    return next(pointer for pointer, node in nodes(DOCUMENT) if node is wanted)
+
+
+def test_every_documented_answer_is_among_those_asked_for() -> None:
+    documented = {(operation, status) for operation, about in OPERATIONS.items() for status in about["responses"]}
+    asked_for = {((exchange.method, exchange.path), str(exchange.status)) for exchange in EXCHANGES}
+    assert asked_for <= documented
+    assert documented - asked_for == UNORDERED & documented
+
+
+def test_protected_operations_are_those_that_refuse_other_hosts() -> None:
+    refused = {(e.method, e.path) for e in EXCHANGES if e.code == "protected_endpoint"}
+    assert refused == {operation for operation, about in OPERATIONS.items() if about["security"]}
+
+
+@pytest.mark.parametrize(("path", "status"), [("/nothing", 404), ("/v1/models", 405)])
+def test_what_no_endpoint_answers_is_an_error_of_the_document(daemon: Daemon, path: str, status: int) -> None:
+    with daemon.client() as client:
+        answer = client.delete(path)
+    name = {404: "NotFound", 405: "MethodNotAllowed"}[status]
+    described = COMPONENTS["responses"][name]
+    assert answer.status_code == status
+    check(answer.json(), f"/components/responses/{name}/content/application~1json/schema")
+    assert ("allow" in answer.headers) == ("allow" in described["headers"])

@@ -1,0 +1,181 @@
+"""The tables of `docs/reference/configuration.md`: keys, types and defaults from the settings' types, meanings from here.
+
+    python -m tests.docs.configuration_tables
+
+writes them anew between the page's markers. A key without a meaning, or a meaning without a key, is an error: the page
+cannot fall behind the code.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import inspect
+
+from tests.docs.pages import ROOT
+from wardwright.config import settings as format_
+from wardwright.planner.attempts import RetryPolicy
+
+PAGE = ROOT / "docs" / "reference" / "configuration.md"
+
+
+class Table(NamedTuple):
+    """A table of the file: its heading on the page, where its meanings stand, the type that reads it."""
+
+    heading: str
+    place: str
+    type: type[msgspec.Struct]
+
+
+TABLES = (
+    Table("`[server]`", "server", format_.ServerSettings),
+    Table("`[runtime]`", "runtime", format_.RuntimeSettings),
+    Table("`[storage]`", "storage", format_.StorageSettings),
+    Table("`[include]`", "include", format_.IncludeSettings),
+    Table('`[[providers]]`, kind = "openai-compatible"', "providers", format_.OpenAICompatibleSettings),
+    Table('`[[providers]]`, kind = "llama-cpp"', "providers", format_.LlamaCppSettings),
+    Table('`[[providers]]`, kind = "canned"', "providers", format_.CannedSettings),
+    Table("`timeouts` of a provider", "timeouts", format_.Timeouts),
+    Table("`retry` of a provider", "retry", RetryPolicy),
+    Table("`[[targets]]`", "targets", format_.TargetSettings),
+    Table("`price` of a target", "price", format_.PriceSettings),
+    Table("`[[models]]`", "models", format_.ModelSettings),
+    Table("`access` of a model", "access", format_.AccessSettings),
+    Table("`[[models.dispatchers]]` and `[[models.cascades]]`", "selectors", format_.SelectorSettings),
+)
+
+MEANINGS: Mapping[str, str] = {
+    "server.bind": "Where to listen. Beyond loopback only with an admin token. Port 0 takes a free one. `WARDWRIGHT_BIND` wins.",
+    "server.admin_token_env": "The variable that holds the admin token. Where it is empty, protected endpoints answer this machine alone.",
+    "server.max_body_bytes": "The largest request body; a larger one is refused with `request_too_large`.",
+    "server.drain_seconds": "How long an orderly stop lets live requests finish before it cuts them.",
+    "runtime.backend": "The event loop. asyncio runs on uvloop where there is one.",
+    "storage.kind": "Where receipts are kept. `memory` forgets them when the daemon stops.",
+    "storage.path": "The data folder: receipts in `receipts/`, pulled models in `weights/`. `WARDWRIGHT_DATA_DIR` wins.",
+    "storage.durability": "`strict`: an answer ends after its receipt is on disk. `batched`: after it is written; it is on disk within 100 ms of more traffic. "
+    "`none`: after it is written. See [what a crash loses](../explanation/what-a-crash-loses.md).",
+    "include.models": "Files with `[[models]]` tables and nothing else: paths or globs, relative to this file.",
+    "providers.kind": "What stands behind the provider.",
+    "providers.id": "Its name, for targets, receipts and the supervision tree.",
+    "providers.timeouts": "See [timeouts](#timeouts-of-a-provider).",
+    "providers.retry": "See [retry](#retry-of-a-provider).",
+    "providers.base_url": "What comes before `/chat/completions`, version path included. No user name, no query.",
+    "providers.credential_env": "The variable that holds the key. Read at every call.",
+    "providers.credential_file": "The file that holds the key, instead of a variable. Read at every call, so that a rotated key needs no restart.",
+    "providers.context_window": "The context window its server is started with.",
+    "providers.weights": "Pulled weights by name: `smollm2`. Either this or `model_path`.",
+    "providers.model_path": "A GGUF file of your own. Either this or `weights`.",
+    "providers.threads": "Threads for computing; absent: half of the machine's cores.",
+    "providers.outputs": "The answers, taken in turn, whatever is asked.",
+    "providers.chunk_delay_ms": "A pause before each chunk of a stream but the first, and before a whole answer.",
+    "timeouts.connect": "Name look-up, TCP, TLS, and the wait for a free connection.",
+    "timeouts.first_token": "A stream's first content.",
+    "timeouts.idle": "A stream's silence after that. Time that a slow client takes does not count.",
+    "timeouts.total": "The whole call. That of the first target asked also bounds the whole request, all attempts together. Of a whole answer only this and `connect` count.",
+    "retry.attempts": "Calls to one target, the first included.",
+    "retry.base_ms": "A wait is drawn between zero and this, doubled with every attempt.",
+    "retry.max_ms": "The longest such wait.",
+    "retry.max_wait_ms": "A provider's `Retry-After` is waited for when it is at most this; a longer one sends the request on to the next target.",
+    "targets.id": "Its name, for selectors and receipts. By custom `provider/model`.",
+    "targets.provider": "The provider that serves it.",
+    "targets.context_window": "Tokens of prompt and answer together. At most its `llama-cpp` provider's.",
+    "targets.upstream_model": "What the provider calls it; absent: the id, without `<provider>/` in front.",
+    "targets.capabilities": "What it can serve; absent: everything. A request that needs another is not sent here.",
+    "targets.price": "See [price](#price-of-a-target). Kept in the definition; nothing reckons with it yet.",
+    "targets.tags": "Words of your own. Kept in the definition; nothing acts on them yet.",
+    "price.input": "Prompt tokens.",
+    "price.output": "Answer tokens.",
+    "price.cached_input": "Prompt tokens from the provider's cache.",
+    "models.id": "The public name. Callers may write `wardwright/` in front.",
+    "models.version": "The name of this version; absent: a hash of the definition, equal for equal content.",
+    "models.description": "For lists.",
+    "models.route_root": "The selector or target where routing begins; absent: the only selector, or all targets.",
+    "models.access": "See [access](#access-of-a-model).",
+    "models.reveal": "What the answer's `model` field says: the name that was asked for, or the id of the target that answered.",
+    "models.max_attempts": "Upstream calls for one request, all targets and retries together.",
+    "models.dispatchers": "See [selectors](#modelsdispatchers-and-modelscascades).",
+    "models.cascades": "See [selectors](#modelsdispatchers-and-modelscascades).",
+    "access.unkeyed": "`internal`: the model is not listed, and calling it is refused with `model_internal`. Models that call models are not part of "
+    "this version, so an internal model rests.",
+    "selectors.id": "Its name within the model.",
+    "selectors.models": "Targets and selectors of the same model, by id.",
+}
+
+
+def render_tables() -> str:
+    """Render every table of the format as Markdown.
+
+    Raises: KeyError for a key without a meaning. ValueError for a meaning without a key.
+    """
+    used = {f"{table.place}.{key}" for table in TABLES for key, *_ in _keys(table.type)}
+    if used != set(MEANINGS):
+        raise ValueError(f"keys without a meaning, or meanings without a key: {sorted(used ^ set(MEANINGS))}")
+    return "\n".join(line for table in TABLES for line in _table(table))
+
+
+def current_page(page: str) -> str:
+    """The page with its tables as they should be."""
+    begin, end = "<!-- tables: begin -->", "<!-- tables: end -->"
+    before, _, rest = page.partition(begin)
+    _, _, after = rest.partition(end)
+    return f"{before}{begin}\n\n{render_tables()}\n{end}{after}"
+
+
+def _keys(struct: type[msgspec.Struct]) -> Iterator[tuple[str, str, str]]:
+    """Each key of a table with the values it takes and its default."""
+    info = inspect.type_info(struct)
+    assert isinstance(info, inspect.StructType)
+    if info.tag_field is not None:
+        yield info.tag_field, f"`{_toml(info.tag)}`", "required"
+    for field in info.fields:
+        yield field.encode_name, _kind(field.type), _default(field)
+
+
+def _table(table: Table) -> Iterator[str]:
+    yield f"### {table.heading}\n"
+    yield "| key | type | default | meaning |"
+    yield "|---|---|---|---|"
+    for key, kind, default in _keys(table.type):
+        cells = (f"`{key}`", kind, default, MEANINGS[f"{table.place}.{key}"])
+        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    yield ""
+
+
+def _kind(info: inspect.Type) -> str:
+    """Say what values a key takes: the words of its message where it has some, those of its type where not."""
+    if isinstance(info, inspect.Metadata):
+        described = (info.extra_json_schema or {}).get("description")
+        return re.sub(r"^(an?|the) ", "", str(described)) if described else _kind(info.type)
+    match info:
+        case inspect.UnionType(types=types):
+            return _kind(next(member for member in types if not isinstance(member, inspect.NoneType)))
+        case inspect.LiteralType(values=values):
+            return ", ".join(f"`{_toml(value)}`" for value in values)
+        case inspect.VarTupleType(item_type=inspect.LiteralType() as item):
+            return f"list of {_kind(item)}"
+        case inspect.VarTupleType(item_type=item):
+            return "list of tables" if isinstance(item, inspect.StructType) else "list of texts"
+        case inspect.StructType():
+            return "table"
+        case inspect.StrType():
+            return "text"
+        case _:
+            raise TypeError(f"no words for {info}")
+
+
+def _default(field: inspect.Field) -> str:
+    if field.required:
+        return "required"
+    default: Any = field.default_factory() if field.default_factory is not msgspec.NODEFAULT else field.default
+    if default is None or isinstance(default, msgspec.Struct):
+        return "absent" if default is None else "see there"
+    return "empty" if default in ((), "") else f"`{_toml(default)}`"
+
+
+def _toml(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+if __name__ == "__main__":
+    PAGE.write_text(current_page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,0 +1,104 @@
+"""The reference pages name what the code has, neither more nor less."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import get_args
+
+import msgspec
+import pytest
+
+from tests.contracts.openapi import OPERATIONS
+from tests.docs.configuration_tables import PAGE, current_page
+from tests.docs.pages import ROOT, code_in, table_rows, text_of
+from wardwright.domain.caller import Caller
+from wardwright.domain.errors import FailureClass, RequestError
+from wardwright.edge.errors import STATUS_BY_CODE, error_answer, http_error_answer
+from wardwright.receipts import fold
+from wardwright.receipts.events import Decision, FinalStatus, RequestSummary
+from wardwright.runtime.metrics import Metrics
+
+REFERENCE = Path("docs/reference")
+
+
+def test_the_tables_of_the_configuration_are_current() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert page == current_page(page), "run: python -m tests.docs.configuration_tables"
+
+
+class TestErrors:
+    def test_every_code_is_listed_with_its_status_and_type(self) -> None:
+        rows = table_rows(REFERENCE / "errors.md", "Codes")
+        listed = {code_in(code)[0]: (int(status), code_in(kind)[0]) for status, code, kind, _ in rows}
+        assert listed == {code: (status, type_of(code)) for code, status in STATUS_BY_CODE.items()}
+
+    def test_every_failure_class_is_listed(self) -> None:
+        rows = table_rows(REFERENCE / "errors.md", "Failure classes")
+        assert [code_in(row[0])[0] for row in rows] == list(get_args(FailureClass))
+
+
+def type_of(code: str) -> str:
+    if code in ("not_found", "method_not_allowed"):
+        return http_error_answer(STATUS_BY_CODE[code], "GET", "/").type
+    return error_answer(RequestError("x", code=code)).type
+
+
+def test_every_metric_is_listed_with_its_labels() -> None:
+    listed = {code_in(row[0])[0]: (row[1], code_in(row[2])) for row in table_rows(REFERENCE / "metrics.md")}
+    existing = {}
+    for instrument in vars(Metrics()).values():
+        if hasattr(instrument, "describe"):
+            (family,) = instrument.describe()
+            name = f"{family.name}_total" if family.type == "counter" else family.name
+            existing[name] = (family.type, list(instrument._labelnames))
+    assert listed == existing
+
+
+class TestReceipts:
+    @pytest.mark.parametrize(
+        ("heading", "type"),
+        [
+            ("The receipt", fold.Receipt),
+            ("request", RequestSummary),
+            ("decision", Decision),
+            ("attempts", fold.Attempt),
+            ("events", fold.ReceiptEvent),
+        ],
+    )
+    def test_every_field_is_listed(self, heading: str, type: type[msgspec.Struct]) -> None:
+        listed = [name for row in table_rows(REFERENCE / "receipt.md", heading) for name in code_in(row[0])]
+        assert sorted(listed) == sorted(type.__struct_fields__)
+
+    def test_every_fact_of_a_caller_is_named(self) -> None:
+        _, _, section = text_of(REFERENCE / "receipt.md").partition("\n## caller\n")
+        fields = Caller.__struct_fields__
+        assert set(fields) <= set(code_in(section.partition("\n## ")[0]))
+
+    def test_how_it_ended_is_listed(self) -> None:
+        rows = [code_in(row[0]) for row in table_rows(REFERENCE / "receipt.md", "final")]
+        fields = [name for row in rows for name in row if name in fold.Final.__struct_fields__]
+        statuses = [name for row in rows for name in row if name not in fields]
+        assert sorted(fields) == sorted(fold.Final.__struct_fields__)
+        assert statuses == list(get_args(FinalStatus))
+
+    def test_the_guide_to_receipts_has_every_status(self) -> None:
+        rows = table_rows(Path("docs/how-to/read-receipts.md"), "What a status means")
+        assert [status for row in rows for status in code_in(row[0])] == list(get_args(FinalStatus))
+
+
+def test_every_endpoint_is_listed() -> None:
+    rows = table_rows(REFERENCE / "http.md")
+    listed = {tuple(code.split(" ")) for row in rows for code in code_in(row[0]) if re.match(r"[A-Z]+ /", code)}
+    assert listed == set(OPERATIONS)
+
+
+def test_every_dependency_has_its_row_with_the_locked_version() -> None:
+    page = Path("docs/decisions/0007-dependencies.md")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = [*project["dependencies"], *project["optional-dependencies"]["local"]]
+    names = {re.split(r"[\[><=;]", requirement)[0] for requirement in declared}
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    locked = {
+        name: version for name, version in re.findall(r"^([\w.-]+)==([\w.]+)", lock, re.MULTILINE) if name in names
+    }
+    assert {row[0]: row[1] for row in table_rows(page)} == locked

@@ -1,0 +1,371 @@
+"""The one writer of the receipt log: group commit, failures that stay with those they concern, and what a restart closes."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import anyio
+import pytest
+from anyio.lowlevel import checkpoint
+
+from supervisors import (
+    ActorDown,
+    Call,
+    ChildSpec,
+    CrashReport,
+    StartFailed,
+    Supervisor,
+    SupervisorError,
+    System,
+    UnexpectedRequest,
+)
+from supervisors.testing import EventLog, settle
+from tests.wardwright.receipts.receipt_samples import fallback_story, opened, sealed
+from tests.wardwright.runtime.stage import InlineThreads, ScriptedStore
+from wardwright.domain.errors import StorageUnavailable
+from wardwright.ports.storage import ReceiptStore
+from wardwright.receipts.chain import verify
+from wardwright.receipts.events import AttemptStarted, Closed
+from wardwright.runtime.checkpointer import Append, Checkpointer, StoreBoard
+from wardwright.storage.file import FileReceiptStore
+
+pytestmark = pytest.mark.anyio
+
+PATH = "test/storage"
+STARTED = AttemptStarted(1, "local/small", "local", "small:7b")
+
+
+class Desk:
+    """A system with a checkpointer, and senders at it."""
+
+    def __init__(self, system: System, board: StoreBoard, events: EventLog) -> None:
+        self.system = system
+        self.board = board
+        self.events = events
+        self.outcomes: dict[str, BaseException | None] = {}
+
+    async def send(self, name: str, payloads: Sequence[bytes]) -> None:
+        """Append, and keep what came of it."""
+        try:
+            await self.system.named(PATH).call(Append(tuple(payloads)), timeout=1000)
+        except (SupervisorError, StorageUnavailable) as error:
+            self.outcomes[name] = error
+        else:
+            self.outcomes[name] = None
+
+    def kill(self) -> None:
+        ref = self.system.whereis(PATH)
+        assert ref is not None
+        ref.kill()
+
+    def shows(self, fact: str) -> object:
+        ref = self.system.whereis(PATH)
+        assert ref is not None
+        return ref.info().details[fact]
+
+
+@asynccontextmanager
+async def desk(open_store: Callable[[], ReceiptStore], *, boot: str = "boot-1") -> AsyncIterator[Desk]:
+    board, events = StoreBoard(), EventLog()
+    start = partial(Checkpointer, open_store, board=board, boot=boot, now=lambda: 1_900_000_000.5)
+    children = [ChildSpec("storage", start, shutdown=30.0)]
+    async with System("test", Supervisor(children), on_event=events) as system:
+        yield Desk(system, board, events)
+
+
+def story(name: str) -> list[bytes]:
+    """The entries of one receipt that was never closed."""
+    return sealed([opened(), STARTED], receipt_id=name)
+
+
+class TestGroupCommit:
+    async def test_appends_that_come_during_a_write_share_the_next_one(self, threads: InlineThreads) -> None:
+        store = ScriptedStore()
+        async with desk(lambda: store) as storage, anyio.create_task_group() as tasks:
+            threads.takes_s = 1.0
+            tasks.start_soon(storage.send, "first", story("rcpt_1"))
+            await settle()
+            for number in range(2, 7):
+                tasks.start_soon(storage.send, f"later {number}", story(f"rcpt_{number}"))
+            await anyio.sleep(1.5)
+            assert storage.outcomes == {"first": None}, "nobody is told before the own write is done"
+
+        assert [len(append) for append in store.appends] == [2, 10]
+        assert len(storage.outcomes) == 6
+        assert set(storage.outcomes.values()) == {None}
+        assert all(verify(store.payloads(f"rcpt_{number}")) is None for number in range(1, 7))
+
+    async def test_two_appends_of_one_receipt_in_one_write_keep_their_order(self, threads: InlineThreads) -> None:
+        store = ScriptedStore()
+        entries = sealed(fallback_story())
+        async with desk(lambda: store) as storage, anyio.create_task_group() as tasks:
+            threads.takes_s = 1.0
+            tasks.start_soon(storage.send, "other", story("rcpt_other"))
+            await settle()
+            tasks.start_soon(storage.send, "front", entries[:3])
+            await settle()
+            tasks.start_soon(storage.send, "back", entries[3:])
+
+        assert [len(append) for append in store.appends] == [2, len(entries)]
+        assert list(store.payloads("rcpt_0190c2a5d9f0")) == entries
+
+    async def test_a_caller_that_went_away_has_its_entries_stored_all_the_same(self, threads: InlineThreads) -> None:
+        store = ScriptedStore()
+        async with desk(lambda: store) as storage, anyio.create_task_group() as tasks:
+            threads.takes_s = 1.0
+            tasks.start_soon(storage.send, "gone", story("rcpt_1"))
+            await settle()
+            tasks.cancel_scope.cancel()
+        assert len(store.entries("rcpt_1")) == 2
+
+    async def test_it_shows_its_counts_and_no_payload(self, threads: InlineThreads) -> None:
+        store = ScriptedStore()
+        async with desk(lambda: store) as storage, anyio.create_task_group() as tasks:
+            threads.takes_s = 1.0
+            tasks.start_soon(storage.send, "first", story("rcpt_1"))
+            await settle()
+            tasks.start_soon(storage.send, "second", story("rcpt_2"))
+            await settle()
+            assert storage.shows("waiting") == 1
+            await anyio.sleep(5)
+            assert storage.shows("waiting") == 0
+            assert storage.shows("batches") == 2
+            assert storage.shows("entries_appended") == 4
+
+
+class TestFailure:
+    async def test_a_failing_write_fails_those_who_wait_for_it_and_nobody_else(self, threads: InlineThreads) -> None:
+        store = ScriptedStore()
+        store.fail_at(2)
+        async with desk(lambda: store) as storage, anyio.create_task_group() as tasks:
+            threads.takes_s = 1.0
+            tasks.start_soon(storage.send, "before", story("rcpt_1"))
+            await anyio.sleep(0.5)
+            tasks.start_soon(storage.send, "in it", story("rcpt_2"))
+            tasks.start_soon(storage.send, "in it too", story("rcpt_3"))
+            await anyio.sleep(1.0)
+            tasks.start_soon(storage.send, "after", story("rcpt_4"))
+
+        failed = {name for name, error in storage.outcomes.items() if error is not None}
+        assert failed == {"in it", "in it too"}
+        assert all(isinstance(storage.outcomes[name], StorageUnavailable) for name in failed)
+        assert len(storage.outcomes) == 4
+        assert storage.events.of(CrashReport) == []
+
+    @pytest.mark.parametrize(
+        "nonsense", [b"this is no entry", sealed([opened(), STARTED], receipt_id="rcpt_2")[1]], ids=["garbage", "gap"]
+    )
+    async def test_entries_that_make_no_sense_fail_their_sender_alone(
+        self, threads: InlineThreads, nonsense: bytes
+    ) -> None:
+        store = ScriptedStore()
+        async with desk(lambda: store) as storage, anyio.create_task_group() as tasks:
+            threads.takes_s = 1.0
+            tasks.start_soon(storage.send, "first", story("rcpt_1"))
+            await settle()
+            for name, payloads in {"good": story("rcpt_3"), "bad": [nonsense], "fine": story("rcpt_4")}.items():
+                tasks.start_soon(storage.send, name, payloads)
+
+        refused = storage.outcomes.pop("bad")
+        assert isinstance(refused, StorageUnavailable)
+        assert "refused an entry" in refused.message
+        assert storage.outcomes == {"first": None, "good": None, "fine": None}
+        assert [len(store.entries(name)) for name in ("rcpt_1", "rcpt_2", "rcpt_3", "rcpt_4")] == [2, 0, 2, 2]
+
+    async def test_when_the_disk_fails_while_bad_entries_are_sorted_out_the_good_ones_are_told_so(
+        self, threads: InlineThreads
+    ) -> None:
+        store = ScriptedStore()
+        async with desk(lambda: store) as storage, anyio.create_task_group() as tasks:
+            threads.takes_s = 1.0
+            tasks.start_soon(storage.send, "first", story("rcpt_1"))
+            await settle()
+            tasks.start_soon(storage.send, "good", story("rcpt_3"))
+            tasks.start_soon(storage.send, "bad", [b"this is no entry"])
+            await anyio.sleep(2.5)  # the joint write has been refused by now
+            store.fail_always()
+
+        failed = {name: type(error) for name, error in storage.outcomes.items() if error is not None}
+        assert failed == {"good": StorageUnavailable, "bad": StorageUnavailable}
+
+    async def test_a_bug_in_the_store_crashes_the_actor_which_writes_what_waits_on_its_way_out(
+        self, threads: InlineThreads
+    ) -> None:
+        store = ScriptedStore()
+        store.refuses = lambda payloads: RuntimeError("a bug") if payloads[0] in story("rcpt_1") else None
+        async with desk(lambda: store) as storage, anyio.create_task_group() as tasks:
+            threads.takes_s = 1.0
+            tasks.start_soon(storage.send, "in it", story("rcpt_1"))
+            await settle()
+            tasks.start_soon(storage.send, "waiting", story("rcpt_2"))
+            await anyio.sleep(10)
+            await storage.send("after", story("rcpt_3"))
+
+        assert [str(report.reason) for report in storage.events.of(CrashReport)] == ["crashed: RuntimeError: a bug"]
+        down = storage.outcomes.pop("in it")
+        assert isinstance(down, ActorDown)
+        assert down.started, "the outcome is unknown to the sender"
+        assert storage.outcomes == {"waiting": None, "after": None}
+
+    async def test_a_request_it_does_not_know_is_refused(self, threads: InlineThreads) -> None:
+        class Odd(Call[None]):
+            pass
+
+        async with desk(ScriptedStore) as storage:
+            with pytest.raises(UnexpectedRequest):
+                await storage.system.named(PATH).call(Odd())
+            await storage.send("after", story("rcpt_1"))
+            assert storage.outcomes == {"after": None}
+
+
+class TestKill:
+    async def test_a_kill_waits_for_the_write_in_progress(self, threads: InlineThreads) -> None:
+        store = ScriptedStore()
+        async with desk(lambda: store) as storage, anyio.create_task_group() as tasks:
+            threads.takes_s = 0.5
+            tasks.start_soon(storage.send, "in it", story("rcpt_1"))
+            await settle()
+            tasks.start_soon(storage.send, "waiting", story("rcpt_2"))
+            await settle()
+            storage.kill()
+            await anyio.sleep(0.4)
+            assert storage.system.whereis(PATH) is not None, "it is not dead before its write is done"
+
+        assert storage.outcomes.pop("in it") is None
+        waiting = storage.outcomes.pop("waiting")
+        assert isinstance(waiting, ActorDown)
+        assert waiting.started, "its sender does not know the outcome and sends again"
+        assert len(store.entries("rcpt_1")) == 2
+        assert store.entries("rcpt_2") == ()
+
+    async def test_a_disk_that_hangs_longer_than_a_kill_waits_still_stores_each_entry_once(
+        self, threads: InlineThreads
+    ) -> None:
+        store = ScriptedStore()
+        async with desk(lambda: store) as storage, anyio.create_task_group() as tasks:
+            threads.takes_s = 20.0
+            tasks.start_soon(storage.send, "in it", story("rcpt_1"))
+            await settle()
+            storage.kill()
+            await anyio.sleep(5)
+            assert isinstance(storage.outcomes["in it"], ActorDown)
+            threads.takes_s = 0.0
+            await storage.send("in it", story("rcpt_1"))
+            assert storage.outcomes == {"in it": None}
+            await anyio.sleep(30)  # the first write comes through at last
+
+        assert len(store.entries("rcpt_1")) == 2
+        assert verify(store.payloads("rcpt_1")) is None
+
+    async def test_an_orderly_stop_writes_what_still_waits_and_closes_the_store(self, threads: InlineThreads) -> None:
+        store = ScriptedStore()
+        async with anyio.create_task_group() as tasks, desk(lambda: store) as storage:
+            threads.takes_s = 1.0
+            tasks.start_soon(storage.send, "in it", story("rcpt_1"))
+            await settle()
+            tasks.start_soon(storage.send, "waiting", story("rcpt_2"))
+            await settle()
+            assert storage.board.store is store
+            assert store.closes == 0
+
+        assert storage.outcomes == {"in it": None, "waiting": None}
+        assert len(store.entries("rcpt_2")) == 2
+        assert store.closes == 1
+        with pytest.raises(StorageUnavailable):
+            _ = storage.board.store
+        assert storage.events.of(CrashReport) == []
+
+
+class TestOpening:
+    async def test_receipts_that_a_dead_process_left_open_are_closed_as_interrupted(
+        self, threads: InlineThreads
+    ) -> None:
+        store = ScriptedStore()
+        store.append(sealed([opened()], receipt_id="rcpt_1"))
+        store.append(story("rcpt_2"))
+        store.append(sealed(fallback_story(), receipt_id="rcpt_3"))
+
+        async with desk(lambda: store, boot="another boot") as storage:
+            assert storage.shows("interrupted_receipts_closed") == 2
+
+        for receipt_id, attempts in (("rcpt_1", 0), ("rcpt_2", 1)):
+            closed = store.closing(receipt_id)
+            assert (closed.status, closed.attempts, closed.error_code) == ("interrupted", attempts, "interrupted")
+            assert store.entries(receipt_id)[-1].at == 1_900_000_000.5
+        assert list(store.payloads("rcpt_3")) == sealed(fallback_story(), receipt_id="rcpt_3")
+
+    async def test_receipts_of_this_boot_are_left_to_their_runs(self, threads: InlineThreads) -> None:
+        store = ScriptedStore()
+        async with desk(lambda: store, boot="boot-1") as storage:
+            await storage.send("run", story("rcpt_1"))
+            storage.kill()
+            await storage.send("run", sealed([opened(), STARTED, Closed("completed", 1)], receipt_id="rcpt_1"))
+
+        assert storage.outcomes == {"run": None}
+        assert store.closing("rcpt_1").status == "completed"
+
+    async def test_it_is_open_for_readers_before_anybody_else_starts(self, threads: InlineThreads) -> None:
+        threads.takes_s = 1.0
+        store = ScriptedStore()
+        async with desk(lambda: store) as storage:
+            assert storage.board.store is store
+
+    async def test_a_store_that_cannot_be_opened_keeps_the_tree_from_starting(self, threads: InlineThreads) -> None:
+        def refuse() -> ReceiptStore:
+            raise StorageUnavailable("another daemon writes here")
+
+        with pytest.raises(StartFailed) as caught:
+            async with desk(refuse):
+                pass
+        assert "another daemon writes here" in str(caught.value)
+
+
+class TestStoreBoard:
+    def test_there_is_no_store_at_first(self) -> None:
+        with pytest.raises(StorageUnavailable, match="not open yet"):
+            _ = StoreBoard().store
+
+    def test_a_replaced_store_is_closed_unless_it_is_the_same(self) -> None:
+        board, first, second = StoreBoard(), ScriptedStore(), ScriptedStore()
+
+        board.replace(first)
+        board.replace(first)
+        assert (board.store, first.closes) == (first, 0)
+
+        board.replace(second)
+        assert (board.store, first.closes, second.closes) == (second, 1, 0)
+
+        board.replace(None)
+        assert (first.closes, second.closes) == (1, 1)
+
+
+@pytest.mark.real_time
+class TestOnDisk:
+    async def test_concurrent_appends_share_syncs_and_all_reach_the_disk(self, tmp_path: Path) -> None:
+        count = 40
+        async with desk(partial(FileReceiptStore, tmp_path)) as storage:
+            async with anyio.create_task_group() as tasks:
+                for number in range(count):
+                    tasks.start_soon(storage.send, f"{number}", story(f"rcpt_{number:03}"))
+            batches = storage.shows("batches")
+
+        assert set(storage.outcomes.values()) == {None}
+        assert isinstance(batches, int)
+        assert batches < count / 4
+        reader = FileReceiptStore.read_only(tmp_path)
+        assert len(reader.open_receipts()) == count
+        assert all(verify(reader.payloads(f"rcpt_{number:03}")) is None for number in range(count))
+
+    async def test_killed_again_and_again_it_reopens_its_log_and_loses_nothing(self, tmp_path: Path) -> None:
+        async with desk(partial(FileReceiptStore, tmp_path)) as storage:
+            for number in range(3):
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(storage.send, f"killed {number}", story(f"rcpt_{number}"))
+                    await checkpoint()
+                    storage.kill()
+                await storage.send(f"again {number}", story(f"rcpt_{number}"))
+
+        assert [storage.outcomes[f"again {number}"] for number in range(3)] == [None, None, None]
+        reader = FileReceiptStore.read_only(tmp_path)
+        assert [len(reader.entries(f"rcpt_{number}")) for number in range(3)] == [2, 2, 2]

@@ -1,0 +1,195 @@
+"""A provider's adapter outlives its actor for as long as somebody uses it, and its health is counted."""
+
+from functools import partial
+
+import anyio
+import pytest
+
+from supervisors import ActorRef, ChildSpec, Supervisor, System
+from supervisors.testing import settle
+from wardwright.config.settings import CannedSettings
+from wardwright.domain.errors import ActorRestarting, Failure
+from wardwright.providers.canned import CannedProvider
+from wardwright.runtime.provider import AttemptEnded, ProviderActor, ProviderBoard, Slot
+
+pytestmark = pytest.mark.anyio
+
+SETTINGS = CannedSettings(id="first", outputs=("unused",))
+REFUSED = Failure("connect", "nobody listens")
+
+
+class Adapter(CannedProvider):
+    """A canned provider that says when it was closed, and may take its time over it."""
+
+    def __init__(self, *, closes_in_s: float = 0.0) -> None:
+        super().__init__("first")
+        self.closes = 0
+        self._closes_in_s = closes_in_s
+
+    async def aclose(self) -> None:
+        await anyio.sleep(self._closes_in_s)
+        self.closes += 1
+
+
+class Factory:
+    """Builds an adapter per incarnation and remembers them."""
+
+    def __init__(self) -> None:
+        self.built: list[Adapter] = []
+
+    def __call__(self, system: System) -> Adapter:
+        self.built.append(Adapter())
+        return self.built[-1]
+
+
+def system(build: Factory, board: ProviderBoard) -> System:
+    start = partial(ProviderActor, SETTINGS, build=build, board=board)
+    return System("test", Supervisor([ChildSpec("first", start)]))
+
+
+def actor(system: System) -> ActorRef:
+    ref = system.whereis("test/first")
+    assert ref is not None
+    return ref
+
+
+class TestLeases:
+    async def test_an_adapter_is_closed_at_once_when_nobody_uses_it(self) -> None:
+        board, before, after = ProviderBoard(), Adapter(), Adapter()
+        await board.replace("first", Slot(before, SETTINGS))
+        await board.replace("first", Slot(after, SETTINGS))
+
+        assert (before.closes, after.closes) == (1, 0)
+        slot = board.lease("first")
+        assert slot.provider is after
+        await slot.release()
+        assert after.closes == 0, "a current adapter stays open between leases"
+
+    async def test_a_replaced_adapter_is_closed_when_its_last_lease_ends(self) -> None:
+        board, before = ProviderBoard(), Adapter()
+        await board.replace("first", Slot(before, SETTINGS))
+        leases = [board.lease("first"), board.lease("first")]
+        await board.replace("first", Slot(Adapter(), SETTINGS))
+
+        assert before.closes == 0
+        await leases[0].release()
+        assert before.closes == 0
+        await leases[1].release()
+        assert before.closes == 1
+
+    async def test_without_an_adapter_there_is_nothing_to_lease(self) -> None:
+        board = ProviderBoard()
+        with pytest.raises(ActorRestarting, match="'first' is restarting"):
+            board.lease("first")
+
+        await board.replace("first", Slot(Adapter(), SETTINGS))
+        await board.replace("first", None)
+        with pytest.raises(ActorRestarting):
+            board.lease("first")
+        assert board.slots() == {}
+
+    async def test_closing_at_the_end_of_a_lease_is_finished_though_the_request_is_cancelled(self) -> None:
+        board, before = ProviderBoard(), Adapter(closes_in_s=5.0)
+        await board.replace("first", Slot(before, SETTINGS))
+        lease = board.lease("first")
+        await board.replace("first", None)
+
+        with anyio.move_on_after(1.0):
+            await lease.release()
+        assert before.closes == 1
+
+
+class TestActor:
+    async def test_a_killed_actor_leaves_its_adapter_to_those_who_use_it(self) -> None:
+        build, board = Factory(), ProviderBoard()
+        async with system(build, board) as running:
+            lease = board.lease("first")
+            actor(running).kill()
+            assert board.slots()["first"] is lease, "requests still find an adapter while the actor restarts"
+
+            await settle()
+            before, after = build.built
+            assert board.lease("first").provider is after
+            assert (before.closes, after.closes) == (0, 0)
+            assert actor(running).info().details["live_attempts"] == 1, "the old adapter's leases are not the new one's"
+
+            await lease.release()
+            assert before.closes == 1
+
+    async def test_an_orderly_stop_takes_the_adapter_from_the_board(self) -> None:
+        build, board = Factory(), ProviderBoard()
+        async with system(build, board):
+            assert list(board.slots()) == ["first"]
+        assert board.slots() == {}
+        assert build.built[0].closes == 1
+
+    async def test_it_builds_with_its_system(self) -> None:
+        systems: list[System] = []
+
+        def build(system: System) -> Adapter:
+            systems.append(system)
+            return Adapter()
+
+        start = partial(ProviderActor, SETTINGS, build=build, board=ProviderBoard())
+        async with System("test", Supervisor([ChildSpec("first", start)])) as running:
+            assert systems == [running]
+
+
+class TestHealth:
+    async def test_it_counts_what_became_of_each_attempt(self) -> None:
+        board = ProviderBoard()
+        async with system(Factory(), board) as running:
+            ref = actor(running)
+            assert ref.info().details["health"] == "unknown"
+
+            for message in (
+                AttemptEnded("first/m", 12.3456, None),
+                AttemptEnded("first/m", 5.0, REFUSED),
+                AttemptEnded("first/m", 6.0, REFUSED),
+                AttemptEnded("first/m", 7.0, None, cancelled=True),
+                "what is this?",
+            ):
+                ref.cast(message)
+            lease = board.lease("first")
+            await settle()
+
+            assert ref.info().details == {
+                "provider_id": "first",
+                "kind": "canned",
+                "health": "degraded",
+                "attempt_count": 4,
+                "completed_count": 1,
+                "cancelled_count": 1,
+                "error_count": 2,
+                "consecutive_failures": 2,
+                "last_failure": "connect",
+                "last_latency_ms": 7.0,
+                "live_attempts": 1,
+            }
+            await lease.release()
+
+    async def test_one_answer_makes_it_healthy_again(self) -> None:
+        async with system(Factory(), ProviderBoard()) as running:
+            ref = actor(running)
+            ref.cast(AttemptEnded("first/m", 5.0, REFUSED))
+            ref.cast(AttemptEnded("first/m", 12.3456, None))
+            await settle()
+
+            details = ref.info().details
+            assert (details["health"], details["consecutive_failures"]) == ("healthy", 0)
+            assert details["last_latency_ms"] == 12.346
+
+    async def test_a_cancelled_attempt_says_nothing_of_health(self) -> None:
+        async with system(Factory(), ProviderBoard()) as running:
+            ref = actor(running)
+            ref.cast(AttemptEnded("first/m", 5.0, None, cancelled=True))
+            await settle()
+            assert ref.info().details["health"] == "unknown"
+
+    async def test_a_crash_loses_the_counts(self) -> None:
+        async with system(Factory(), ProviderBoard()) as running:
+            actor(running).cast(AttemptEnded("first/m", 5.0, REFUSED))
+            await settle()
+            actor(running).kill()
+            await settle()
+            assert actor(running).info().details["attempt_count"] == 0

@@ -83,6 +83,5 @@ def test_the_reference_has_every_command_with_every_option() -> None:
     titles = {"wardwright " + " ".join(name): command for name, command in COMMANDS.items()}
     assert {title for title in described if title.startswith("wardwright ")} == set(titles)
     for title, command in titles.items():
-        named = set(re.findall(r"--[a-z-]+", described[title]))
-        assert options_of(command) - named == set(), title
-        assert named - options_of(command) <= {"--url"}, title
+        named = set(re.findall(r"--[a-z][a-z-]+", described[title]))
+        assert named == options_of(command), title

@@ -438,13 +438,13 @@ async def test_the_clean_up_is_not_bound_by_the_last_request() -> None:
 
     async def call_b(actor: Puppet) -> None:
         await anyio.sleep(5)
-        answers.append(await started(actor.system, "app/b").call(Ask()))
+        answers.append(await started(actor.system, "app/b").call(Do(sleep(3))) or "done")
 
     specs = [puppet("b"), puppet("a", restart="temporary", shutdown=20, on_terminate=call_b)]
     async with System("app", Supervisor(specs), on_event=EventLog()) as system:
-        with pytest.raises(CallTimeout):
-            await started(system, "app/a").call(Do(answer(Stop())), timeout=1)
-    assert answers == ["b"]
+        with pytest.raises(ActorDown):
+            await started(system, "app/a").call(Do(crash), timeout=6)
+    assert answers == ["done"]
 
 
 async def test_a_request_under_an_expired_deadline_is_not_looked_at() -> None:

@@ -32,7 +32,7 @@ def nothing_configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def lay_weights(folder: Path) -> Path:
     """A file that passes for the small model's weights, without its hundred megabytes of disk."""
-    file = folder / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
+    file = folder / "weights" / "SmolLM2-135M-Instruct.Q4_1.gguf"
     file.parent.mkdir(parents=True)
     with file.open("wb") as weights:
         weights.truncate(98_362_432)

@@ -98,7 +98,7 @@ class TestFormats:
         def stumble(prompt: str) -> None:
             raise RuntimeError("a bug")
 
-        secret = " ".join(("a", "customer's", "secret"))
+        secret = "secret of a customer".title()  # what the source does not spell
         try:
             stumble(secret)
         except RuntimeError:

@@ -1,17 +1,15 @@
 """Adapters as the settings ask for them."""
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
-import anyio
 import pytest
 
 from supervisors import ChildSpec, Supervisor, System
-from tests.support.upstream import Upstream
 from tests.support.calls import upstream_call
+from tests.support.upstream import Upstream
 from tests.wardwright.app.configs import CANNED, loaded
 from tests.wardwright.receipts.receipt_samples import fallback_story, opened, sealed
 from wardwright.app.parts import provider_part, store_opener
@@ -25,9 +23,9 @@ from wardwright.config.settings import (
 )
 from wardwright.domain.errors import ProviderError
 from wardwright.ports.provider import Provider, ProviderInfo
-from wardwright.receipts.events import AttemptStarted
 from wardwright.runtime.checkpointer import Append, Checkpointer, StoreBoard
 from wardwright.runtime.provider import ProviderBoard
+from wardwright.runtime.tree import PROVIDERS
 from wardwright.storage.file import FileReceiptStore
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
@@ -43,7 +41,7 @@ async def built(settings: ProviderSettings, *, of: Settings = SETTINGS) -> Async
     children = [ChildSpec(part.id, part.actor)]
     if part.server is not None:
         children.append(ChildSpec(f"{part.id}.server", part.server))
-    async with System("wardwright", Supervisor(children)):
+    async with System(PROVIDERS, Supervisor(children)):
         slot = board.lease(settings.id)
         assert slot.settings is settings
         try:
@@ -52,8 +50,12 @@ async def built(settings: ProviderSettings, *, of: Settings = SETTINGS) -> Async
             await slot.release()
 
 
-def compatible(url: str, **fields: str) -> OpenAICompatibleSettings:
-    return OpenAICompatibleSettings(id="up", base_url=url, **fields)
+def compatible(
+    url: str, *, credential_env: str | None = None, credential_file: str | None = None
+) -> OpenAICompatibleSettings:
+    return OpenAICompatibleSettings(
+        id="up", base_url=url, credential_env=credential_env, credential_file=credential_file
+    )
 
 
 class TestProviders:
@@ -153,8 +155,7 @@ class TestStores:
                 ref = storage.resolve()
                 assert ref is not None
                 ref.kill()
-                begun = [opened(), AttemptStarted(1, "local/small", "local", "small:7b")]
-                await storage.call(Append(tuple(sealed(begun, receipt_id=f"rcpt_{number}"))))
+                await storage.call(Append(tuple(sealed([opened()], receipt_id=f"rcpt_{number}"))))
 
             board.store.check_writable()
             health = board.store.health()

@@ -1,20 +1,22 @@
 """The promises of `Transport`, proven for each implementation on the event loop it serves."""
 
 import socket
-import ssl
-import subprocess
-import threading
 from pathlib import Path
+from threading import Event
 
 import anyio
 import pytest
 from anyio import to_thread
 
 from tests.support.upstream import Upstream, refusing_url, silent_url
+from tests.wardwright.providers.raw_server import RawServer, answering, make_certificate, read_request, tls_context
 from wardwright.domain.errors import ProviderError
+from wardwright.providers.http1 import dialling
 from wardwright.providers.transport import Transport, TransportOptions, make_transport, read_body
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
+
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"
 
 
 async def post(transport: Transport, url: str, model: str = "ok", *, stream: bool = False) -> bytes:
@@ -227,8 +229,9 @@ async def test_an_answer_that_is_not_http_is_a_bad_response(upstream: Upstream, 
 
 
 async def test_an_untrusted_certificate_is_a_connect_failure(transport: Transport, tmp_path: Path) -> None:
-    with self_signed_server(tmp_path) as port, pytest.raises(ProviderError) as caught:
-        await post(transport, f"https://127.0.0.1:{port}/v1")
+    server_side = tls_context(*make_certificate(tmp_path))
+    with RawServer(answering(OK), tls=server_side) as server, pytest.raises(ProviderError) as caught:
+        await post(transport, server.url)
 
     assert caught.value.failure.failure_class == "connect"
 
@@ -312,33 +315,148 @@ async def test_small_writes_are_not_delayed(upstream: Upstream, transport: Trans
     assert min(times) < 0.03
 
 
-class self_signed_server:
-    """A TLS server nobody has reason to trust."""
+async def test_a_trusted_server_is_asked_over_tls(
+    anyio_backend: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate, key = make_certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    dialling.tls_context.cache_clear()
+    transport = make_transport()
+    with RawServer(answering(OK), tls=tls_context(certificate, key)) as server:
+        answers = [await post(transport, server.url) for _ in range(3)]
+        await transport.aclose()
+    dialling.tls_context.cache_clear()
 
-    def __init__(self, folder: Path) -> None:
-        certificate, key = folder / "certificate.pem", folder / "key.pem"
-        subject = ["-subj", "/CN=127.0.0.1", "-days", "1", "-nodes", "-newkey", "rsa:2048"]
-        command = ["openssl", "req", "-x509", *subject, "-keyout", str(key), "-out", str(certificate)]
-        subprocess.run(command, check=True, capture_output=True)
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._context.load_cert_chain(certificate, key)
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._thread = threading.Thread(target=self._serve)
+    assert answers == [b"hi"] * 3
+    assert server.connections == 1
 
-    def __enter__(self) -> int:
-        self._thread.start()
-        port: int = self._listener.getsockname()[1]
-        return port
 
-    def __exit__(self, *_: object) -> None:
-        self._thread.join(5)
-        self._listener.close()
+async def test_a_server_is_asked_over_ipv6(transport: Transport) -> None:
+    with RawServer(answering(OK), host="::1") as server:
+        assert await post(transport, server.url) == b"hi"
 
-    def _serve(self) -> None:
-        connection, _ = self._listener.accept()
-        with connection:
-            connection.settimeout(1)  # a client that refuses need not say so
+
+async def test_interim_answers_are_passed_over(transport: Transport) -> None:
+    interim = b"HTTP/1.1 103 Early Hints\r\nlink: </style>\r\n\r\n"
+    with RawServer(answering(interim + interim + OK)) as server:
+        async with transport.request("POST", f"{server.url}/x", headers={}, body=b"{}") as response:
+            assert await read_body(response, 10) == b"hi"
+
+    assert response.status == 200
+    assert "link" not in response.headers
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+async def test_a_body_of_unknown_length_ends_with_its_connection(transport: Transport, version: str) -> None:
+    answer = f"HTTP/{version} 200 OK\r\n\r\nas it comes".encode()
+    with RawServer(answering(answer, closes=True)) as server:
+        assert [await post(transport, server.url) for _ in range(2)] == [b"as it comes"] * 2
+
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\n",
+        "HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\n",
+    ],
+)
+async def test_a_connection_the_server_will_close_is_not_used_again(transport: Transport, head: str) -> None:
+    with RawServer(answering(head.encode() + b"hi")) as server:
+        assert [await post(transport, server.url) for _ in range(2)] == [b"hi"] * 2
+
+    assert server.connections == 2
+
+
+async def test_a_kept_connection_that_the_server_has_closed_is_not_used(transport: Transport) -> None:
+    closed = Event()
+
+    def answer_and_close(connection: socket.socket) -> None:
+        closed.clear()
+        read_request(connection)
+        connection.sendall(OK)
+        connection.shutdown(socket.SHUT_RDWR)
+        closed.set()
+
+    with RawServer(answer_and_close) as server:
+        for _ in range(5):
+            assert await post(transport, server.url) == b"hi"
+            assert await to_thread.run_sync(closed.wait, 10)
+
+    assert server.connections == 5
+
+
+async def test_a_connection_with_something_behind_the_answer_is_not_used_again(transport: Transport) -> None:
+    with RawServer(answering(OK + OK)) as server:
+        assert [await post(transport, server.url) for _ in range(2)] == [b"hi"] * 2
+
+    assert server.connections == 2
+
+
+async def test_headers_without_end_are_a_bad_response(transport: Transport) -> None:
+    def pour(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\n")
+        while True:
+            connection.sendall(b"x-filler: %s\r\n" % (b"y" * 1000))
+
+    with RawServer(pour) as server, anyio.fail_after(20), pytest.raises(ProviderError) as caught:
+        await post(transport, server.url)
+
+    assert caught.value.failure.failure_class == "bad_response"
+
+
+async def test_a_slow_reader_holds_the_server_back_and_misses_nothing(transport: Transport) -> None:
+    total, stalled = 24 * 2**20, Event()
+
+    def pour(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % total)
+        left = memoryview(bytes(range(256)) * (total // 256))
+        connection.settimeout(0.3)
+        while left:
             try:
-                self._context.wrap_socket(connection, server_side=True).close()
-            except OSError:
-                pass  # the client refused, as it should
+                left = left[connection.send(left) :]
+            except TimeoutError:
+                stalled.set()
+
+    with RawServer(pour) as server:
+        async with transport.request("POST", f"{server.url}/x", headers={}, body=b"{}") as response:
+            assert await to_thread.run_sync(stalled.wait, 20)
+            pieces = [piece async for piece in response]
+
+    assert max(map(len, pieces)) < 2**20
+    assert b"".join(pieces) == bytes(range(256)) * (total // 256)
+
+
+async def test_cancelling_the_wait_for_a_connection_leaves_the_transport_usable(
+    upstream: Upstream, transport: Transport
+) -> None:
+    with silent_url() as silent:
+        with anyio.move_on_after(0.1):
+            await post(transport, silent)
+
+    assert await post(transport, upstream.url)
+
+
+async def test_closing_ends_the_requests_under_way(upstream: Upstream, anyio_backend: object) -> None:
+    transport = make_transport(TransportOptions(connect_timeout_s=30))
+    failures: list[str] = []
+
+    async def ask(url: str, model: str) -> None:
+        try:
+            await post(transport, url, model, stream=True)
+        except ProviderError as error:
+            failures.append(error.failure.failure_class)
+
+    with silent_url() as silent, anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask, silent, "ok")
+            tasks.start_soon(ask, upstream.url, "hang")
+            tasks.start_soon(ask, upstream.url, "hang-after-headers")
+            assert await to_thread.run_sync(upstream.wait_for_calls, 2)
+            await transport.aclose()
+
+    assert sorted(failures)[:2] == ["connect", "connect"]
+    assert len(failures) == 3

@@ -48,7 +48,7 @@ async def first_connected(addresses: Sequence[Address]) -> socket.socket:
     """
     if len(addresses) == 1:
         return await _connected(addresses[0])
-    untried = _families_in_turn(addresses)
+    untried = families_in_turn(addresses)
     attempts: list[asyncio.Task[socket.socket]] = []
     try:
         while (winner := _succeeded(attempts)) is None:
@@ -89,7 +89,7 @@ async def _connected(address: Address) -> socket.socket:
     return opened
 
 
-def _families_in_turn(addresses: Sequence[Address]) -> list[Address]:
+def families_in_turn(addresses: Sequence[Address]) -> list[Address]:
     """The addresses, the resolver's first choice first, then IPv6 and IPv4 in turn."""
     preferred = [address for address in addresses if address[0] == addresses[0][0]]
     other = [address for address in addresses if address[0] != addresses[0][0]]
@@ -97,11 +97,11 @@ def _families_in_turn(addresses: Sequence[Address]) -> list[Address]:
     return turns + preferred[len(other) :] + other[len(preferred) :]
 
 
-def _succeeded(attempts: "Sequence[asyncio.Task[socket.socket]]") -> "asyncio.Task[socket.socket] | None":
+def _succeeded(attempts: Sequence[asyncio.Task[socket.socket]]) -> asyncio.Task[socket.socket] | None:
     return next((attempt for attempt in attempts if attempt.done() and attempt.exception() is None), None)
 
 
-def _discard(attempt: "asyncio.Task[socket.socket]") -> None:
+def _discard(attempt: asyncio.Task[socket.socket]) -> None:
     """Close what an attempt that lost has opened after all."""
     if not attempt.cancelled() and attempt.exception() is None:
         attempt.result().close()

@@ -7,10 +7,12 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt lint types imports contracts bench lock clean
+.PHONY: help install run test check fmt lint types imports contracts bench lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(READY) ## build the virtual environment
 
 run: $(READY) ## start the daemon, with a small real language model behind `coding-balanced`
 	@$(BIN)/wardwright models pull || true
@@ -33,9 +35,10 @@ types: $(READY)
 imports: $(READY)
 	$(BIN)/lint-imports
 
-contracts: $(READY) ## write the generated files in contracts/ anew
+contracts: $(READY) ## write the generated files in contracts/ and docs/ anew
 	$(BIN)/python -m wardwright.config.schema contracts/config.schema.json
 	$(BIN)/python -m tests.wardwright.receipts.test_json_schema
+	$(BIN)/python -m tests.docs.configuration_tables
 
 bench: $(READY) ## measure the daemon beside a floor taken in the same run
 	$(BIN)/python -m tests.benchmarks

@@ -69,7 +69,8 @@ class Adoption:
         home = cell_of(self._supervisor)
         if home is None or home.exit_reason is not None:
             raise ActorDown(self._supervisor.path, ExitReason.NOPROC)
-        if home.status != "running" or home.kill_reason is not None:  # first: what is starting has no actor to look at yet
+        # asked first, because what is still starting has no actor to look at
+        if home.status != "running" or home.kill_reason is not None:
             raise ActorDown(home.path, ExitReason.NOPROC, problem=f"is {home.status}")
         if not isinstance(home, ActorCell) or not isinstance(home.actor, DynamicSupervisor):
             raise TypeError(f"{home.path} is not a dynamic supervisor")

@@ -111,4 +111,4 @@ def test_streams_longer_than_the_drain_are_told_and_recorded(
     assert all(one.is_well_formed and one.error is not None for one in seen), seen
     second = start_daemon(gateway_config(upstream, "ok", backend=backend))
     for one in seen:
-        assert second.receipt(one.receipt_id)["final"]["status"] == "internal_error"
+        assert second.receipt(one.receipt_id)["final"]["status"] == "interrupted"

@@ -442,7 +442,7 @@ async def test_the_clean_up_is_not_bound_by_the_last_request() -> None:
 
     specs = [puppet("b"), puppet("a", restart="temporary", shutdown=20, on_terminate=call_b)]
     async with System("app", Supervisor(specs), on_event=EventLog()) as system:
-        with pytest.raises(ActorDown):
+        with pytest.raises(CallTimeout):
             await started(system, "app/a").call(Do(crash), timeout=6)
     assert answers == ["done"]
 

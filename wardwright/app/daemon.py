@@ -141,7 +141,11 @@ class Daemon:
             max_body_bytes=settings.server.max_body_bytes,
         )
         server = HttpServer(app, self._listener, host, backend=settings.runtime.backend)
-        drain = partial(gateway.drain, settings.server.drain_seconds)
+
+        async def drain() -> None:
+            self._listener.close()  # the edge stops for good: who comes now is refused at once and may ask elsewhere
+            await gateway.drain(settings.server.drain_seconds)
+
         return system
 
     async def _heed_signals(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:

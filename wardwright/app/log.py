@@ -57,7 +57,7 @@ class TreeLog:
     def __call__(self, event: Event) -> None:
         """Log one event. Starts are silent: a healthy tree says nothing."""
         if isinstance(event, CrashReport):
-            self._metrics.actor_crashes.labels(event.path).inc()
+            self._metrics.actor_crashes.labels(event.kind).inc()
             _log.error(
                 "an actor crashed", actor=event.path, reason=str(event.reason), stack="".join(event.stack) or None
             )

@@ -105,6 +105,8 @@ class NotFound(WardwrightError):
 class ProviderError(WardwrightError):
     """An upstream attempt failed; `failure` says how, and its class decides the wire code.
 
+    Retrying is the gateway's business and has been done: clients are told to retry only what waiting may mend.
+
     `upstream_error` is the provider's own error object (decoded JSON), present when the provider blamed the request.
     """
 
@@ -117,12 +119,15 @@ class ProviderError(WardwrightError):
         "content_filter": "content_filter",
         "invalid_request": "invalid_request",
     }
+    # a model or an endpoint that is not there is the operator's configuration, not the caller's request
+    _OPERATORS_FAULT: ClassVar[frozenset[int]] = frozenset({404, 405, 410})
 
     def __init__(self, failure: Failure, *, upstream_error: dict[str, object] | None = None) -> None:
         super().__init__(failure.message)
         self.failure = failure
-        self.code = self._CODES.get(failure.failure_class, "provider_error")
-        self.retryable = failure.failure_class not in ("context_exceeded", "content_filter", "invalid_request")
+        is_operators = failure.failure_class == "invalid_request" and failure.status in self._OPERATORS_FAULT
+        self.code = "provider_error" if is_operators else self._CODES.get(failure.failure_class, "provider_error")
+        self.retryable = failure.failure_class in ("rate_limited", "overloaded")
         self.upstream_error = upstream_error
 
 

@@ -74,27 +74,29 @@ class ErrorBoundary:
         scope["app"] = self  # tells Starlette's routes to raise for a wrong method instead of answering plain text
         started = False
 
-        async def watched_send(message: Message) -> None:
+        async def identified_send(message: Message) -> None:
             nonlocal started
-            started = True
+            if not started:
+                started = True
+                message["headers"].append((b"x-request-id", request_id.encode()))
             await send(message)
 
         try:
-            await self._router(scope, receive, watched_send)
+            await self._router(scope, receive, identified_send)
         except ClientGone:
             return
         except WardwrightError as error:
-            await send_error(send, error_answer(error), request_id=request_id)
+            await send_error(identified_send, error_answer(error))
         except HTTPException as error:
             answer = http_error_answer(error.status_code, scope["method"], scope["path"])
             headers = [(name.lower(), value) for name, value in (error.headers or {}).items()]
-            await send_error(send, answer, request_id=request_id, headers=headers)
+            await send_error(identified_send, answer, headers=headers)
         except Exception:  # noqa: BLE001 - the boundary: a bug of ours must still be one clean answer and one report
             _log.exception("a request failed on a bug", request_id=request_id, path=scope["path"])
             if started:
                 return  # the headers are gone; ending the body short is all that is left to say
             bug = InternalError(f"the gateway failed on this request; its log has the report under {request_id}")
-            await send_error(send, error_answer(bug), request_id=request_id)
+            await send_error(identified_send, error_answer(bug))
 
 
 def _route(method: str, path: str, endpoint: Endpoint) -> Route:

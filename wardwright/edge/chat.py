@@ -41,7 +41,7 @@ class ChatCompletions:
         try:
             await self._gateway.chat(request, caller=caller, request_id=request_id, responder=answer)
         except WardwrightError as error:
-            await answer.fail(error, request_id=request_id)
+            await answer.fail(error)
 
 
 class _ChatAnswer:
@@ -83,7 +83,7 @@ class _ChatAnswer:
         body = render_completion(completion, model=self._shown_model, extra={"wardwright": _facts(head)})
         await send_body(self._send, 200, body, content_type="application/json", headers=_headers(head))
 
-    async def fail(self, error: WardwrightError, *, request_id: str) -> None:
+    async def fail(self, error: WardwrightError) -> None:
         """Tell the client: with a status while that is possible, with one terminal event after.
 
         An answer whose last part was being sent when it failed is let be: what has left cannot be told from what has not.
@@ -98,8 +98,7 @@ class _ChatAnswer:
             event = render_stream_error(told.message, told.type, told.code, told.param, facts)
             await self._send({"type": "http.response.body", "body": event})
             return
-        headers = () if head is None else _headers(head)[1:]
-        await send_error(self._send, told, request_id=request_id, wardwright=facts, headers=headers)
+        await send_error(self._send, told, wardwright=facts, headers=() if head is None else _headers(head))
 
     def watch_client(self, on_gone: Callable[[], None]) -> None:
         """Have `on_gone` called when the client leaves."""
@@ -138,10 +137,9 @@ def _facts(head: AnswerHead) -> Mapping[str, object]:
 
 
 def _headers(head: AnswerHead) -> tuple[tuple[str, str], ...]:
-    """Response headers that identify an accepted request. The request id comes first."""
+    """Response headers that identify an accepted request, beside the request id that every answer has."""
     selected = head.selected_target
     return (
-        ("x-request-id", head.request_id),
         ("x-wardwright-receipt-id", head.receipt_id),
         ("x-wardwright-model-version", head.definition.version),
         ("x-wardwright-attempts", str(head.attempts)),

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from wardwright.domain.errors import ProviderError, RequestError, WardwrightError
+from wardwright.domain.errors import FailureClass, ProviderError, RequestError, WardwrightError
 from wardwright.wire.errors import render_error
 
 STATUS_BY_CODE: Mapping[str, int] = {
@@ -34,7 +34,17 @@ STATUS_BY_CODE: Mapping[str, int] = {
 
 _TYPES = {403: "permission_error", 429: "rate_limit_error"}
 _RETRY_AFTER_S = {"actor_restarting": 1, "overloaded": 1, "storage_unavailable": 1, "rate_limit_exceeded": 1}
-_CALLERS_FAULT = ("invalid_request", "content_filter")
+_CALLERS_FAULT = ("invalid_request", "content_filter", "context_length_exceeded")
+_PROVIDER_FAULTS: Mapping[FailureClass, str] = {
+    "connect": "could not be reached",
+    "rate_limited": "is limiting requests",
+    "overloaded": "is overloaded",
+    "server_error": "failed on this request",
+    "auth": "refused the gateway's credentials",
+    "bad_response": "gave an answer that cannot be understood",
+    "stream_broken": "broke off its answer",
+    "invalid_request": "does not know the model or the endpoint it is configured with",
+}
 
 
 class ErrorAnswer(msgspec.Struct, frozen=True):
@@ -55,19 +65,27 @@ class ErrorAnswer(msgspec.Struct, frozen=True):
 def error_answer(error: WardwrightError, *, attempts_spent: bool = False) -> ErrorAnswer:
     """How to answer an error.
 
-    A refusal that the provider blames on the request keeps the provider's own words, so that a client that knows the provider
-    can act on them. `attempts_spent` tells clients not to multiply retries that were already made here.
+    A refusal that the provider blames on the request keeps the provider's own message and parameter, so that the caller can act on
+    them; the code is ours, from the closed list. Of any other provider failure the caller is told the kind and no more: addresses
+    and names of credentials are the operator's, and stand in the receipt. `attempts_spent` tells clients not to multiply retries
+    that were already made here.
     """
     status = STATUS_BY_CODE[error.code]
-    param = error.param if isinstance(error, RequestError) else None
-    message, code, kind = error.message, error.code, _TYPES.get(status, _default_type(status))
-    if isinstance(error, ProviderError) and error.code in _CALLERS_FAULT and error.upstream_error is not None:
-        upstream = error.upstream_error
-        message = _text(upstream.get("message")) or message
-        code = _text(upstream.get("code")) or code
-        kind = _text(upstream.get("type")) or kind
-        param = _text(upstream.get("param"))
-    return ErrorAnswer(status, message, kind, param, code, _advice(error, attempts_spent=attempts_spent))
+    message, param = error.message, error.param if isinstance(error, RequestError) else None
+    if isinstance(error, ProviderError):
+        message, param = _provider_words(error)
+    kind = _TYPES.get(status, _default_type(status))
+    return ErrorAnswer(status, message, kind, param, error.code, _advice(error, attempts_spent=attempts_spent))
+
+
+def _provider_words(error: ProviderError) -> tuple[str, str | None]:
+    """What a caller may read of a provider's failure: message and parameter."""
+    if error.code in _CALLERS_FAULT:
+        upstream = error.upstream_error or {}
+        return _text(upstream.get("message")) or error.message, _text(upstream.get("param"))
+    if error.failure.failure_class == "timeout":
+        return error.message, None
+    return f"the provider behind this model {_PROVIDER_FAULTS[error.failure.failure_class]}", None
 
 
 def http_error_answer(status: int, method: str, path: str) -> ErrorAnswer:

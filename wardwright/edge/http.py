@@ -79,21 +79,11 @@ async def send_json(send: Send, payload: object, *, status: int = 200, headers: 
 
 
 async def send_error(
-    send: Send,
-    answer: ErrorAnswer,
-    *,
-    request_id: str,
-    wardwright: Mapping[str, object] | None = None,
-    headers: Headers = (),
+    send: Send, answer: ErrorAnswer, *, wardwright: Mapping[str, object] | None = None, headers: Headers = ()
 ) -> None:
     """An error answer with its envelope."""
-    await send_body(
-        send,
-        answer.status,
-        answer.render(wardwright),
-        content_type="application/json",
-        headers=(("x-request-id", request_id), *answer.headers, *headers),
-    )
+    body = answer.render(wardwright)
+    await send_body(send, answer.status, body, content_type="application/json", headers=(*answer.headers, *headers))
 
 
 def query_parameters(scope: Scope) -> dict[str, str]:

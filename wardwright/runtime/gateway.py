@@ -30,7 +30,7 @@ from wardwright.runtime.identity import mint_receipt_id
 from wardwright.runtime.provider import ProviderBoard
 from wardwright.runtime.run import Responder, Run, RunParts, RunRequest
 from wardwright.runtime.session import NextTurn, SessionActor
-from wardwright.runtime.tree import RUNS, sessions_path
+from wardwright.runtime.tree import sessions_path
 
 _SESSION_PATIENCE_S = 1.0
 _READERS = 4
@@ -126,10 +126,8 @@ class Gateway:
         self._patience.deadline = self._system.now() + seconds
         with self._patience:
             await self._wait_idle()
-        for receipt_id in list(self._live):
-            member = self._system.whereis(f"{RUNS}/{receipt_id}")
-            if member is not None:
-                member.kill()
+        for run in list(self._live.values()):
+            run.interrupt()
         await self._wait_idle()
 
     def hasten(self) -> None:

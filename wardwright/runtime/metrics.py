@@ -48,7 +48,7 @@ class Metrics:
         )
         self.live_runs = Gauge("wardwright_live_runs", "Requests being served now.", registry=self.registry)
         self.actor_crashes = Counter(
-            "wardwright_actor_crashes", "Actors that ended abnormally.", ["actor"], registry=self.registry
+            "wardwright_actor_crashes", "Actors that ended abnormally, by kind.", ["kind"], registry=self.registry
         )
 
     def request_ended(self, model: str, status: str, seconds: float) -> None:

@@ -20,7 +20,7 @@ from typing import Protocol
 import anyio
 import structlog
 
-from supervisors import ActorDown, ActorKilled, CallTimeout, NamedRef, System, adopt, count_children
+from supervisors import ActorDown, ActorKilled, CallTimeout, NamedRef, System, adopt, child_path, count_children
 from wardwright.domain.caller import Caller
 from wardwright.domain.chat import ChatRequest, Completion
 from wardwright.domain.errors import (
@@ -48,6 +48,7 @@ from wardwright.runtime.tree import PROVIDERS, RUNS, STORAGE, model_path
 
 _CLOSE_PATIENCE_S = 15.0
 _JOIN_PATIENCE_S = 5.0
+_STOPPING = "the gateway is stopping; ask again"
 
 _log = structlog.get_logger("wardwright.run")
 
@@ -147,6 +148,7 @@ class Run:
         self._live_attempt: tuple[Target, float] | None = None
         self._retry = RetryPolicy()
         self._released = False
+        self._is_interrupted = False
         self._released_bytes = 0
         self._delivered: Outcome | None = None
 
@@ -164,10 +166,9 @@ class Run:
         try:
             outcome = await self._as_member()
         except ActorKilled as killed:
-            told = InternalError(f"the gateway stopped this request ({killed.reason})")
-            outcome = self._delivered or Outcome("internal_error", told)  # a kill may come when all is done
+            outcome = self._delivered or self._killed(killed)  # a kill may come when all is done
         except anyio.get_cancelled_exc_class():
-            outcome = Outcome("interrupted", InternalError("the gateway is stopping"))
+            outcome = Outcome("interrupted", ActorRestarting(_STOPPING))
             raise
         except Exception:  # noqa: BLE001 - this is the actor loop of an adopted actor: a bug ends one run, reported
             _log.exception("a run crashed", receipt_id=self._asked.receipt_id, model=self._asked.definition.id)
@@ -177,6 +178,13 @@ class Run:
                     outcome = await self._close(outcome)
         if outcome.error is not None:
             raise outcome.error
+
+    def interrupt(self) -> None:
+        """The daemon stops and has no more patience: the run is killed, and its receipt closes as `interrupted`."""
+        self._is_interrupted = True
+        member = self._parts.system.whereis(child_path(RUNS, self._asked.receipt_id))
+        if member is not None:
+            member.kill()
 
     def status(self) -> Mapping[str, object]:
         """The run as the tree shows it; never content."""
@@ -288,6 +296,11 @@ class Run:
             return Outcome("completed", completion=completion)
         finally:
             await slot.release()
+
+    def _killed(self, killed: ActorKilled) -> Outcome:
+        if self._is_interrupted:
+            return Outcome("interrupted", ActorRestarting(_STOPPING))
+        return Outcome("internal_error", InternalError(f"the gateway stopped this request ({killed.reason})"))
 
     def _given_up(self) -> Outcome:
         """What the client is told when every attempt failed: a rate limit only if there was nothing but rate limits."""

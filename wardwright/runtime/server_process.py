@@ -19,6 +19,8 @@ from wardwright.domain.errors import Failure, ProviderError
 from wardwright.ports.server import ServerSpec
 
 _HOST = "127.0.0.1"
+_INHERITED = frozenset({"PATH", "HOME", "LANG", "TMPDIR", "TZ", "LD_LIBRARY_PATH", "VIRTUAL_ENV"})
+_INHERITED_PREFIXES = ("LC_", "PYTHON", "OMP_", "CUDA_", "HIP_", "ROCR_", "GGML_", "VK_", "OPENBLAS_")
 _POLL_S = 0.05
 _STOP_GRACE_S = 3.0
 
@@ -134,7 +136,7 @@ class ServerProcess(Actor):
                 stdin=None,
                 stdout=None,
                 stderr=None,
-                env={**os.environ, **self._spec.environment},
+                env={**_inherited_environment(), **self._spec.environment},
             )
         except OSError as error:
             self._fail_waiting(f"cannot start the server of {self._spec.id!r}: {error}")
@@ -187,6 +189,13 @@ class ServerProcess(Actor):
 
 def _cannot_connect(message: str) -> ProviderError:
     return ProviderError(Failure("connect", message))
+
+
+def _inherited_environment() -> dict[str, str]:
+    """What a model server needs of the daemon's environment: none of the keys and tokens that it also holds."""
+    return {
+        name: value for name, value in os.environ.items() if name in _INHERITED or name.startswith(_INHERITED_PREFIXES)
+    }
 
 
 def _free_port() -> int:

@@ -132,7 +132,7 @@ class TestTree:
         assert (event["level"], event["event"]) == ("error", "an actor crashed")
         assert (event["actor"], event["reason"]) == ("wardwright/storage", "crashed: RuntimeError: a bug")
         assert event["stack"] == '  File "x.py", line 1, in f\n'
-        labels = {"actor": "wardwright/storage"}
+        labels = {"kind": CRASH.kind}
         assert metrics.registry.get_sample_value("wardwright_actor_crashes_total", labels) == 1
 
     def test_what_a_supervisor_did_about_it_is_a_warning(self) -> None:

@@ -106,7 +106,9 @@ class Site:
     async def get(self, path: str, **options: Any) -> Client:
         return await self.request("GET", path, **options)
 
-    async def chat(self, client: Client | None = None, *, headers: Mapping[str, str] | None = None, **fields: Any) -> Client:
+    async def chat(
+        self, client: Client | None = None, *, headers: Mapping[str, str] | None = None, **fields: Any
+    ) -> Client:
         """Ask the model; fields are added to the body."""
         body = {"model": "test-model", "messages": [{"role": "user", "content": "hi"}], **fields}
         client = client or Client()

@@ -21,8 +21,8 @@ from wardwright.domain.errors import (
     FailureClass,
     Forbidden,
     InternalError,
-    NotFound,
     NoTargetAvailable,
+    NotFound,
     ProviderError,
     RequestError,
     RequestTooLarge,
@@ -58,7 +58,12 @@ CONTRACT = {
 ANSWERS: list[tuple[WardwrightError, tuple[int, str, str], bool, str | None]] = [
     (WardwrightError("x"), (500, "internal_error", "server_error"), False, None),
     (RequestError("x"), (400, "invalid_request", "invalid_request_error"), False, None),
-    (RequestError("x", code="unsupported_parameter"), (400, "unsupported_parameter", "invalid_request_error"), False, None),
+    (
+        RequestError("x", code="unsupported_parameter"),
+        (400, "unsupported_parameter", "invalid_request_error"),
+        False,
+        None,
+    ),
     (UnknownModel("x"), (404, "model_not_found", "invalid_request_error"), False, None),
     (ContextLengthExceeded("x"), (400, "context_length_exceeded", "invalid_request_error"), False, None),
     (RequestTooLarge("x"), (413, "request_too_large", "invalid_request_error"), False, None),
@@ -74,18 +79,19 @@ ANSWERS: list[tuple[WardwrightError, tuple[int, str, str], bool, str | None]] = 
     (InternalError("x"), (500, "internal_error", "server_error"), True, None),
 ]
 
-PROVIDER_ANSWERS: dict[FailureClass, tuple[tuple[int, str, str], bool, str | None]] = {
-    "connect": ((502, "provider_error", "server_error"), True, None),
-    "timeout": ((502, "provider_error", "server_error"), True, None),
-    "rate_limited": ((429, "rate_limit_exceeded", "rate_limit_error"), True, "1"),
-    "overloaded": ((503, "overloaded", "server_error"), True, "1"),
-    "server_error": ((502, "provider_error", "server_error"), True, None),
-    "auth": ((502, "provider_error", "server_error"), True, None),
-    "context_exceeded": ((400, "context_length_exceeded", "invalid_request_error"), False, None),
-    "content_filter": ((400, "content_filter", "invalid_request_error"), False, None),
-    "invalid_request": ((400, "invalid_request", "invalid_request_error"), False, None),
-    "bad_response": ((502, "provider_error", "server_error"), True, None),
-    "stream_broken": ((502, "provider_error", "server_error"), True, None),
+# Of each class of failure: status, code, type, whether clients should try again, Retry-After, and what they are told about it.
+PROVIDER_ANSWERS: dict[FailureClass, tuple[tuple[int, str, str], bool, str | None, str]] = {
+    "connect": ((502, "provider_error", "server_error"), False, None, "could not be reached"),
+    "timeout": ((502, "provider_error", "server_error"), False, None, "their words"),
+    "rate_limited": ((429, "rate_limit_exceeded", "rate_limit_error"), True, "1", "is limiting requests"),
+    "overloaded": ((503, "overloaded", "server_error"), True, "1", "is overloaded"),
+    "server_error": ((502, "provider_error", "server_error"), False, None, "failed on this request"),
+    "auth": ((502, "provider_error", "server_error"), False, None, "refused the gateway's credentials"),
+    "context_exceeded": ((400, "context_length_exceeded", "invalid_request_error"), False, None, "their words"),
+    "content_filter": ((400, "content_filter", "invalid_request_error"), False, None, "their words"),
+    "invalid_request": ((400, "invalid_request", "invalid_request_error"), False, None, "their words"),
+    "bad_response": ((502, "provider_error", "server_error"), False, None, "cannot be understood"),
+    "stream_broken": ((502, "provider_error", "server_error"), False, None, "broke off its answer"),
 }
 
 
@@ -105,7 +111,8 @@ def codes_named_below_the_edge() -> Iterator[tuple[str, str]]:
                     spelled = [word.value for word in call.keywords if word.arg == "code"]
                 else:
                     continue
-                yield from ((file.name, node.value) for node in spelled if isinstance(node, ast.Constant))
+                constants = [node.value for node in spelled if isinstance(node, ast.Constant)]
+                yield from ((file.name, code) for code in constants if isinstance(code, str))
 
 
 def _is_error(value: object) -> bool:
@@ -135,20 +142,28 @@ class TestAnswers:
     def test_an_error_of_ours(
         self, error: WardwrightError, told: tuple[int, str, str], is_retryable: bool, retry_after: str | None
     ) -> None:
+        assert error_answer(error).message == "x"
         self.check(error, told, is_retryable=is_retryable, retry_after=retry_after)
 
     @pytest.mark.parametrize("failure_class", get_args(FailureClass))
     def test_a_failure_of_a_provider(self, failure_class: FailureClass) -> None:
-        told, is_retryable, retry_after = PROVIDER_ANSWERS[failure_class]
-        error = ProviderError(Failure(failure_class, "x", status=418))
+        told, is_retryable, retry_after, words = PROVIDER_ANSWERS[failure_class]
+        error = ProviderError(Failure(failure_class, "their words", status=418))
+        assert words in error_answer(error).message
         self.check(error, told, is_retryable=is_retryable, retry_after=retry_after)
+
+    @pytest.mark.parametrize("status", [404, 405, 410])
+    def test_a_model_or_endpoint_that_is_not_there_is_not_blamed_on_the_caller(self, status: int) -> None:
+        answer = error_answer(ProviderError(Failure("invalid_request", "no such model", status=status)))
+        assert (answer.status, answer.code, answer.type) == (502, "provider_error", "server_error")
+        assert "no such model" not in answer.message
+        assert "does not know the model" in answer.message
 
     def check(
         self, error: WardwrightError, told: tuple[int, str, str], *, is_retryable: bool, retry_after: str | None
     ) -> None:
         answer = error_answer(error)
         assert (answer.status, answer.code, answer.type) == told
-        assert answer.message == "x"
         advice = dict(answer.headers)
         assert len(advice) == len(answer.headers)
         assert advice.get("x-should-retry") == (None if is_retryable else "false")
@@ -182,29 +197,30 @@ class TestAnswers:
 
 
 class TestTheProvidersWords:
-    @pytest.mark.parametrize("failure_class", ["invalid_request", "content_filter"])
-    def test_what_it_blames_on_the_request_is_told_in_its_own(self, failure_class: FailureClass) -> None:
+    @pytest.mark.parametrize("failure_class", ["invalid_request", "content_filter", "context_exceeded"])
+    def test_what_it_blames_on_the_request_is_told_in_its_words_under_our_code(
+        self, failure_class: FailureClass
+    ) -> None:
         words = {"message": "bad role", "type": "their_type", "code": "their_code", "param": "messages[0]"}
         answer = error_answer(ProviderError(Failure(failure_class, "x"), upstream_error={**words}))
-        assert (answer.status, answer.message) == (400, "bad role")
-        assert (answer.type, answer.code, answer.param) == ("their_type", "their_code", "messages[0]")
+        told, *_ = PROVIDER_ANSWERS[failure_class]
+        assert (answer.status, answer.code, answer.type) == told
+        assert (answer.message, answer.param) == ("bad role", "messages[0]")
 
     @pytest.mark.parametrize("words", [{}, {"message": "", "code": None, "type": 7, "param": {}}], ids=["none", "odd"])
     def test_words_it_lacks_are_ours(self, words: dict[str, object]) -> None:
         answer = error_answer(ProviderError(Failure("invalid_request", "x"), upstream_error=words))
-        assert (answer.message, answer.code, answer.type, answer.param) == (
-            "x",
-            "invalid_request",
-            "invalid_request_error",
-            None,
-        )
+        assert (answer.message, answer.param) == ("x", None)
 
-    @pytest.mark.parametrize("failure_class", ["server_error", "auth", "rate_limited", "context_exceeded"])
+    @pytest.mark.parametrize(
+        "failure_class",
+        ["connect", "rate_limited", "overloaded", "server_error", "auth", "bad_response", "stream_broken"],
+    )
     def test_of_its_own_troubles_it_does_not_speak_to_our_clients(self, failure_class: FailureClass) -> None:
-        words: dict[str, object] = {"message": "key sk-123 is out of funds", "code": "their_code"}
-        answer = error_answer(ProviderError(Failure(failure_class, "x"), upstream_error=words))
-        assert answer.message == "x"
-        assert answer.code != "their_code"
+        words: dict[str, object] = {"message": "key sk-123 is out of funds"}
+        answer = error_answer(ProviderError(Failure(failure_class, "http://10.0.0.7 says no"), upstream_error=words))
+        assert "sk-123" not in answer.message
+        assert "10.0.0.7" not in answer.message
 
 
 class TestRendering:

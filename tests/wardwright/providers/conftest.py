@@ -1,14 +1,23 @@
 """What the tests of providers stand on: the upstream, a transport to it, and a real model."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from tests.support.upstream import Upstream
 from wardwright.providers.transport import Transport, TransportOptions, make_transport
 from wardwright.providers.weights import pull
+
+
+@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def runner(request: pytest.FixtureRequest) -> Iterator[asyncio.Runner]:
+    """For what serves asyncio alone: runs a coroutine by the wall clock."""
+    with asyncio.Runner(loop_factory=request.param) as running:
+        yield running
 
 
 @pytest.fixture

@@ -51,13 +51,13 @@ class RawServer:
             self._start(self._serve, connection)
 
     def _serve(self, connection: socket.socket) -> None:
+        if self._tls is not None:
+            connection = self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
         self._live.add(connection)
         with connection, suppress(OSError):
-            if self._tls is None:
-                self._script(connection)
-            else:
-                with self._tls.wrap_socket(connection, server_side=True) as secured:
-                    self._script(secured)
+            if isinstance(connection, ssl.SSLSocket):
+                connection.do_handshake()
+            self._script(connection)
         self._live.discard(connection)
 
     def _start(self, target: Callable[..., None], *args: object) -> None:

@@ -387,13 +387,6 @@ async def test_a_kept_connection_that_the_server_has_closed_is_not_used(transpor
     assert server.connections == 5
 
 
-async def test_a_connection_with_something_behind_the_answer_is_not_used_again(transport: Transport) -> None:
-    with RawServer(answering(OK + OK)) as server:
-        assert [await post(transport, server.url) for _ in range(2)] == [b"hi"] * 2
-
-    assert server.connections == 2
-
-
 async def test_headers_without_end_are_a_bad_response(transport: Transport) -> None:
     def pour(connection: socket.socket) -> None:
         read_request(connection)
@@ -438,25 +431,3 @@ async def test_cancelling_the_wait_for_a_connection_leaves_the_transport_usable(
             await post(transport, silent)
 
     assert await post(transport, upstream.url)
-
-
-async def test_closing_ends_the_requests_under_way(upstream: Upstream, anyio_backend: object) -> None:
-    transport = make_transport(TransportOptions(connect_timeout_s=30))
-    failures: list[str] = []
-
-    async def ask(url: str, model: str) -> None:
-        try:
-            await post(transport, url, model, stream=True)
-        except ProviderError as error:
-            failures.append(error.failure.failure_class)
-
-    with silent_url() as silent, anyio.fail_after(20):
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(ask, silent, "ok")
-            tasks.start_soon(ask, upstream.url, "hang")
-            tasks.start_soon(ask, upstream.url, "hang-after-headers")
-            assert await to_thread.run_sync(upstream.wait_for_calls, 2)
-            await transport.aclose()
-
-    assert sorted(failures)[:2] == ["connect", "connect"]
-    assert len(failures) == 3

@@ -11,7 +11,7 @@ from tests.wardwright.runtime.providers import Hanging, Watched
 from tests.wardwright.runtime.responders import RecordingResponder
 from tests.wardwright.runtime.stage import InlineThreads, Stage, cascade, chat_request, stage
 from wardwright.domain.caller import Attributed, Caller
-from wardwright.domain.errors import InternalError, NotFound, StorageUnavailable, UnknownModel, WardwrightError
+from wardwright.domain.errors import ActorRestarting, NotFound, StorageUnavailable, UnknownModel, WardwrightError
 from wardwright.receipts.events import Opened
 from wardwright.receipts.query import ReceiptFilter
 from wardwright.runtime.tree import ROOT, sessions_path
@@ -139,8 +139,9 @@ class TestDrain:
             tasks.start_soon(ask)
             await anyio.sleep(1)
         assert anyio.current_time() == pytest.approx(21)
-        assert [type(error) for error in told] == [InternalError]
-        assert on.store.closing(responder.receipt_id).status == "internal_error"
+        assert [type(error) for error in told] == [ActorRestarting]
+        closed = on.store.closing(responder.receipt_id)
+        assert (closed.status, closed.error_code) == ("interrupted", "actor_restarting")
 
     @pytest.mark.parametrize("is_before", [True, False], ids=["before it", "during it"])
     async def test_haste_ends_the_patience(self, is_before: bool) -> None:
@@ -156,7 +157,7 @@ class TestDrain:
                     await anyio.sleep(5)
                     on.gateway.hasten()
             assert anyio.current_time() == pytest.approx(1 if is_before else 6)
-        assert on.store.closing(responder.receipt_id).status == "internal_error"
+        assert on.store.closing(responder.receipt_id).status == "interrupted"
 
     async def test_without_live_requests_it_is_over_at_once(self) -> None:
         async with stage(Watched()) as on:

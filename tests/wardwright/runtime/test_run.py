@@ -4,6 +4,7 @@ from functools import partial
 
 import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 
 from supervisors import CrashReport, terminate_child
 from supervisors.testing import settle
@@ -388,9 +389,12 @@ class TestOurFaults:
             assert isinstance(error, InternalError)
             assert on.store.closing(responder.receipt_id).status == "internal_error"
 
-    async def test_while_the_supervisor_of_runs_restarts_requests_wait_for_it(self) -> None:
+    @pytest.mark.parametrize("moments", range(6))
+    async def test_while_the_supervisor_of_runs_restarts_requests_wait_for_it(self, moments: int) -> None:
         async with stage(Watched()) as on:
             on.kill(RUNS)
+            for _ in range(moments):
+                await checkpoint()
             responder = RecordingResponder()
             await on.ask(responder)
             assert on.store.closing(responder.receipt_id).status == "completed"
@@ -508,7 +512,7 @@ class TestTheTree:
 
             assert outside.cancelled_caught, "the cancellation goes on when the receipt is closed"
             closed = on.store.closing(responder.receipt_id)
-            assert (closed.status, closed.error_code) == ("interrupted", "internal_error")
+            assert (closed.status, closed.error_code) == ("interrupted", "actor_restarting")
             assert provider.open_calls == 0
 
     async def test_a_cancelled_run_waits_only_so_long_for_a_disk_that_hangs(self, threads: InlineThreads) -> None:

@@ -1,5 +1,6 @@
 """A model server under supervision: a few lines of Python as the child process, by the wall clock."""
 
+import json
 import os
 import signal
 import sys
@@ -210,20 +211,24 @@ async def test_an_unanswered_wait_is_a_failure_to_connect() -> None:
         assert caught.value.failure.failure_class == "connect"
 
 
-async def test_the_environment_of_a_server_is_the_daemons_with_its_own_added(tmp_path: Path) -> None:
-    seen = tmp_path / "seen"
-    script = f"import os; open({str(seen)!r}, 'w').write(os.environ['FOR_THE_SERVER'] + ' ' + os.environ['PATH'])"
+async def test_a_server_has_what_it_needs_of_the_daemons_environment_and_none_of_its_secrets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WARDWRIGHT_ADMIN_TOKEN", "s3cret")
+    monkeypatch.setenv("OPENAI_API_KEY", "s3cret")
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    seen = tmp_path / "seen.json"
+    script = f"import json, os; json.dump(dict(os.environ), open({str(seen)!r}, 'w'))"
     spec = ServerSpec(
-        "small",
-        lambda port: [sys.executable, "-S", "-c", script],
-        "/health",
-        environment={"FOR_THE_SERVER": "yes"},
+        "small", lambda port: [sys.executable, "-S", "-c", script], "/health", environment={"FOR_THE_SERVER": "yes"}
     )
     async with running(spec) as small:
         with pytest.raises(ProviderError):
             await small.handle.base_url()
 
-    assert seen.read_text() == f"yes {os.environ['PATH']}"
+    environment = json.loads(seen.read_text())
+    assert environment.items() >= {"FOR_THE_SERVER": "yes", "PATH": os.environ["PATH"], "OMP_NUM_THREADS": "2"}.items()
+    assert "s3cret" not in environment.values()
 
 
 async def test_a_server_that_ignores_the_request_to_stop_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,7 +60,8 @@ EXCHANGES = [
     chat("cut", 502, "provider_error"),
     chat("ok", 400, "context_length_exceeded", max_tokens=10**6),
     chat("plain", 400, "unsupported_parameter", tools=[{}]),
-    chat("refused", 400, "model_not_found"),
+    chat("400", 400, "invalid_request"),
+    chat("missing", 502, "provider_error"),
     chat("internal", 403, "model_internal"),
     chat("nobody", 404, "model_not_found"),
     chat("ok", 413, "request_too_large", user="x" * 9000),
@@ -131,7 +132,8 @@ access = {{ unkeyed = "{"internal" if name == "internal" else "public"}" }}
             ("up", "ok"),
             ("up", "plain"),
             ("up", "cut"),
-            ("up", "refused"),
+            ("up", "400"),
+            ("up", "missing"),
             ("up", "internal"),
             ("up", "429"),
             ("up", "503"),
@@ -196,7 +198,8 @@ def check_answer(answer: httpx2.Response, operation: dict[str, Any]) -> None:
     elif media_type == "text/event-stream":
         check_stream(answer.text, described["content"][media_type]["x-events"])
     said = {name for name in answer.headers if name.startswith("x-") or name in ("allow", "retry-after")}
-    assert said - {"x-accel-buffering"} <= set(described.get("headers", {}))
+    assert "x-request-id" in said
+    assert said - {"x-accel-buffering"} <= set(described["headers"])
 
 
 def check_stream(text: str, schemas: list[dict[str, Any]]) -> None:
@@ -234,5 +237,6 @@ def test_what_no_endpoint_answers_is_an_error_of_the_document(daemon: Daemon, pa
     name = {404: "NotFound", 405: "MethodNotAllowed"}[status]
     described = COMPONENTS["responses"][name]
     assert answer.status_code == status
+    assert "x-request-id" in answer.headers
     check(answer.json(), f"/components/responses/{name}/content/application~1json/schema")
     assert ("allow" in answer.headers) == ("allow" in described["headers"])

@@ -312,6 +312,19 @@ async def test_only_a_running_supervisor_adopts(how: str) -> None:
                     pytest.fail("entered")
 
 
+async def test_a_supervisor_that_is_still_starting_adopts_nobody() -> None:
+    class Slow(DynamicSupervisor):
+        async def init(self) -> None:
+            await anyio.sleep(1)
+
+    async with System("app", Supervisor()) as system, anyio.create_task_group() as tasks:
+        tasks.start_soon(start_child, system.named("app"), ChildSpec("runs", Slow, type="supervisor"))
+        await settle()
+        with pytest.raises(ActorDown, match="app/runs is starting"):
+            async with adopt(system.named("app/runs"), "one"):
+                pytest.fail("entered")
+
+
 async def test_only_a_dynamic_supervisor_adopts() -> None:
     async with tree() as system:
         with pytest.raises(TypeError, match="app/other is not a dynamic supervisor"):

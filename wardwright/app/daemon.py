@@ -85,6 +85,7 @@ class Daemon:
         self._boot = mint_boot_id()
         self._url = _url_of(listener)
         self._metrics = Metrics()
+        self._tree_log = TreeLog(self._metrics)
         self._asked_to_stop = anyio.Event()
         self._gateway: Gateway | None = None
         self._boards = Boards(CatalogBoard(), StoreBoard(), ProviderBoard())
@@ -100,6 +101,7 @@ class Daemon:
                     system = self._plant(host)
                     async with system:
                         _spare_the_collector()
+                        self._tree_log.is_starting = False
                         self._announce()
                         reason = await self._wait_for_the_end(system)
                 except StartFailed as failed:
@@ -129,7 +131,7 @@ class Daemon:
             drain_seconds=settings.server.drain_seconds,
         )
         budget = settings.server.drain_seconds + _STOP_BUDGET_S
-        system = System(ROOT, tree, on_event=TreeLog(self._metrics), shutdown_budget=budget)
+        system = System(ROOT, tree, on_event=self._tree_log, shutdown_budget=budget)
         parts = RunParts(system=system, providers=boards.providers, metrics=self._metrics, boot=self._boot)
         gateway = self._gateway = Gateway(system=system, boards=boards, parts=parts)
         app = build_app(
@@ -229,8 +231,8 @@ def _url_of(listener: socket.socket) -> str:
 
 
 def _cause_of(failed: StartFailed) -> str:
-    """The sentence of whatever kept the tree from starting, from the innermost failed start."""
-    error: BaseException | None = failed
-    while isinstance(error, StartFailed):
-        failed, error = error, error.reason.error
-    return error.message if isinstance(error, WardwrightError) else str(failed)
+    """The sentence of whatever kept the tree from starting: the innermost reason that has one for operators."""
+    cause: object = failed
+    while isinstance(cause, StartFailed):
+        failed, cause = cause, cause.reason.error or cause.reason.detail
+    return cause.message if isinstance(cause, WardwrightError) else str(failed)

@@ -49,10 +49,14 @@ def configure_logging(log_format: LogFormat, stream: TextIO = sys.stderr) -> Non
 
 
 class TreeLog:
-    """Takes the tree's lifecycle events: crashes and give-ups to the log, crashes to the metrics too."""
+    """Takes the tree's lifecycle events: crashes and give-ups to the log, crashes to the metrics too.
+
+    While the daemon starts, a refused start is silent here: the command says why, once, and ends.
+    """
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
+        self.is_starting = True
 
     def __call__(self, event: Event) -> None:
         """Log one event. Starts are silent: a healthy tree says nothing."""
@@ -62,6 +66,8 @@ class TreeLog:
                 "an actor crashed", actor=event.path, reason=str(event.reason), stack="".join(event.stack) or None
             )
         elif isinstance(event, SupervisorReport):
+            if event.context == "start_error" and self.is_starting:
+                return
             offender = event.offender.path if event.offender is not None else f"{event.count} children"
             _log.warning(
                 "a supervisor acted",

@@ -16,7 +16,7 @@ from functools import partial
 import anyio
 import anyio.to_thread
 
-from supervisors import NO_REPLY, Actor, Call, ExitReason, ReplyTo
+from supervisors import NO_REPLY, Actor, Call, ExitReason, ReplyTo, Stop
 from wardwright.domain.errors import StorageUnavailable
 from wardwright.ports.storage import ReceiptStore
 from wardwright.receipts.chain import resume
@@ -73,10 +73,17 @@ class Checkpointer(Actor):
         self._appended = 0
         self._interrupted = 0
 
-    async def init(self) -> None:
-        """Open the store (which recovers its tail) and close what a dead process left open."""
-        await self._in_thread(self._open)
+    async def init(self) -> Stop | None:
+        """Open the store (which recovers its tail) and close what a dead process left open.
+
+        A store that cannot be opened is no crash of ours: the start is refused with the store's own sentence.
+        """
+        try:
+            await self._in_thread(self._open)
+        except StorageUnavailable as error:
+            return Stop(ExitReason.shutdown(error))
         self.spawn(self._write_batches)
+        return None
 
     async def handle_call(self, request: object, reply_to: ReplyTo[None]) -> object:
         """Take an `Append` into the next batch; its reply comes with the batch's sync."""

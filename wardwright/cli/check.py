@@ -43,15 +43,22 @@ def _summary(loaded: "Loaded") -> str:
 
 
 def _storage(loaded: "Loaded") -> str:
-    storage = loaded.settings.storage
-    return "memory" if storage.kind == "memory" else storage.path
+    from wardwright.app.files import receipts_dir
+
+    settings = loaded.settings
+    return "memory" if settings.storage.kind == "memory" else str(receipts_dir(settings))
 
 
 def _show_models(loaded: "Loaded") -> None:
+    from wardwright.domain.route import RequestFacts
+    from wardwright.planner.plan import plan
+
     made = table("MODEL", "VERSION", "ROOT", "TARGET", "WINDOW", "PROVIDER")
     for model in loaded.definitions:
         name = [model.id, model.version, model.root]
-        for target in model.targets:
+        for target in plan(
+            model, RequestFacts(estimated_prompt_tokens=0)
+        ).targets:  # every target fits an empty request
             made.add_row(*map(styled, [*name, target.id, target.context_window, target.provider]))
             name = ["", "", ""]
     show(made)

@@ -62,12 +62,24 @@ class StoredReceipts:
         """Fold one from its entries."""
         entries = self._store.entries(receipt_id)
         if not entries:
-            raise NotFound(f"there is no receipt {receipt_id!r}", "receipt_not_found")
+            raise _not_found(receipt_id)
         return _as_json(fold(entries))
 
     def _page(self, parameters: Mapping[str, str]) -> Json:
         wanted = ReceiptFilter.parse(parameters)
         return _as_json(page(self._store.newest(wanted.before), wanted))
+
+
+class NoReceipts:
+    """The receipts of a data folder that no daemon has used yet."""
+
+    def list(self, filters: Mapping[str, str], limit: int) -> Json:
+        """None, and no more of them."""
+        return {"data": [], "next_cursor": None}
+
+    def receipt(self, receipt_id: str) -> Json:
+        """Find nothing."""
+        raise _not_found(receipt_id)
 
 
 def ask(config: Path | None, url: str | None, question: Callable[[ReceiptSource], T]) -> T:
@@ -86,6 +98,8 @@ def ask(config: Path | None, url: str | None, question: Callable[[ReceiptSource]
     tell(f"no daemon answers at {address.url}; reading {settings.storage.path}")
     from wardwright.app import files
 
+    if _is_missing(files.receipts_dir(settings)):
+        return question(NoReceipts())
     with files.read_receipts(settings) as store:
         return question(StoredReceipts(store))
 
@@ -95,6 +109,21 @@ def read_receipt(receipt: Json) -> Receipt:
     with contextlib.suppress(msgspec.ValidationError):
         return msgspec.convert(receipt, Receipt)
     raise CommandFailed("this receipt says more than this version of Wardwright can tell; --json shows it as it is")
+
+
+def _is_missing(folder: Path) -> bool:
+    """Whether the folder was never made. One that cannot be looked at is there: reading it tells why it cannot be read."""
+    try:
+        folder.stat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _not_found(receipt_id: str) -> NotFound:
+    return NotFound(f"there is no receipt {receipt_id!r}", "receipt_not_found")
 
 
 def _as_json(value: msgspec.Struct) -> Json:

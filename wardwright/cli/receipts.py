@@ -40,7 +40,7 @@ def list_receipts(
     if listed["data"]:
         _show_list(listed["data"])
     else:
-        tell("no receipts" if not filters else "no receipts match")
+        tell("no receipts yet" if not filters else "no receipts match")
     if listed["next_cursor"] is not None:
         tell("there are more; --limit shows them")
 

@@ -16,7 +16,7 @@ CredentialName = Literal["OPENAI_API_KEY", "ANTHROPIC_API_KEY", "OPENROUTER_API_
 _ID = re.compile(r"[!-~]{1,200}")
 
 _EMBEDDED = """\
-# The built-in configuration: one synthetic model over two context windows.
+# {title}
 {providers}
 [[targets]]
 id = "local/smollm2-short"
@@ -111,11 +111,7 @@ _HOSTED = (
 
 def embedded_config_text(weights_available: bool) -> str:
     """Write the configuration that is used when there is no file; without weights its answers are a demo. Purity: pure."""
-    if weights_available:
-        description = "SmolLM2 on this machine; the shorter context window that fits"
-    else:
-        description = "Demo with canned answers: no model is connected"
-    return _EMBEDDED.format(providers=_embedded_providers(weights_available), description=toml_text(description))
+    return _embedded(weights_available, "The built-in configuration: one synthetic model over two context windows.")
 
 
 def render_config(found: Discovered) -> str:
@@ -131,7 +127,7 @@ def render_config(found: Discovered) -> str:
             sections.append(_hosted_section(hosted))
             members.append(f"{hosted.id}/{hosted.model}")
     if not members:
-        return _HEADER + "\n" + embedded_config_text(found.embedded_weights)
+        return _HEADER + "\n" + _embedded(found.embedded_weights, _only_model_title(found.embedded_weights))
     sections.append(_model_section("coding-balanced", "The smallest context window that fits the request", members))
     if found.embedded_weights:
         sections.append(_embedded_model_section())
@@ -142,6 +138,22 @@ def toml_text(text: str) -> str:
     """Quote a text as a TOML basic string. Purity: pure."""
     # JSON's escapes are TOML's too; TOML wants the delete character escaped as well.
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _embedded(weights_available: bool, title: str) -> str:
+    if weights_available:
+        description = "SmolLM2 on this machine; the shorter context window that fits"
+    else:
+        description = "Demo with canned answers: no model is connected"
+    return _EMBEDDED.format(
+        title=title, providers=_embedded_providers(weights_available), description=toml_text(description)
+    )
+
+
+def _only_model_title(weights_available: bool) -> str:
+    if weights_available:
+        return "The small model that Wardwright runs itself, with two context windows behind one name."
+    return "A demo with canned answers, because no model was found: put providers of your own in its place."
 
 
 def _embedded_providers(weights_available: bool) -> str:

@@ -54,7 +54,7 @@ class _ChatAnswer:
         self._head: AnswerHead | None = None
         self._shown_model = request.model
         self._has_started = False
-        self._has_ended = False
+        self._is_in_doubt = False
 
     def begin(self, head: AnswerHead) -> None:
         """Remember who the answer belongs to."""
@@ -72,23 +72,23 @@ class _ChatAnswer:
         """Send the last frames and `[DONE]`."""
         if not self._has_started:
             await self._start()
-        self._has_ended = True
+        self._is_in_doubt = True
         await self._send({"type": "http.response.body", "body": self._render(frames) + DONE})
 
     async def answer(self, completion: Completion) -> None:
         """Send a whole answer."""
         head = self._begun()
         self._show_target(head)
-        self._has_ended = True
+        self._is_in_doubt = True
         body = render_completion(completion, model=self._shown_model, extra={"wardwright": _facts(head)})
         await send_body(self._send, 200, body, content_type="application/json", headers=_headers(head))
 
     async def fail(self, error: WardwrightError) -> None:
         """Tell the client: with a status while that is possible, with one terminal event after.
 
-        An answer whose last part was being sent when it failed is let be: what has left cannot be told from what has not.
+        An answer whose head or last part was being sent when it failed is let be: what has left cannot be told from what has not.
         """
-        if self._has_ended:
+        if self._is_in_doubt:
             return
         head = self._head
         spent = head is not None and head.attempts >= head.definition.max_attempts
@@ -111,9 +111,10 @@ class _ChatAnswer:
     async def _start(self) -> None:
         head = self._begun()
         self._show_target(head)
-        self._has_started = True
         headers = [(name.encode(), value.encode()) for name, value in _headers(head)]
+        self._is_in_doubt = True
         await self._send({"type": "http.response.start", "status": 200, "headers": [*_STREAM_HEADERS, *headers]})
+        self._is_in_doubt, self._has_started = False, True
 
     def _render(self, frames: Sequence[Frame]) -> bytes:
         chunks = (

@@ -1,7 +1,7 @@
 """The transport for asyncio, with or without uvloop: an HTTP/1.1 client of our own, whose parser is httptools.
 
-The upstream client is the largest cost of a gateway: per request, this one takes a seventh of the CPU of the leanest general
-client measured.
+The upstream client is the largest cost of a gateway. Of the leanest general client measured, this one takes a fifth of the CPU
+per request and a tenth per chunk of a burst.
 """
 
 from collections.abc import Mapping

@@ -41,7 +41,7 @@ def test_a_good_file_is_summed_up(folder: Path, run: Run) -> None:
     verdict, summary, *made = result.stdout.splitlines()
     assert verdict == "good.toml: no problems"
     assert summary == (
-        f"1 provider, 2 targets, 1 model, 1 warning; serves on 127.0.0.1:8791, receipts in {folder / 'data'}"
+        f"1 provider, 2 targets, 1 model, 1 warning; serves on 127.0.0.1:8791, receipts in {folder / 'data' / 'receipts'}"
     )
     assert [line.split() for line in made] == [
         ["MODEL", "VERSION", "ROOT", "TARGET", "WINDOW", "PROVIDER"],
@@ -50,6 +50,17 @@ def test_a_good_file_is_summed_up(folder: Path, run: Run) -> None:
     ]
     assert result.stderr.startswith("warning: ")
     assert "NOT_SET_ANYWHERE" in result.stderr
+
+
+def test_targets_stand_in_the_order_of_the_route(folder: Path, run: Run) -> None:
+    cascade = GOOD.replace("dispatchers", "cascades").replace('["up/small", "up/large"]', '["up/large", "up/small"]')
+    (folder / "cascade.toml").write_text(cascade)
+    (folder / "dispatcher.toml").write_text(GOOD.replace("8192", "65536"))
+
+    for kind in ("cascade", "dispatcher"):
+        made = run("check", f"{kind}.toml").stdout.splitlines()[3:]
+
+        assert [line.split()[-3] for line in made] == ["up/large", "up/small"], kind
 
 
 def test_every_problem_has_its_line_and_they_are_counted(folder: Path, run: Run) -> None:

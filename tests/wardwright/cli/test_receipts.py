@@ -116,6 +116,35 @@ def test_without_a_daemon_a_receipt_is_found_in_the_data_folder_or_nowhere(store
     assert missing.stderr.splitlines()[-1] == "wardwright: there is no receipt 'rcpt_9999'"
 
 
+def test_a_data_folder_that_was_never_used_has_no_receipts_yet(folder: Path, run: Run) -> None:
+    text = f'[server]\nbind = "127.0.0.1:{closed_port()}"\n[storage]\npath = "never"\n'
+    (folder / "wardwright.toml").write_text(text)
+
+    listed = run("receipts", "list")
+    filtered = run("receipts", "list", "--model", "m")
+    as_json = run("receipts", "list", "--json")
+    shown = run("receipts", "show", "rcpt_0001")
+
+    assert (listed.exit_code, listed.stdout) == (0, "")
+    assert listed.stderr.splitlines()[0].endswith(f"; reading {folder / 'never'}")
+    assert listed.stderr.splitlines()[1:] == ["no receipts yet"]
+    assert (filtered.exit_code, filtered.stderr.splitlines()[1:]) == (0, ["no receipts match"])
+    assert (as_json.exit_code, json.loads(as_json.stdout)) == (0, {"data": [], "next_cursor": None})
+    assert (shown.exit_code, shown.stderr.splitlines()[-1]) == (1, "wardwright: there is no receipt 'rcpt_0001'")
+    assert not (folder / "never").exists()
+
+
+def test_a_data_folder_that_cannot_be_read_fails(folder: Path, run: Run) -> None:
+    text = f'[server]\nbind = "127.0.0.1:{closed_port()}"\n[storage]\npath = "file"\n'
+    (folder / "wardwright.toml").write_text(text)
+    (folder / "file").write_text("no folder")
+
+    result = run("receipts", "list")
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.splitlines()[-1].endswith("Not a directory")
+
+
 def test_reading_leaves_the_data_folder_as_it_was(stored: Path, run: Run) -> None:
     before = {path: path.read_bytes() for path in stored.rglob("*") if path.is_file()}
 

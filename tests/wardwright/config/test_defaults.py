@@ -100,9 +100,16 @@ def test_a_local_model_beside_others_is_a_model_of_its_own(tmp_path: Path) -> No
 @pytest.mark.parametrize("weights", [True, False])
 def test_with_nothing_else_found_the_file_holds_the_built_in_model(tmp_path: Path, weights: bool) -> None:
     text = render_config(Discovered(embedded_weights=weights))
-    assert text.endswith(embedded_config_text(weights))
     loaded = load(tmp_path, text)
-    assert loaded.definitions == load_config(None, {}, weights_available=weights).definitions
+    built_in = load_config(None, {}, weights_available=weights)
+    assert loaded.definitions == built_in.definitions
+    assert loaded.settings.providers == built_in.settings.providers
+
+
+@pytest.mark.parametrize("weights", [True, False])
+def test_the_operators_own_file_does_not_call_itself_built_in(weights: bool) -> None:
+    assert embedded_config_text(weights).startswith("# The built-in configuration")
+    assert "built-in" not in render_config(Discovered(embedded_weights=weights))
 
 
 def test_a_name_that_can_be_no_id_is_left_out(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ class TestRoutes:
     async def test_each_is_either_open_or_protected_and_all_are_known_here(self) -> None:
         async with site(Watched()) as at:
             routes = at.app._router.routes
-        found = []
+        found: list[tuple[str, str]] = []
         for route in routes:
             assert isinstance(route, Route)
             assert route.methods is not None

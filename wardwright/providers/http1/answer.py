@@ -19,7 +19,8 @@ _NOT_HTTP = "did not answer in HTTP/1.1"
 class AnswerParser:
     """Parses answers one after the other: `begin` for each request, `feed` for each read, `end` when the peer has closed.
 
-    `is_malformed` is final. `may_follow` says whether another request may be sent once the answer is complete.
+    `malformed` says what was wrong, and is final: nothing can be sent or understood any more. `may_follow` says whether another
+    request may be sent once the answer is complete.
     """
 
     def __init__(self) -> None:

@@ -4,7 +4,7 @@ Its invariants:
 
 * `max_connections` bounds the connections being opened, in use and kept, taken together.
 * Every kept connection is open and silent; one that the peer closes is never handed out.
-* The sweep is due no later than the oldest kept connection's time, so that using a kept one reads no clock.
+* The sweep is due no later than the oldest kept connection's time is over, so that `take` reads no clock.
 """
 
 import asyncio
@@ -112,8 +112,10 @@ class ConnectionPool:
         try:
             await waiter
         except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled():
+            if not waiter.cancelled():
                 self._wake_waiter()  # the news was for whoever still waits
+            elif waiter in self._waiters:
+                self._waiters.remove(waiter)
             raise
 
     def _close_oldest_kept(self) -> None:

@@ -1,25 +1,28 @@
-"""Tools for testing actors: virtual time on both backends, `settle`, and a recorder of events.
+"""Virtual time on both backends, and an order of tasks which can be had again.
 
-In virtual time the clock stands still while anything can run, and jumps to the next deadline when nothing can. A test
-that waits an hour takes a millisecond, and a timeout fires only when the thing it guards is really stuck.
-
-Virtual time knows nothing of threads, sockets or processes: to the clock they look like nothing happening. Tests that
-use those belong in real time. (On asyncio the clock does wait while a socket is registered, but a thread is invisible.)
+Rules:
+- Time passes only when nothing can run. Whoever reads the clock twice without a wait in between reads the same.
+- Whatever a test needs of the event loop's inside is here; the rest of the library asks for nothing of the kind.
 """
 
 import asyncio
 import selectors
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal, TypeVar, TypeVarTuple
 
 import anyio
+from trio._core import _run as trio_scheduler
 from trio.testing import MockClock
 
-from supervisors.events import Event
-
-EventT = TypeVar("EventT")
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 _OWN_FILES = 1
 """The loop's self-pipe, which is registered always."""
+
+_SHUFFLE = "_ALLOW_DETERMINISTIC_SCHEDULING"
+"""Trio's own switch for tests: sort the tasks that are ready, then shuffle them."""
 
 
 class VirtualClockLoop(asyncio.SelectorEventLoop):
@@ -85,6 +88,44 @@ def virtual_trio() -> tuple[str, dict[str, Any]]:
     return "trio", {"clock": MockClock(autojump_threshold=0)}
 
 
+def run_virtual(
+    scenario: Callable[[*Ts], Awaitable[T]],
+    *args: *Ts,
+    backend: Literal["asyncio", "trio"] = "asyncio",
+    seed: int | None = None,
+) -> T:
+    """Run an async function to its end in virtual time, on an event loop of its own.
+
+    Args:
+        scenario: what to run.
+        args: its arguments.
+        backend: the event loop's library.
+        seed: where the order of tasks comes from, as `seeded_scheduling` has it.
+    """
+    name, options = virtual_asyncio() if backend == "asyncio" else virtual_trio()
+    if seed is None:
+        return anyio.run(scenario, *args, backend=name, backend_options=options)
+    with seeded_scheduling(seed):
+        return anyio.run(scenario, *args, backend=name, backend_options=options)
+
+
+@contextmanager
+def seeded_scheduling(seed: int) -> Iterator[None]:
+    """Have trio shuffle the tasks which are ready at the same moment, in an order that the seed alone decides.
+
+    Each seed is another schedule and each can be had again. On asyncio nothing changes: there the order is fixed.
+    """
+    source = trio_scheduler._r
+    before, shuffled = source.getstate(), getattr(trio_scheduler, _SHUFFLE)
+    setattr(trio_scheduler, _SHUFFLE, True)
+    source.seed(seed)
+    try:
+        yield
+    finally:
+        setattr(trio_scheduler, _SHUFFLE, shuffled)
+        source.setstate(before)
+
+
 async def settle() -> None:
     """Let everything run that can, until all tasks wait; virtual time does not pass.
 
@@ -96,25 +137,3 @@ async def settle() -> None:
             await loop.wait_idle()
             return
     await anyio.wait_all_tasks_blocked()
-
-
-class EventLog:
-    """An observer which keeps every event: `System(..., on_event=log)`."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-
-    def __call__(self, event: Event) -> None:
-        """Keep an event."""
-        self.events.append(event)
-
-    def __len__(self) -> int:
-        return len(self.events)
-
-    def of(self, kind: type[EventT]) -> list[EventT]:
-        """Pick the events of one kind, in order."""
-        return [event for event in self.events if isinstance(event, kind)]
-
-    def clear(self) -> None:
-        """Forget what happened so far."""
-        self.events.clear()

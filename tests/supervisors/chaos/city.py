@@ -1,0 +1,268 @@
+"""A tree with something of everything, and the traffic that goes on in it."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+from typing import Any
+
+import anyio
+from anyio.lowlevel import checkpoint
+
+from supervisors import (
+    NO_REPLY,
+    Actor,
+    ActorKilled,
+    ActorRef,
+    Call,
+    ChildSpec,
+    Down,
+    DynamicSupervisor,
+    ExitReason,
+    Mailbox,
+    PubSub,
+    ReplyTo,
+    Stop,
+    Supervisor,
+    System,
+    adopt,
+    delete_child,
+    restart_child,
+    start_child,
+    terminate_child,
+    which_children,
+)
+from supervisors._child_spec import Strategy
+from supervisors.testing import EventLog, Load
+from tests.supervisors.actors import Boom
+
+ENDLESS = {"max_restarts": 10**9, "max_seconds": 1.0}
+NEWS = "news"
+
+
+@dataclass(frozen=True, slots=True)
+class Echo(Call[int]):
+    """Answer with the number."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class EchoLater(Call[int]):
+    """Answer with the number, from a helper and after a while."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Forward(Call[int]):
+    """Have somebody else answer with the number."""
+
+    number: int
+    to: str
+
+
+class Citizen(Actor):
+    """Answers at once, later, or by asking somebody else; starts and ends in its own time."""
+
+    def __init__(self, *, slow_start: float = 0.0, slow_end: float = 0.0, deaf: bool = False) -> None:
+        self._slow_start = slow_start
+        self._slow_end = slow_end
+        self._deaf = deaf
+
+    async def init(self) -> None:
+        await checkpoint()
+        if self._slow_start:
+            await anyio.sleep(self._slow_start)
+
+    async def handle_call(self, request: Any, reply_to: ReplyTo[Any]) -> Any:
+        match request:
+            case Echo(number):
+                await checkpoint()
+                return number
+            case EchoLater(number):
+                self.spawn(self._answer, number, reply_to)
+                return NO_REPLY
+            case Forward(number, to):
+                return await self.system.named(to).call(Echo(number), timeout=3)
+            case _:
+                return await super().handle_call(request, reply_to)
+
+    async def handle_cast(self, message: Any) -> Stop | None:
+        await checkpoint()
+        if message == "crash":
+            raise Boom
+        if message == "stop":
+            return Stop()
+        with anyio.CancelScope(shield=self._deaf):
+            await anyio.sleep(message)
+        return None
+
+    async def terminate(self, reason: ExitReason) -> None:
+        with anyio.CancelScope(shield=self._deaf):
+            await anyio.sleep(self._slow_end)
+
+    async def _answer(self, number: int, reply_to: ReplyTo[int]) -> None:
+        await anyio.sleep(0.1)
+        reply_to.reply(number)
+
+
+class Chronicler(Actor):
+    """Watches whom it is told to, and holds the news of each death to what is promised of it."""
+
+    def __init__(self, city: "City") -> None:
+        self._city = city
+        self._watched: dict[Any, ActorRef] = {}
+
+    async def init(self) -> None:
+        self._city.news.subscribe(NEWS, self.ref)
+
+    async def handle_cast(self, message: Any) -> None:
+        self._watched[self.monitor(message)] = message
+
+    async def handle_info(self, message: Any) -> None:
+        await checkpoint()
+        if isinstance(message, Down):
+            self._city.downs += 1
+            ref = self._watched.pop(message.monitor)  # a second Down would be a KeyError
+            if ref.alive or self.system.whereis(ref.path) == ref:
+                self._city.wrongs.append(f"the news of {ref} came before its end")
+
+
+class City:
+    """The tree, its traffic, and what went wrong in it."""
+
+    def __init__(self, seed: int) -> None:
+        self.log = EventLog()
+        self.news = PubSub()
+        self.wrongs: list[str] = []
+        self.downs = 0
+        self.system = System("city", self._root(), on_event=self.log, shutdown_budget=200)
+        self._random = random.Random(seed)
+        self._numbers = count(1)
+
+    @property
+    def traffic(self) -> Sequence[Load]:
+        return (
+            self._ask,
+            self._ask,
+            self._ask_an_incarnation,
+            self._harm,
+            self._harm,
+            self._move_in,
+            self._move_in,
+            self._move_out,
+            self._pass_through,
+            self._pass_through,
+            self._watch,
+            self._watch,
+            self._govern,
+            self._publish,
+            self._stop,
+            self._give_up_asking,
+        )
+
+    # --- the tree
+
+    def _root(self) -> Supervisor:
+        return Supervisor(
+            [
+                self._district("north", "one_for_all", ENDLESS),
+                self._district("east", "rest_for_one", ENDLESS),
+                self._district("south", "one_for_one", {"max_restarts": 2, "max_seconds": 1.0}),
+                ChildSpec("inn", partial(DynamicSupervisor, **ENDLESS, max_children=12), type="supervisor"),
+                ChildSpec("hostel", partial(DynamicSupervisor, max_restarts=1, max_seconds=1.0), type="supervisor"),
+                ChildSpec("chronicle", partial(Chronicler, self)),
+            ],
+            strategy="one_for_one",
+            **ENDLESS,
+        )
+
+    def _district(self, name: str, strategy: Strategy, limits: Any) -> ChildSpec:
+        houses = [
+            ChildSpec("a", Citizen),
+            ChildSpec("slow", partial(Citizen, slow_start=0.2, slow_end=0.3), restart="transient"),
+            ChildSpec("deaf", partial(Citizen, deaf=True, slow_end=4), shutdown=0.5),
+            ChildSpec("brief", Citizen, restart="temporary", shutdown="brutal_kill"),
+            ChildSpec("hasty", partial(Citizen, slow_end=0.1), interrupt=True, mailbox=Mailbox(3, "drop_oldest")),
+            ChildSpec("yard", partial(Supervisor, [ChildSpec("cat", Citizen)], **limits), type="supervisor"),
+        ]
+        return ChildSpec(name, partial(Supervisor, houses, strategy=strategy, **limits), type="supervisor")
+
+    # --- traffic
+
+    def _somebody(self) -> str:
+        district = self._random.choice(["north", "east", "south"])
+        house = self._random.choice(["a", "slow", "deaf", "brief", "hasty", "yard/cat"])
+        return f"city/{district}/{house}"
+
+    async def _ask(self) -> None:
+        number = next(self._numbers)
+        kind = self._random.choice([Echo, EchoLater, partial(Forward, to=self._somebody())])
+        answer = await self.system.named(self._somebody()).call(kind(number), timeout=self._random.choice([0.05, 2, 5]))
+        assert answer == number
+
+    async def _ask_an_incarnation(self) -> None:
+        ref = self.system.whereis(self._somebody())
+        if ref is not None:
+            number = next(self._numbers)
+            assert await ref.call(EchoLater(number)) == number
+
+    async def _give_up_asking(self) -> None:
+        with anyio.move_on_after(self._random.choice([0, 0.05, 0.3])):
+            await self._random.choice([self._ask, self._move_in, self._move_out, self._govern, self._stop])()
+
+    async def _harm(self) -> None:
+        harm = self._random.choice(["crash", "stop", 0.5, 3])
+        self.system.named(self._somebody()).cast(harm)
+
+    async def _stop(self) -> None:
+        ref = self.system.whereis(self._somebody())
+        if ref is not None:
+            await ref.stop(timeout=self._random.choice([0, 0.2, None]))
+
+    async def _move_in(self) -> None:
+        house = self._random.choice(["city/inn", "city/hostel"])
+        restart = self._random.choice(["permanent", "transient", "temporary"])
+        start = partial(Citizen, slow_start=self._random.choice([0, 0.2]), slow_end=self._random.choice([0, 0.2]))
+        guest = ChildSpec(str(self._random.randint(1, 10)), start, restart=restart)
+        await start_child(self.system.named(house), guest, timeout=10)
+
+    async def _move_out(self) -> None:
+        house = self._random.choice(["city/inn", "city/hostel"])
+        await terminate_child(self.system.named(house), str(self._random.randint(1, 10)), timeout=10)
+
+    async def _pass_through(self) -> None:
+        try:
+            async with adopt(self.system.named("city/inn"), f"passer {next(self._numbers)}"):
+                await anyio.sleep(self._random.choice([0, 0.1, 1]))
+                await self._ask()
+        except ActorKilled:
+            await checkpoint()
+
+    async def _watch(self) -> None:
+        ref = self.system.whereis(self._somebody())
+        if ref is not None:
+            self.system.named("city/chronicle").cast(ref)
+            if self._random.random() < 0.5:
+                ref.kill()
+                await self.system.monitor(ref).wait()
+                assert self.system.whereis(ref.path) != ref
+
+    async def _govern(self) -> None:
+        district = self.system.named(f"city/{self._random.choice(['north', 'east', 'south'])}")
+        house = self._random.choice(["a", "slow", "brief", "hasty", "yard"])
+        match self._random.choice(["list", "stop", "delete", "start"]):
+            case "list":
+                await which_children(district, timeout=20)
+            case "delete":
+                await delete_child(district, "brief", timeout=20)
+            case "start":
+                await restart_child(district, house, timeout=20)
+            case _:
+                await terminate_child(district, house, timeout=20)
+                await restart_child(district, house, timeout=20)
+
+    async def _publish(self) -> None:
+        self.news.publish(NEWS, "nothing new")

@@ -163,7 +163,6 @@ def _interruption(entries: tuple[Entry, ...], at: float) -> bytes:
     closed = Closed(
         status="interrupted",
         attempts=attempts,
-        error_code="interrupted",
         error_message="the daemon stopped before this request ended",
     )
     return resume(entries).seal(closed, at)

@@ -6,17 +6,24 @@ from contextlib import asynccontextmanager
 
 import anyio
 import pytest
+from hypercorn.config import Config
+from starlette.routing import Route, Router
 
-from wardwright.edge.http import Receive, Scope, Send, send_body
+from wardwright.edge.app import ErrorBoundary
+from wardwright.edge.http import Endpoint, Receive, Scope, Send, send_body
 from wardwright.edge.server import CannotBind, HttpServer, HypercornGeneration, bind
 
 
-async def echo_path(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer with the path; `/slow` takes its time."""
-    if scope["type"] == "http":
+class Echo:
+    """Answers with the path; `/slow` takes its time."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == "/slow":
             await anyio.sleep(0.2)
         await send_body(send, 200, scope["path"].encode(), content_type="text/plain")
+
+
+APP = ErrorBoundary(Router([Route("/{path:path}", Echo())]))
 
 
 class Listening:
@@ -41,7 +48,7 @@ async def listening(backend: str) -> AsyncIterator[Listening]:
     listener = bind("127.0.0.1", 0)
     with listener, anyio.fail_after(20):
         async with anyio.create_task_group() as host:
-            yield Listening(HttpServer(echo_path, listener, host, backend=backend), listener)
+            yield Listening(HttpServer(APP, listener, host, backend=backend), listener)
             host.cancel_scope.cancel()
 
 
@@ -93,12 +100,12 @@ class TestGenerations:
         assert bodies == ["/b"]
 
     async def test_whoever_watches_hears_what_ended_it(self) -> None:
-        async def break_down(*_: object, **__: object) -> None:
+        async def break_down(app: Endpoint, config: Config, **_: object) -> None:
             raise OSError("accept failed")
 
         generation = HypercornGeneration()
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(generation.run, break_down, echo_path, None)
+            tasks.start_soon(generation.run, break_down, APP, Config())
             with pytest.raises(OSError, match="accept failed"):
                 await generation.serving()
 

@@ -291,7 +291,7 @@ class TestOpening:
 
         for receipt_id, attempts in (("rcpt_1", 0), ("rcpt_2", 1)):
             closed = store.closing(receipt_id)
-            assert (closed.status, closed.attempts, closed.error_code) == ("interrupted", attempts, "interrupted")
+            assert (closed.status, closed.attempts, closed.error_code) == ("interrupted", attempts, None)
             assert store.entries(receipt_id)[-1].at == 1_900_000_000.5
         assert list(store.payloads("rcpt_3")) == sealed(fallback_story(), receipt_id="rcpt_3")
 

@@ -9,7 +9,7 @@ from wardwright.edge.errors import error_answer
 from wardwright.edge.http import Receive, Scope, Send, headers_of, read_json_body, send_body, send_error
 from wardwright.edge.presence import ClientWatch, Presence
 from wardwright.runtime.gateway import Gateway
-from wardwright.runtime.run import AnswerHead
+from wardwright.runtime.responder import AnswerHead
 from wardwright.wire.caller import parse_caller
 from wardwright.wire.errors import render_stream_error
 from wardwright.wire.openai import parse_chat_request, render_chunk, render_completion

@@ -28,7 +28,8 @@ from wardwright.runtime.catalog import CatalogBoard
 from wardwright.runtime.checkpointer import StoreBoard
 from wardwright.runtime.identity import mint_receipt_id
 from wardwright.runtime.provider import ProviderBoard
-from wardwright.runtime.run import Responder, Run, RunParts, RunRequest
+from wardwright.runtime.responder import Responder
+from wardwright.runtime.run import Run, RunParts, RunRequest
 from wardwright.runtime.session import NextTurn, SessionActor
 from wardwright.runtime.tree import sessions_path
 

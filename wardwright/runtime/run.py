@@ -15,7 +15,6 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import anyio
 import structlog
@@ -44,6 +43,7 @@ from wardwright.runtime.metrics import Metrics
 from wardwright.runtime.model import RequestEnded
 from wardwright.runtime.provider import AttemptEnded, ProviderBoard
 from wardwright.runtime.receipt_writer import ReceiptWriter
+from wardwright.runtime.responder import AnswerHead, Responder
 from wardwright.runtime.tree import PROVIDERS, RUNS, STORAGE, model_path
 
 _CLOSE_PATIENCE_S = 15.0
@@ -51,47 +51,6 @@ _JOIN_PATIENCE_S = 5.0
 _STOPPING = "the gateway is stopping; ask again"
 
 _log = structlog.get_logger("wardwright.run")
-
-
-class AnswerHead:
-    """What an answer's headers can say, as far as it is known when they leave."""
-
-    __slots__ = ("attempts", "definition", "receipt_id", "request_id", "selected_target")
-
-    def __init__(self, *, request_id: str, receipt_id: str, definition: ModelDefinition) -> None:
-        self.request_id = request_id
-        self.receipt_id = receipt_id
-        self.definition = definition
-        self.attempts = 0
-        self.selected_target: Target | None = None
-
-
-class Responder(Protocol):
-    """The edge's side of one answer. The coroutines are cancel points and return under the client's backpressure."""
-
-    def begin(self, head: AnswerHead) -> None:
-        """The request is accepted: `head` identifies it from now on, errors included. Never blocks."""
-        ...
-
-    async def release(self, frames: Sequence[Frame]) -> None:
-        """Send frames of a stream; the first call lets the 200 and the headers leave."""
-        ...
-
-    async def finish(self, frames: Sequence[Frame]) -> None:
-        """Send the last frames of a stream and end it as complete."""
-        ...
-
-    async def answer(self, completion: Completion) -> None:
-        """Send a whole answer."""
-        ...
-
-    def watch_client(self, on_gone: Callable[[], None]) -> None:
-        """Have `on_gone` called, once, when the client leaves before `unwatch_client`. Never blocks."""
-        ...
-
-    def unwatch_client(self) -> None:
-        """Stop watching. Idempotent."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

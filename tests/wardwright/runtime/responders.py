@@ -6,7 +6,7 @@ from anyio.lowlevel import checkpoint
 
 from wardwright.domain.chat import Completion
 from wardwright.domain.stream import Frame, StreamEvent, Text
-from wardwright.runtime.run import AnswerHead
+from wardwright.runtime.responder import AnswerHead
 
 Watch = Callable[[str], Awaitable[None]]
 

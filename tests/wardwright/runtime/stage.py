@@ -34,7 +34,8 @@ from wardwright.runtime.edge import Edge
 from wardwright.runtime.gateway import Boards, Gateway
 from wardwright.runtime.metrics import Metrics
 from wardwright.runtime.provider import ProviderActor, ProviderBoard
-from wardwright.runtime.run import Responder, RunParts
+from wardwright.runtime.responder import Responder
+from wardwright.runtime.run import RunParts
 from wardwright.runtime.tree import ROOT, RUNS, ProviderPart, build_tree
 from wardwright.storage.memory import MemoryReceiptStore
 from wardwright.wire.openai import parse_chat_request

@@ -134,3 +134,14 @@ def test_who_asked_is_in_the_receipt_with_its_source(daemon: Daemon) -> None:
     assert [r["receipt_id"] for r in daemon.get("/v1/runs/r-1/receipts")["data"]] == [
         answer.headers["x-wardwright-receipt-id"]
     ]
+
+
+def test_a_trace_goes_on_at_the_provider_and_is_named_in_the_receipt(daemon: Daemon, upstream: Upstream) -> None:
+    traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    with daemon.client() as client:
+        answer = client.post(CHAT, content=GOOD, headers={**JSON, "traceparent": traceparent})
+        client.post(CHAT, content=GOOD, headers={**JSON, "traceparent": "garbage"})
+
+    assert [call.headers.get("traceparent") for call in upstream.calls] == [traceparent, None]
+    request = daemon.receipt(answer.headers["x-wardwright-receipt-id"])["request"]
+    assert request["trace_id"] == "0af7651916cd43dd8448eb211c80319c"

@@ -14,6 +14,7 @@ from wardwright.wire.caller import parse_caller
 from wardwright.wire.errors import render_stream_error
 from wardwright.wire.openai import parse_chat_request, render_chunk, render_completion
 from wardwright.wire.sse import DONE
+from wardwright.wire.trace import parse_traceparent
 
 _STREAM_HEADERS = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -34,12 +35,18 @@ class ChatCompletions:
         """Serve one request."""
         body = await read_json_body(scope, receive, limit=self._max_body_bytes)
         request = parse_chat_request(body)
-        peer = scope.get("client")
-        caller = parse_caller(headers_of(scope), request, peer[0] if peer else None)
+        peer, headers = scope.get("client"), headers_of(scope)
+        caller = parse_caller(headers, request, peer[0] if peer else None)
         request_id: str = scope["wardwright.request_id"]
         answer = _ChatAnswer(request, send, self._presence.watch(receive))
         try:
-            await self._gateway.chat(request, caller=caller, request_id=request_id, responder=answer)
+            await self._gateway.chat(
+                request,
+                caller=caller,
+                request_id=request_id,
+                responder=answer,
+                traceparent=parse_traceparent(headers.get("traceparent")),
+            )
         except WardwrightError as error:
             await answer.fail(error)
 

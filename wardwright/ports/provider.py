@@ -24,12 +24,14 @@ class ProviderInfo(msgspec.Struct, frozen=True):
 class UpstreamCall(msgspec.Struct, frozen=True):
     """One attempt: the request as the caller sent it and the target that shall answer it.
 
-    `request_id` is sent upstream so that both sides' logs can be joined.
+    `request_id` is sent upstream so that both sides' logs can be joined, `traceparent` (W3C Trace Context) so that a trace the caller
+    began goes on at the provider.
     """
 
     target: Target
     request: ChatRequest
     request_id: str
+    traceparent: str | None = None
 
 
 class Provider(Protocol):

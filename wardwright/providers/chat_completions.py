@@ -76,6 +76,8 @@ class ChatCompletions:
             "user-agent": _USER_AGENT,
             "x-request-id": call.request_id,
         }
+        if call.traceparent is not None:
+            headers["traceparent"] = call.traceparent
         credential = self._credential()
         if credential:
             headers["authorization"] = f"Bearer {_checked(credential)}"

@@ -30,7 +30,10 @@ AttemptStatus = Literal["completed", "failed", "cancelled"]
 
 
 class RequestSummary(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What was asked, without a word of its content. `model` is the name as the caller wrote it."""
+    """What was asked, without a word of its content.
+
+    `model` is the name as the caller wrote it, `trace_id` the W3C trace that the request belongs to.
+    """
 
     model: str
     normalized_model: str
@@ -39,6 +42,7 @@ class RequestSummary(msgspec.Struct, frozen=True, omit_defaults=True):
     estimated_prompt_tokens: int
     endpoint: str = "chat.completions"
     request_id: str | None = None
+    trace_id: str | None = None
 
 
 class SelectedTarget(msgspec.Struct, frozen=True):

@@ -32,6 +32,7 @@ from wardwright.runtime.responder import Responder
 from wardwright.runtime.run import Run, RunParts, RunRequest
 from wardwright.runtime.session import NextTurn, SessionActor
 from wardwright.runtime.tree import sessions_path
+from wardwright.wire.trace import trace_id_of
 
 _SESSION_PATIENCE_S = 1.0
 _READERS = 4
@@ -71,7 +72,15 @@ class Gateway:
         """One callable model by its name, with or without prefix. Raises: UnknownModel, Forbidden."""
         return self._boards.catalog.resolve(name)
 
-    async def chat(self, request: ChatRequest, *, caller: Caller, request_id: str, responder: Responder) -> None:
+    async def chat(
+        self,
+        request: ChatRequest,
+        *,
+        caller: Caller,
+        request_id: str,
+        responder: Responder,
+        traceparent: str | None = None,
+    ) -> None:
         """Decide and serve a chat request; the answer goes to `responder`.
 
         Raises: WardwrightError: what the client is to be told. Once `responder.begin` was called the receipt exists.
@@ -99,12 +108,14 @@ class Gateway:
                     stream=request.stream,
                     estimated_prompt_tokens=facts.estimated_prompt_tokens,
                     request_id=request_id,
+                    trace_id=None if traceparent is None else trace_id_of(traceparent),
                 ),
                 decision=_decision(route, facts),
                 session_turn=turn,
             ),
             receipt_id=receipt_id,
             request_id=request_id,
+            traceparent=traceparent,
         )
         run = Run(asked, self._parts, responder)
         self._live[receipt_id] = run

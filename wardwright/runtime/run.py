@@ -77,6 +77,7 @@ class RunRequest:
     opened: Opened
     receipt_id: str
     request_id: str
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +247,7 @@ class Run:
             if not self._failed:  # the first target's patience is the request's: a fallback's own must not shorten it
                 self._deadline = self._began + timeouts.total
             clocks = attempt.Clocks(system, timeouts, deadline=self._deadline)
-            call = UpstreamCall(target, asked.request, asked.request_id)
+            call = UpstreamCall(target, asked.request, asked.request_id, asked.traceparent)
             if asked.request.stream:
                 return Outcome(
                     "completed", tail=await attempt.stream(slot.provider, call, tally, clocks, self._release)

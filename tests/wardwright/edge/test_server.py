@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import anyio
 import pytest
@@ -45,9 +45,10 @@ class Listening:
     async def get_at_last(self, path: str) -> str:
         """Ask until there is an answer: a connection that is accepted in the moment of a retirement is closed without one."""
         while True:
-            body = await self.get(path)
-            if body:
-                return body
+            with suppress(anyio.BrokenResourceError):
+                body = await self.get(path)
+                if body:
+                    return body
 
 
 @asynccontextmanager

@@ -58,6 +58,7 @@ class Gateway:
         self._parts = parts
         self._readers = anyio.CapacityLimiter(_READERS)
         self._live: dict[str, Run] = {}
+        parts.metrics.live_runs.set_function(lambda: len(self._live))
         self._idle = anyio.Event()
         self._patience = anyio.CancelScope()
         self.is_draining = False
@@ -119,12 +120,10 @@ class Gateway:
         )
         run = Run(asked, self._parts, responder)
         self._live[receipt_id] = run
-        self._parts.metrics.live_runs.inc()
         try:
             await run.execute()
         finally:
             del self._live[receipt_id]
-            self._parts.metrics.live_runs.dec()
             if not self._live:
                 self._idle.set()
 

@@ -148,7 +148,9 @@ class Run:
 
     def status(self) -> Mapping[str, object]:
         """The run as the tree shows it; never content."""
-        tally = self._tally
+        tally, released_bytes = self._tally, self._released_bytes
+        if tally is not None and self._live_attempt is not None:
+            released_bytes += tally.released_bytes
         return {
             "receipt_id": self._asked.receipt_id,
             "model": self._asked.definition.id,
@@ -157,7 +159,7 @@ class Run:
             "attempt": self._head.attempts,
             "target": None if self._live_attempt is None else self._live_attempt[0].id,
             "generated_bytes": 0 if tally is None else tally.generated_bytes,
-            "released_bytes": self._released_bytes,
+            "released_bytes": released_bytes,
         }
 
     async def _as_member(self) -> Outcome:

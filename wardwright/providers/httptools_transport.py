@@ -60,7 +60,7 @@ class _Exchange:
         connection.send(self._request)
         try:
             while not answer.has_head:
-                if answer.malformed is not None or connection.is_lost:
+                if connection.is_lost:
                     raise self._refusal(answer.malformed)
                 await connection.arrival()
         except BaseException:
@@ -88,7 +88,7 @@ class _Exchange:
             answer = connection.answer
             if answer.is_complete:
                 raise StopAsyncIteration
-            if answer.malformed is not None or connection.is_lost:
+            if connection.is_lost:
                 raise self._break(answer.malformed)
             await connection.arrival()
         return data

@@ -4,7 +4,7 @@ import ipaddress
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from tests.wardwright.edge.asgi import ELSEWHERE, LOOPBACK, http_scope
@@ -125,6 +125,7 @@ class TestWithoutAToken:
     def test_a_page_of_another_site_is_known_by_its_origin(self, origin: str, is_ours: bool) -> None:
         assert from_here(origin=origin) == is_ours
 
+    @settings(max_examples=40)
     @given(
         label=st.from_regex(r"[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?", fullmatch=True),
         domain=st.sampled_from(["example", "attacker.example", "localhost.example", "127.0.0.1.example", "test"]),
@@ -149,6 +150,7 @@ class TestWithoutAToken:
         if from_here(host=host):
             assert urlsplit(f"//{host}").hostname in ("localhost", "::1") or host.strip("[]").startswith(("127.", "::"))
 
+    @settings(max_examples=60)
     @given(host=st.from_regex(r"[a-z0-9.-]{1,40}", fullmatch=True))
     def test_what_a_browser_can_send_passes_only_when_it_names_this_machine(self, host: str) -> None:
         assume(host != "localhost" and not host.startswith("127."))

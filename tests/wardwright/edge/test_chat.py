@@ -117,6 +117,13 @@ class TestStream:
         assert {event["model"] for event in client.events[:-1]} == {"test-model"}
         assert client.events[-2]["choices"][0]["finish_reason"] == "stop"
 
+    async def test_an_answer_without_a_word_is_an_answer_too(self) -> None:
+        async with site(Watched("first", "")) as at:
+            client = await at.chat(stream=True)
+        assert (client.status, client.is_complete, text_of(client.events)) == (200, True, "")
+        assert client.events[-1] == "[DONE]"
+        assert at.on.store.closing(client.headers["x-wardwright-receipt-id"]).status == "completed"
+
     @pytest.mark.parametrize("asks", [True, False])
     async def test_usage_is_shown_to_those_who_ask(self, asks: bool) -> None:
         async with site(Watched()) as at:
@@ -253,6 +260,17 @@ class TestClient:
             await at.request("POST", "/v1/chat/completions", client=client)
             assert client.status == 0
             assert at.on.store.all_receipts() == []
+
+    @pytest.mark.parametrize("is_valid", [True, False])
+    async def test_the_callers_trace_goes_on_at_the_provider_and_is_recorded(self, is_valid: bool) -> None:
+        trace_id = "0af7651916cd43dd8448eb211c80319c"
+        sent = f"00-{trace_id}-b7ad6b7169203331-01" if is_valid else "not a trace"
+        provider = Watched()
+        async with site(provider) as at:
+            client = await at.chat(headers={"traceparent": sent})
+            opened = opening(at, client.headers["x-wardwright-receipt-id"])
+        assert provider.calls[0].traceparent == (sent if is_valid else None)
+        assert opened.request.trace_id == (trace_id if is_valid else None)
 
     async def test_who_asked_is_recorded(self) -> None:
         async with site(Watched()) as at:

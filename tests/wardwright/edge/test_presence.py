@@ -95,9 +95,20 @@ async def test_after_the_end_nobody_listens_and_nothing_is_told() -> None:
         assert one.client.listeners == 1
         one.watch.stop()
         one.watch.stop()
-        one.client.leave()
         await settle()
         assert one.client.listeners == 0
+        one.client.leave()
+        await settle()
+        assert one.noticed == []
+
+
+async def test_a_departure_in_the_moment_of_the_end_is_not_told() -> None:
+    async with watching() as one:
+        one.start()
+        await anyio.sleep(5)
+        one.client.leave()
+        one.watch.stop()
+        await settle()
         assert one.noticed == []
 
 

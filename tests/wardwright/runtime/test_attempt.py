@@ -1,6 +1,8 @@
 """One upstream call: its clocks, what it counts, and what it holds back."""
 
+import gc
 import math
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
@@ -297,8 +299,17 @@ class TestClocks:
         async with attempting() as one:
             tail = await one.stream(Script(59, [text("a")], 29, [text("b")], 29, [STOP]))
             assert one.elapsed == pytest.approx(117)
-            await anyio.sleep(1000)  # nothing of the attempt is left to ring
         assert tail == [STOP]
+
+    async def test_clocks_of_calls_that_are_over_do_not_pile_up(self) -> None:
+        async with System("test", Supervisor()) as system:
+            over = []
+            for _ in range(500):
+                one = Attempt(system, TIMEOUTS, LIMITLESS)
+                await one.stream(Script([text("a")], [STOP]))
+                over.append(weakref.ref(one._clocks))
+            gc.collect()
+            assert sum(clocks() is not None for clocks in over) < 200, "no alarm keeps a call for its ten minutes"
 
     async def test_a_slow_client_does_not_use_up_the_idle_clock(self) -> None:
         async with attempting() as one:

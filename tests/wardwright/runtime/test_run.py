@@ -28,7 +28,7 @@ from wardwright.ports.provider import UpstreamCall
 from wardwright.providers.canned import ScriptedFailure
 from wardwright.receipts.events import AttemptFinished, Opened
 from wardwright.receipts.fold import fold
-from wardwright.runtime.tree import ROOT, RUNS
+from wardwright.runtime.tree import ROOT, RUNS, STORAGE
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("threads")]
 
@@ -500,7 +500,8 @@ class TestTheTree:
             }
             await anyio.sleep(20)
             assert on.details(path)["phase"] == "streaming"
-            assert on.details(path)["generated_bytes"] == len("one two")
+            shown = on.details(path)
+            assert shown["generated_bytes"] == shown["released_bytes"] == len("one two")
             assert on.metrics.registry.get_sample_value("wardwright_live_runs") == 1
 
     async def test_a_run_that_is_cancelled_from_outside_is_recorded_as_interrupted(self) -> None:
@@ -523,4 +524,23 @@ class TestTheTree:
                 threads.takes_s = 1000.0
                 tasks.cancel_scope.cancel()
             assert anyio.current_time() - 5 <= 15
+            threads.takes_s = 0.0
+
+    async def test_nor_longer_for_a_store_that_dies_again_and_again(self, threads: InlineThreads) -> None:
+        async with stage(Hanging()) as on, anyio.create_task_group() as killing:
+
+            async def kill_the_store() -> None:
+                while True:
+                    await anyio.sleep(4)
+                    if on.system.whereis(STORAGE) is not None:
+                        on.kill(STORAGE)
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(on.ask, RecordingResponder())
+                await anyio.sleep(5)
+                threads.takes_s = 1000.0
+                killing.start_soon(kill_the_store)
+                tasks.cancel_scope.cancel()
+            assert anyio.current_time() - 5 == pytest.approx(15)
+            killing.cancel_scope.cancel()
             threads.takes_s = 0.0

@@ -12,11 +12,11 @@ from pathlib import Path
 import anyio
 import pytest
 
-from supervisors import ActorRef, ChildSpec, CrashReport, Supervisor, System
+from supervisors import ActorRef, Call, ChildSpec, CrashReport, Supervisor, System, UnexpectedRequest
 from supervisors.testing import EventLog
 from wardwright.domain.errors import ProviderError
 from wardwright.ports.server import ServerSpec
-from wardwright.runtime.server_process import EnsureReady, ServerMemory, ServerProcess, SupervisedServer
+from wardwright.runtime.server_process import ServerMemory, ServerProcess, SupervisedServer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
 
@@ -147,6 +147,22 @@ async def test_a_serving_server_that_dies_crashes_its_actor_and_comes_back_unask
         assert small.crashes() == ["crashed: ServerExited: the server of 'small' was killed by SIGKILL"]
 
 
+async def test_one_that_comes_back_broken_is_not_started_again_unasked(tmp_path: Path) -> None:
+    served = tmp_path / "served"
+    once = (
+        f"import os, sys\nif os.path.exists({str(served)!r}): sys.exit(3)\nopen({str(served)!r}, 'w').close()\n"
+        + SERVER
+    )
+    async with running(server(script=once)) as small:
+        await small.handle.base_url()
+        os.kill(small.pid, signal.SIGKILL)
+        await until(lambda: small.shows(state="not started", starts=1) and bool(small.crashes()))
+        small.actor.kill()
+        await until(lambda: small.shows(pid=None))
+
+        assert small.shows(state="not started", starts=0)
+
+
 async def test_a_server_that_dies_before_it_is_ready_fails_those_who_wait_and_nothing_else() -> None:
     async with running(server(script="import sys; sys.exit(3)")) as small:
         actor = small.actor
@@ -241,9 +257,13 @@ async def test_a_server_that_ignores_the_request_to_stop_is_killed(monkeypatch: 
     assert small.crashes() == []
 
 
-async def test_a_request_it_does_not_know_is_refused_and_the_server_goes_on() -> None:
+async def test_what_it_does_not_know_does_not_disturb_the_server() -> None:
+    class Odd(Call[str]):
+        pass
+
     async with running(server()) as small:
         url = await small.handle.base_url()
-        assert await small.actor.call(EnsureReady()) == url
         small.actor.cast("what is this?")
+        with pytest.raises(UnexpectedRequest):
+            await small.actor.call(Odd())
         assert await small.handle.base_url() == url

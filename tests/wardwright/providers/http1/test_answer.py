@@ -202,6 +202,24 @@ def test_a_long_body_in_small_chunks_is_not_silence() -> None:
     assert answer.is_complete
 
 
+def test_a_large_head_leaves_the_body_its_own_allowance() -> None:
+    head = CHUNKED[:-2] + b"x: %s\r\n\r\n" % (b"y" * (SILENT_BYTES - len(CHUNKED) - 10))
+    answer, body = parsed(head, b"2;%s" % (b"e" * 100), b"\r\nab\r\n0\r\n\r\n")
+
+    assert body == b"ab"
+    assert answer.is_complete
+
+
+def test_each_answer_has_an_allowance_of_its_own() -> None:
+    trailer = b"x: %s\r\n\r\n" % (b"y" * (SILENT_BYTES // 2))
+    answer, _ = parsed(CHUNKED, b"0\r\n", trailer)
+    answer.begin()
+
+    answer.feed(head_of(SILENT_BYTES))
+
+    assert answer.has_head
+
+
 def test_trailers_do_not_change_the_headers() -> None:
     answer, _ = parsed(CHUNKED + b"0\r\nx-late: 1\r\n\r\n")
 

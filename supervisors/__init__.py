@@ -21,7 +21,7 @@
 Everything public is in this list; modules with a leading underscore are not.
 """
 
-from supervisors._actor import Actor, Ignore, Stop
+from supervisors._actor import Actor, Continue, Ignore, Stop
 from supervisors._admin import (
     ChildStatus,
     count_children,
@@ -36,6 +36,8 @@ from supervisors._call import NO_REPLY, Call, ReplyTo
 from supervisors._child_spec import ChildSpec, Mailbox, child_path
 from supervisors._dynamic import DynamicSupervisor
 from supervisors._host import Helper
+from supervisors._link import Exit
+from supervisors._mail import Timeout
 from supervisors._monitor import Down, MonitorRef
 from supervisors._pubsub import PubSub, Subscription
 from supervisors._reasons import ExitReason
@@ -49,6 +51,7 @@ from supervisors.events import (
     Event,
     Progress,
     SupervisorReport,
+    Traced,
     UnexpectedMessage,
     Unstopped,
     log_event,
@@ -78,7 +81,7 @@ from supervisors.exceptions import (
     TooManyChildren,
     UnexpectedRequest,
 )
-from supervisors.inspect import ActorInfo, ChildCounts, TreeNode
+from supervisors.inspect import ActorInfo, ActorStatus, ChildCounts, Statistics, TreeNode
 
 __all__ = [
     "NO_REPLY",
@@ -87,6 +90,7 @@ __all__ = [
     "ActorInfo",
     "ActorKilled",
     "ActorRef",
+    "ActorStatus",
     "AlreadyPresent",
     "AlreadyStarted",
     "BadReturnValue",
@@ -102,11 +106,13 @@ __all__ = [
     "ChildRunning",
     "ChildSpec",
     "ChildStatus",
+    "Continue",
     "CrashReport",
     "DeadLetters",
     "Down",
     "DynamicSupervisor",
     "Event",
+    "Exit",
     "ExitReason",
     "ForeignCancellation",
     "Helper",
@@ -125,14 +131,17 @@ __all__ = [
     "StartFailed",
     "StartIgnored",
     "StartTimeout",
+    "Statistics",
     "Stop",
     "Subscription",
     "Supervisor",
     "SupervisorError",
     "SupervisorReport",
     "System",
+    "Timeout",
     "Timer",
     "TooManyChildren",
+    "Traced",
     "TreeNode",
     "UnexpectedMessage",
     "UnexpectedRequest",

@@ -1,8 +1,8 @@
 """What a user writes: a class with a mailbox.
 
 An actor is a plain object that lives inside one task. Its handlers run one at a time, so its state needs no lock. What
-happens next is a value: a handler returns None to go on or `Stop` to end; `init` may also return `Ignore`. Raising is
-a crash, and a crash is the supervisor's business.
+happens next is a value: a handler returns None to go on or `Stop` to end; `init` may also return `Ignore` or
+`Continue`. Raising is a crash, and a crash is the supervisor's business.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -11,7 +11,8 @@ from typing import Any
 
 from supervisors._call import NO_REPLY, ReplyTo
 from supervisors._cell import Cell
-from supervisors._host import Helper, HostCell
+from supervisors._host import Helper
+from supervisors._mail import MailCell
 from supervisors._monitor import MonitorRef
 from supervisors._reasons import ExitReason
 from supervisors._ref import ActorRef, NamedRef
@@ -26,6 +27,17 @@ class Ignore:
 
 
 @dataclass(frozen=True, slots=True)
+class Continue:
+    """Returned by `init`: up and running, but first of all let `handle_continue` have this.
+
+    Whoever started the actor goes on meanwhile, and whatever is in the mailbox already comes after. So a slow start
+    holds nobody up and still cannot be overtaken by a message.
+    """
+
+    message: Any
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """Returned by `init` or a handler: end with this reason.
 
@@ -36,19 +48,33 @@ class Stop:
     reply: Any = NO_REPLY
 
 
+_GIVEN = ("ref", "system", "_cell")
+"""The attributes of an actor which are the library's, and no part of its state."""
+
+
 class Actor:
     """Base of every actor. Override what you need; every method has a harmless default.
 
     The constructor is yours. `ref` and `system` are set between it and `init`.
+
+    Attributes:
+        trap_exit: whether the death of a linked member arrives as an `Exit` at `handle_info`, whatever its reason,
+            instead of killing this actor. May be set at any time, in the class or in the object.
     """
+
+    trap_exit: bool = False
 
     ref: ActorRef
     system: System
-    _cell: HostCell
+    _cell: MailCell
 
-    async def init(self) -> Ignore | Stop | None:
+    async def init(self) -> Continue | Ignore | Stop | None:
         """Prepare to serve. The name is registered already; whoever started the actor waits for this."""
         return None
+
+    async def handle_continue(self, message: Any) -> Continue | Stop | None:
+        """Take the message of a `Continue`, before any other; another `Continue` may follow."""
+        raise NotImplementedError(f"{type(self).__qualname__} returned Continue and has no handle_continue")
 
     async def handle_call(self, request: Any, reply_to: ReplyTo[Any]) -> Any:
         """Answer a request.
@@ -65,7 +91,7 @@ class Actor:
         return None
 
     async def handle_info(self, message: Any) -> Stop | None:
-        """Take a `Down`, a timer's message, or one that was sent with `send`."""
+        """Take a `Down`, an `Exit`, a `Timeout`, a timer's message, or one that was sent with `send`."""
         self._cell.unexpected("info", message)
         return None
 
@@ -75,6 +101,25 @@ class Actor:
     def format_status(self) -> Mapping[str, object]:
         """Describe the state for operators and crash reports; leave out what they may not see."""
         return {}
+
+    def get_state(self) -> Any:
+        """Hand out the state, for `supervisors.sys.get_state`: by default a copy of the attributes, one level deep."""
+        return {name: value for name, value in vars(self).items() if name not in _GIVEN}
+
+    def set_state(self, state: Any) -> None:
+        """Take on another state, for `supervisors.sys.replace_state`; raise, and change nothing, if it will not do.
+
+        By default the attributes become those of the mapping.
+
+        Raises:
+            TypeError: it is no mapping.
+        """
+        if not isinstance(state, Mapping):
+            raise TypeError(f"expected a mapping of attributes, got a {type(state).__qualname__}")
+        given = {name: value for name, value in vars(self).items() if name in _GIVEN}
+        changed = {**state, **given}
+        vars(self).clear()
+        vars(self).update(changed)
 
     def spawn(self, body: Callable[..., Awaitable[object]], *args: object) -> Helper:
         """Run `body(*args)` as a linked task beside the mailbox.
@@ -87,6 +132,34 @@ class Actor:
     def monitor(self, ref: ActorRef | NamedRef) -> MonitorRef:
         """Watch another member; its death arrives as one `Down` at `handle_info`."""
         return self._cell.monitor(ref)
+
+    def link(self, ref: ActorRef | NamedRef) -> None:
+        """Bind this actor's life and another member's: neither outlives a death of the other that is not normal.
+
+        Two-way; linking twice, or to oneself, is nothing more. If there is nobody to link to, this actor hears at once
+        of an exit with the reason `noproc`, and dies of it unless it traps exits.
+
+        Raises:
+            ActorDown: the other is a supervisor which stops; or this actor is dead.
+        """
+        self._cell.link(ref)
+
+    def unlink(self, ref: ActorRef | NamedRef) -> None:
+        """End the link to another member, for both; nothing happens if there is none.
+
+        An `Exit` that waits in the mailbox already still arrives.
+        """
+        self._cell.unlink(ref)
+
+    def receive_timeout(self, seconds: float | None) -> None:
+        """Ask for a `Timeout` if no message comes within so many seconds after the present handler.
+
+        Any message cancels it; to have it again, ask again. None takes it back.
+
+        Raises:
+            ValueError: `seconds` is negative.
+        """
+        self._cell.receive_timeout(seconds)
 
     def _child_exited(self, child: Cell, reason: ExitReason) -> None:
         """Hear of a child's death, within its synchronous step; supervisors do."""

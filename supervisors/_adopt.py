@@ -70,7 +70,8 @@ class Adoption:
         if home is None or home.exit_reason is not None:
             raise ActorDown(self._supervisor.path, ExitReason.NOPROC)
         # asked first, because what is still starting has no actor to look at
-        if home.status != "running" or home.kill_reason is not None:
+        # (a suspended one takes in tasks all the same: that asks nothing of its mailbox)
+        if home.status not in ("running", "suspended") or home.kill_reason is not None:
             raise ActorDown(home.path, ExitReason.NOPROC, problem=f"is {home.status}")
         if not isinstance(home, ActorCell) or not isinstance(home.actor, DynamicSupervisor):
             raise TypeError(f"{home.path} is not a dynamic supervisor")

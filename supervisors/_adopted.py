@@ -17,15 +17,16 @@ from supervisors.events import CrashReport
 
 
 class AdoptedCell(Cell):
-    """A borrowed task."""
+    """A borrowed task; `host` is the event loop's own object for it."""
 
-    __slots__ = ("_status", "scope", "shutdown")
+    __slots__ = ("_status", "host", "scope", "shutdown")
 
     def __init__(
         self, parent: Cell, child_id: str, status: Callable[[], Mapping[str, object]] | None, shutdown: float
     ) -> None:
         super().__init__(parent.hub, child_path(parent.path, child_id), child_id, parent)
         self.status = "running"
+        self.host = self.hub.backend.current_task()
         self.scope = anyio.CancelScope()
         self.shutdown = shutdown
         self._status = status
@@ -48,6 +49,7 @@ class AdoptedCell(Cell):
         self.scope.cancel()
 
     def _last_words(self, reason: ExitReason) -> None:
+        self.host = None
         if reason.kind == "crashed":
             self.hub.emit(
                 CrashReport(

@@ -5,9 +5,10 @@ such waits, so there are two tiny waiters behind one factory.
 """
 
 import asyncio
+import sys
 from collections.abc import Callable, Generator
 from contextvars import Context, ContextVar
-from typing import Protocol
+from typing import Any, Protocol
 
 import anyio
 
@@ -32,7 +33,7 @@ class Waiter(Protocol):
 class Backend:
     """What was found out about the running event loop, once per System."""
 
-    __slots__ = ("_blank", "cancelled", "new_waiter", "now")
+    __slots__ = ("_blank", "cancelled", "current_task", "new_waiter", "now")
 
     def __init__(
         self,
@@ -40,8 +41,10 @@ class Backend:
         new_waiter: Callable[[], Waiter],
         cancelled: type[BaseException],
         library: str | None,
+        current_task: Callable[[], Any],
     ) -> None:
         self.now = now
+        self.current_task = current_task
         self.new_waiter = new_waiter
         self.cancelled = cancelled
         self._blank = Context()
@@ -60,13 +63,14 @@ def detect_backend() -> Backend:
     """Describe the event loop this code runs in."""
     cancelled = anyio.get_cancelled_exc_class()
     if cancelled is not asyncio.CancelledError:
-        return Backend(anyio.current_time, _EventWaiter, cancelled, None)
+        trio = sys.modules["trio"]  # imported by whoever runs it; who does not should not pay for it
+        return Backend(anyio.current_time, _EventWaiter, cancelled, None, trio.lowlevel.current_task)
     loop = asyncio.get_running_loop()
 
     def new_waiter() -> Waiter:
         return _FutureWaiter(loop.create_future())
 
-    return Backend(loop.time, new_waiter, cancelled, "asyncio")
+    return Backend(loop.time, new_waiter, cancelled, "asyncio", asyncio.current_task)
 
 
 class _FutureWaiter:

@@ -113,8 +113,8 @@ class ReplyTo(Deadline, Generic[R]):
             self._home = home
             home.add(self)
 
-    def on_abandon(self, action: Callable[[], object]) -> None:
-        """Run `action` when the caller stops waiting before it has an answer."""
+    def on_abandon(self, action: Callable[[], object] | None) -> None:
+        """Run `action` when the caller stops waiting before it has an answer; None takes that back."""
         self._on_abandon = action
 
     def due(self) -> None:

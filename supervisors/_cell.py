@@ -1,42 +1,36 @@
-"""The record of one member of the tree, and the hub which all members of a System share.
+"""The record of one member of the tree.
 
 The tree is data. Every member is a task of its own below one task group; who is whose child is written here and
 nowhere else. That is why one hung task can never pin its neighbours, and why this module owns the invariant which
 nesting would have given for free:
 
 - A member's exit is published once, in one synchronous step: mark it dead, free its names and subscriptions, report,
-  fail its queued and pending calls, tell its monitors, tell its parent. Whoever hears of a death therefore finds the
-  name free or held by the successor.
+  fail its queued and pending calls, tell those linked to it, its monitors, its parent. Whoever hears of a death
+  therefore finds the name free or held by the successor.
 - It is not published before every child below it is dead, or was given up (`abandon`).
 - A kill is always followed by a death: what has not ended after a short grace is given up. Its name is free again
   and its callers have been told, while the code it was stuck in still runs.
 """
 
-import logging
 import math
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from typing import Any, Protocol
 
-from anyio import TaskHandle
-from anyio.abc import TaskGroup
-
-from supervisors._backend import Backend, Waiter
+from supervisors._backend import Waiter
 from supervisors._call import ReplyTo
 from supervisors._child_spec import ChildType
+from supervisors._hub import SharedHub
+from supervisors._lobby import Place
 from supervisors._mailbox import Cast, Info
 from supervisors._reasons import ExitReason, Restart
-from supervisors._registry import Registry
-from supervisors._timers import Alarm, Timers
+from supervisors._timers import Alarm
 from supervisors._waits import find_trail
-from supervisors.events import Event, Unstopped
 from supervisors.exceptions import CallCycle, CallingSelf, NoMailbox
 from supervisors.inspect import ActorInfo, Status, TreeNode
 
 KILL_GRACE = 1.0
 """Seconds between a kill and giving the member up."""
-
-_logger = logging.getLogger("supervisors")
 
 current_cell: ContextVar["Cell | None"] = ContextVar("current_cell", default=None)
 """The member in whose task this code runs: the caller of a call, if it has one."""
@@ -49,60 +43,10 @@ class Watcher(Protocol):
         """Hear of it, within the synchronous step of the death."""
 
 
-class Hub:
-    """What the members of one System share: clock, deadlines, names, tasks and the observer."""
+class Hub(SharedHub["Cell"]):
+    """What the members of one System share."""
 
-    __slots__ = ("_observer", "_tasks", "backend", "dead_letters", "fatal", "names", "on_fatal", "stopping", "timers",
-                 "unstopped")  # fmt: skip
-
-    def __init__(self, backend: Backend, observer: Callable[[Event], None]) -> None:
-        self.backend = backend
-        self.timers = Timers(backend)
-        self.names: Registry[Cell] = Registry()
-        self.stopping = False
-        self.dead_letters = 0
-        self.unstopped: dict[Cell, None] = {}
-        self.fatal: BaseException | None = None
-        self.on_fatal: Callable[[], None] | None = None
-        self._observer = observer
-        self._tasks: TaskGroup | None = None
-
-    def use_tasks(self, tasks: TaskGroup) -> None:
-        """Name the task group below which every member runs."""
-        self._tasks = tasks
-
-    def spawn(self, body: Coroutine[Any, Any, None], name: str) -> TaskHandle[None, None]:
-        """Run a member's task, in a context which remembers nothing of the spawner's."""
-        if self._tasks is None:
-            body.close()
-            raise RuntimeError("the system is not running")
-        return self._tasks.create_task(body, name=name, context=self.backend.new_context())
-
-    @property
-    def collapsing(self) -> bool:
-        """Whether the task group itself is going down; cancellation then belongs to it."""
-        return self._tasks is not None and self._tasks.cancel_scope.cancel_called
-
-    def emit(self, event: Event) -> None:
-        """Tell the observer; its mistakes are its own."""
-        try:
-            self._observer(event)
-        except (KeyboardInterrupt, SystemExit) as error:
-            self.escalate(error)
-        except Exception:
-            _logger.exception("the observer of %s failed", type(event).__name__)
-
-    def escalate(self, error: BaseException) -> None:
-        """End the whole System because of an interrupt or exit request which surfaced inside a member."""
-        if self.fatal is None:
-            self.fatal = error
-            if self.on_fatal is not None:
-                self.on_fatal()
-
-    def give_up(self, cell: "Cell", stack: tuple[str, ...]) -> None:
-        """Note a member which outlived its kill."""
-        self.unstopped[cell] = None
-        self.emit(Unstopped(cell.path, stack))
+    __slots__ = ()
 
 
 class Cell:
@@ -114,6 +58,7 @@ class Cell:
     __slots__ = (
         "_aliases",
         "_grace",
+        "_links",
         "_on_exit",
         "_waiters",
         "_watchers",
@@ -155,6 +100,7 @@ class Cell:
         self._on_exit: dict[Callable[[], None], None] | None = None
         self._aliases: list[str] | None = None
         self._grace: Alarm | None = None
+        self._links: dict[Cell, None] | None = None
 
     @property
     def kind(self) -> str:
@@ -175,8 +121,16 @@ class Cell:
         """Queue a message; False when it was refused."""
         return False
 
+    def accept_or_wait(self, envelope: Cast | Info) -> "bool | Place":
+        """Queue a message as `accept` does; or, if it may wait for room, say where."""
+        return self.accept(envelope)
+
     def accept_request(self, request: ReplyTo[Any]) -> None:
         """Queue a request, or raise why that is impossible."""
+        raise NoMailbox(self.path)
+
+    def accept_errand(self, request: ReplyTo[Any]) -> None:
+        """Queue a request in the system lane, or raise why that is impossible."""
         raise NoMailbox(self.path)
 
     def signal(self, message: object) -> None:
@@ -245,6 +199,10 @@ class Cell:
             self._grace = None
         self._release()
         self._last_words(reason)
+        links, self._links = self._links, None
+        for peer in links or ():
+            peer.unbind(self)
+            peer.linked_exit(self, reason)
         watchers, self._watchers = self._watchers, None
         for watcher in watchers or ():
             watcher.down(reason)
@@ -296,6 +254,30 @@ class Cell:
         if self._on_exit is not None:
             self._on_exit.pop(action, None)
 
+    # --- links
+
+    def bind(self, peer: "Cell") -> None:
+        """Note this half of a link."""
+        if self._links is None:
+            self._links = {}
+        self._links[peer] = None
+
+    def unbind(self, peer: "Cell") -> None:
+        """Strike this half of a link off, if it is there."""
+        if self._links is not None:
+            self._links.pop(peer, None)
+            self._links = self._links or None
+
+    def linked_exit(self, peer: "Cell", reason: ExitReason) -> None:
+        """Hear of the death of a linked member, within its synchronous step: die of it, unless it was normal."""
+        if reason.kind != "normal":
+            self.kill(reason)
+
+    @property
+    def links(self) -> tuple[str, ...]:
+        """Paths of those it is linked to."""
+        return tuple(peer.path for peer in self._links or ())
+
     # --- names
 
     def claim(self, name: str) -> "Cell":
@@ -338,6 +320,7 @@ class Cell:
             last_exit=self.last_exit,
             exit_reason=self.exit_reason,
             details=self.details(),
+            links=self.links,
         )
 
     def node(self) -> TreeNode:

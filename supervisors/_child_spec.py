@@ -13,7 +13,7 @@ from supervisors._reasons import ExitReason, Restart, Shutdown
 from supervisors.exceptions import InvalidChildSpec
 
 ChildType: TypeAlias = Literal["worker", "supervisor"]
-Overflow: TypeAlias = Literal["reject", "drop_newest", "drop_oldest"]
+Overflow: TypeAlias = Literal["reject", "drop_newest", "drop_oldest", "block"]
 Strategy: TypeAlias = Literal["one_for_one", "one_for_all", "rest_for_one"]
 
 WORKER_SHUTDOWN: Shutdown = 5.0
@@ -35,7 +35,8 @@ class Mailbox:
     """How many messages may wait for an actor, and what gives way when it is full.
 
     `reject` tells the sender; `drop_newest` discards the arriving message and `drop_oldest` the longest waiting one
-    without troubling the sender. A request that is dropped fails its caller. Monitor, timer and stop signals are
+    without troubling the sender. A request that is dropped fails its caller. `block` lets a `call` and a `cast_wait`
+    wait for room until their deadline; a `cast`, which cannot wait, is refused. Monitor, timer and stop signals are
     neither counted out nor dropped.
     """
 

@@ -1,4 +1,4 @@
-"""What an actor's cell does beside the mailbox: helper tasks, and the reaping of everything the actor leaves behind.
+"""What an actor's cell does beside the mailbox: helper tasks, bonds to others, and the reaping of what it leaves behind.
 
 A helper is a task linked to its actor. It dies with the actor, and its crash is the actor's. It runs outside the
 mailbox, so it may call its own actor, and no handler waits for it.
@@ -12,6 +12,7 @@ from anyio import TaskHandle
 from supervisors._backend import Waiter
 from supervisors._cell import Cell, Hub
 from supervisors._failure import contain
+from supervisors._link import Exit, link, unlink
 from supervisors._monitor import MonitorRef
 from supervisors._reasons import ExitReason
 from supervisors._ref import ActorRef, NamedRef
@@ -118,6 +119,31 @@ class HostCell(Cell):
     def monitor(self, ref: ActorRef | NamedRef) -> MonitorRef:
         """Watch another member on behalf of this one."""
         return MonitorRef(self.hub, ref, self)
+
+    def link(self, ref: ActorRef | NamedRef) -> None:
+        """Bind this member's life to another's."""
+        broken = link(self, ref)
+        if broken is not None:
+            self._take_exit(ref, broken)
+
+    def unlink(self, ref: ActorRef | NamedRef) -> None:
+        """Take a link off."""
+        unlink(self, ref)
+
+    @property
+    def traps_exit(self) -> bool:
+        """Whether the death of a linked member is news to it, instead of its own death."""
+        return False
+
+    def linked_exit(self, peer: Cell, reason: ExitReason) -> None:
+        """Hear of the death of a linked member, or die of it."""
+        self._take_exit(ActorRef(peer), reason)
+
+    def _take_exit(self, ref: ActorRef | NamedRef, reason: ExitReason) -> None:
+        if self.traps_exit:
+            self.signal(Exit(ref, reason))
+        elif reason.kind != "normal":
+            self.kill(reason)
 
     def unexpected(self, lane: Literal["cast", "info"], message: object) -> None:
         """Say once that the actor has no handler for this type of message."""

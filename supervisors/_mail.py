@@ -1,12 +1,14 @@
 """The correspondence of an actor: what waits for it, what it is busy with, and whom it owes an answer.
 
+It also knows when nothing comes at all: the idle timeout costs nothing while messages do.
+
 All three are settled at its death, in the order in which the world may learn of it: the crash report, then those who
 wait for answers. Requests that were never looked at fail as such, so that a retry is safe; the one being handled and
 those whose answer was deferred fail as started.
 """
 
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from supervisors._call import ReplyTo
@@ -14,25 +16,41 @@ from supervisors._cell import Cell, Hub
 from supervisors._child_spec import Mailbox
 from supervisors._failure import where
 from supervisors._host import HostCell
+from supervisors._lobby import BlockingInbox, Place
 from supervisors._mailbox import Cast, Envelope, Inbox, Info, Signal
 from supervisors._reasons import ExitReason
+from supervisors._timers import Alarm
 from supervisors.events import CrashReport, DeadLetters
 from supervisors.exceptions import ActorDown
 from supervisors.inspect import ActorInfo
 
 
-class MailCell(HostCell):
-    """A member that reads messages."""
+@dataclass(frozen=True, slots=True)
+class Timeout:
+    """To an actor which had asked for it: no message came for so many seconds."""
 
-    __slots__ = ("_busy_since", "_current", "_deferred", "_handled", "_inbox")
+    seconds: float
+
+
+class MailCell(HostCell):
+    """A member that reads messages.
+
+    `called` says that something more urgent than messages wants its attention, after the present one.
+    """
+
+    __slots__ = ("_alarm", "_busy_since", "_current", "_deferred", "_handled", "_idle_after", "_inbox", "called")
 
     def __init__(self, hub: Hub, path: str, child_id: str, parent: Cell | None, bound: Mailbox) -> None:
         super().__init__(hub, path, child_id, parent)
-        self._inbox = Inbox(hub.backend, bound, path)
+        kind = BlockingInbox if bound.overflow == "block" else Inbox
+        self._inbox = kind(hub.backend, bound, path)
         self._current: Envelope | None = None
         self._busy_since = 0.0
         self._handled = 0
         self._deferred: set[ReplyTo[Any]] | None = None
+        self._idle_after: float | None = None
+        self._alarm: Alarm | None = None
+        self.called = False
 
     def accept(self, envelope: Cast | Info) -> bool:
         """Queue a message; False when it was refused."""
@@ -40,6 +58,12 @@ class MailCell(HostCell):
             self.hub.dead_letters += 1
             return False
         return self._inbox.offer(envelope)
+
+    def accept_or_wait(self, envelope: Cast | Info) -> bool | Place:
+        """Queue a message; or, where senders wait for room, say where."""
+        if self.exit_reason is None and isinstance(self._inbox, BlockingInbox):
+            return self._inbox.offer_or_wait(envelope)
+        return self.accept(envelope)
 
     def accept_request(self, request: ReplyTo[Any]) -> None:
         """Queue a request; a refusal fails it."""
@@ -55,6 +79,36 @@ class MailCell(HostCell):
         if self._deferred is None:
             self._deferred = set()
         request.defer(self._deferred)
+
+    def call_away(self) -> None:
+        """Have something seen to before the next message."""
+        self.called = True
+        self._inbox.nudge()
+
+    def receive_timeout(self, seconds: float | None) -> None:
+        """Tell the actor when no message comes for so long; None takes that back."""
+        if seconds is not None and not seconds >= 0:
+            raise ValueError(f"seconds: expected a number from 0 or None, got {seconds!r}")
+        self._silence()
+        self._idle_after = seconds
+        self.call_away()
+
+    def _begin_silence(self) -> None:
+        """Count the seconds from here on, unless a message is there already."""
+        seconds, self._idle_after = self._idle_after, None
+        if seconds is not None and not self._inbox.queue:
+            handled = self._handled
+            self._alarm = self.hub.timers.after(seconds, lambda: self._been_silent(handled, seconds))
+
+    def _been_silent(self, handled: int, seconds: float) -> None:
+        self._alarm = None
+        if self._handled == handled and self._current is None and not self._inbox.queue:
+            self.signal(Timeout(seconds))
+
+    def _silence(self) -> None:
+        alarm, self._alarm = self._alarm, None
+        if alarm is not None:
+            self.hub.timers.discard(alarm)
 
     @property
     def mailbox_depth(self) -> int:
@@ -87,11 +141,13 @@ class MailCell(HostCell):
             status=self.details(),
             client=None if caller is None else caller.path,
             stack=where(reason),
+            links=self.links,
         )
 
     def _last_words(self, reason: ExitReason) -> None:
         if not reason.is_normal and reason.kind != "killed":
             self.hub.emit(self.crash_report(reason))
+        self._silence()
         unread = self._inbox.drain()
         self._bury([envelope for envelope in unread if not isinstance(envelope, ReplyTo)], reason)
         for envelope in unread:

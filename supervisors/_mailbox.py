@@ -1,8 +1,8 @@
 """The mailbox of an actor: one queue in arrival order, and a single sleeper at its end.
 
-The spec asks for two lanes. The lane of stop and kill needs no queue, since only the first of each matters: it is a
-field of the cell, set before the sleeper is nudged. What is here is the other lane, in which user messages share one
-order with monitor and timer signals, so that what an actor sent before it died arrives before the news of its death.
+The spec asks for two lanes. The fast one is not here: a stop or a kill needs no queue, since only the first of each
+matters, and system requests wait on the actor's desk. What is here is the other lane, in which user messages share one
+order with timer signals and the news of deaths, so that what an actor sent before it died arrives before that news.
 
 Rules:
 - A waiter is made only when the actor finds the queue empty; a burst costs one wake-up.
@@ -73,7 +73,7 @@ class Inbox:
         queue = self.queue
         if len(queue) >= self._capacity and not self._make_room():
             self.dropped += 1
-            return self._overflow != "reject"
+            return self._overflow.startswith("drop")
         if queue is _EMPTY:
             self._append(envelope)
         else:
@@ -98,11 +98,19 @@ class Inbox:
             sleeper.wake()
 
     async def wait(self) -> None:
-        """Sleep until the next nudge.
+        """Sleep on an empty queue until the next nudge.
 
         Cancellation: cancel point; nothing is lost.
         """
         self.queue = _EMPTY
+        sleeper = self._sleeper = self._backend.new_waiter()
+        await sleeper
+
+    async def doze(self) -> None:
+        """Sleep until the next nudge although messages may be waiting.
+
+        Cancellation: cancel point; nothing is lost.
+        """
         sleeper = self._sleeper = self._backend.new_waiter()
         await sleeper
 
@@ -113,10 +121,13 @@ class Inbox:
 
     def _append(self, envelope: Envelope) -> None:
         if self.queue is _EMPTY:
-            self.queue = deque()
+            self.queue = self._new_queue()
         self.queue.append(envelope)
         if self._sleeper is not None:
             self.nudge()
+
+    def _new_queue(self) -> deque[Envelope]:
+        return deque()
 
     def _make_room(self) -> bool:
         if self._overflow == "drop_oldest":

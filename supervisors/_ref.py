@@ -9,10 +9,11 @@ from typing import TypeVar
 
 from supervisors._call import Call, ReplyTo
 from supervisors._cell import Cell, Hub, current_cell
+from supervisors._lobby import Place
 from supervisors._mailbox import Cast, Info
 from supervisors._reasons import ExitReason
 from supervisors._timers import Alarm
-from supervisors.exceptions import ActorDown, CallTimeout, NotRunning
+from supervisors.exceptions import ActorDown, CallTimeout, NotRunning, SupervisorError
 from supervisors.inspect import ActorInfo
 
 R = TypeVar("R")
@@ -66,6 +67,19 @@ class ActorRef:
     def cast(self, message: object) -> bool:
         """Send a message nobody waits for; False when it was refused, and never an exception."""
         return self._cell.accept(Cast(message))
+
+    async def cast_wait(self, message: object, timeout: float = DEFAULT_TIMEOUT) -> bool:
+        """Send a message nobody waits for, and wait for room for it if the mailbox has the policy `block`.
+
+        Returns:
+            False when there was no room in time, or the actor is dead; with another policy, what `cast` returns.
+
+        Raises:
+            CallingSelf: the caller would wait for itself to make room.
+            CallCycle: the actor waits for the caller.
+        Cancellation: cancel point if there is no room; on cancel the message is not sent.
+        """
+        return await _wait_for_room(self._cell, Cast(message), timeout)
 
     def send(self, message: object) -> bool:
         """Send a message to `handle_info`; False when it was refused."""
@@ -161,6 +175,16 @@ class NamedRef:
         cell = self._hub.names.whereis(self.path)
         return cell is not None and cell.accept(Cast(message))
 
+    async def cast_wait(self, message: object, timeout: float = DEFAULT_TIMEOUT) -> bool:
+        """Send a message to the present holder, waiting for room as `ActorRef.cast_wait` does; False without a holder.
+
+        Raises:
+            CallingSelf, CallCycle: as for `ActorRef.cast_wait`.
+        Cancellation: cancel point if there is no room; on cancel the message is not sent.
+        """
+        cell = self._hub.names.whereis(self.path)
+        return cell is not None and await _wait_for_room(cell, Cast(message), timeout)
+
     def send(self, message: object) -> bool:
         """Send a message to the present holder's `handle_info`; False when there is none or it refused."""
         cell = self._hub.names.whereis(self.path)
@@ -174,29 +198,75 @@ def cell_of(target: ActorRef | NamedRef) -> Cell | None:
     return target._hub.names.whereis(target.path)
 
 
-async def _ask(cell: Cell, message: Call[R], deadline: float, timeout: float) -> R:
+async def run_errand(target: ActorRef | NamedRef, message: Call[R], timeout: float) -> R:
+    """Send a request in the system lane and wait for its answer.
+
+    Raises:
+        NotRunning: nobody holds the name.
+        ActorDown, CallTimeout, CallingSelf, CallCycle, NoMailbox: as for a call.
+    Cancellation: cancel point; on cancel an unstarted request is dropped.
+    """
+    cell = cell_of(target)
+    if cell is None:
+        raise NotRunning(target.path, "is not running")
+    return await _ask(cell, message, cell.hub.backend.now() + timeout, timeout, errand=True)
+
+
+async def _ask(cell: Cell, message: Call[R], deadline: float, timeout: float, *, errand: bool = False) -> R:
     if cell.exit_reason is not None:
         raise ActorDown(cell.path, ExitReason.NOPROC)
     caller = current_cell.get()
     if caller is None:
-        return await _exchange(cell, ReplyTo(message, cell.path, deadline, timeout, cell.hub.backend.new_waiter()))
+        request = ReplyTo(message, cell.path, deadline, timeout, cell.hub.backend.new_waiter())
+        return await _exchange(cell, request, errand)
     caller.begin_wait(cell)
     try:
         deadline = min(deadline, caller.deadline)
         request = ReplyTo(message, cell.path, deadline, timeout, cell.hub.backend.new_waiter(), caller)
-        return await _exchange(cell, request)
+        return await _exchange(cell, request, errand)
     finally:
         caller.end_wait(cell)
 
 
-async def _exchange(cell: Cell, request: ReplyTo[R]) -> R:
+async def _exchange(cell: Cell, request: ReplyTo[R], errand: bool) -> R:
     hub = cell.hub
-    cell.accept_request(request)
+    if errand:
+        cell.accept_errand(request)
+    else:
+        cell.accept_request(request)
     hub.timers.add(request.deadline, request)
     try:
         return await request.answer()
     finally:
         hub.timers.discard(request)
+
+
+async def _wait_for_room(cell: Cell, envelope: Cast, timeout: float) -> bool:
+    place = cell.accept_or_wait(envelope)
+    if isinstance(place, bool):
+        return place
+    deadline = cell.hub.backend.now() + timeout
+    caller = current_cell.get()
+    if caller is None:
+        return await _in_line(cell, place, deadline)
+    try:
+        caller.begin_wait(cell)
+    except SupervisorError:
+        place.leave()
+        raise
+    try:
+        return await _in_line(cell, place, min(deadline, caller.deadline))
+    finally:
+        caller.end_wait(cell)
+
+
+async def _in_line(cell: Cell, place: Place, deadline: float) -> bool:
+    timers = cell.hub.timers
+    timers.add(deadline, place)
+    try:
+        return await place.outcome()
+    finally:
+        timers.discard(place)
 
 
 async def _stop(cell: Cell, timeout: float | None) -> ExitReason:

@@ -7,6 +7,7 @@ Rules:
 - Cancelling the task interrupts init or the loop. Everything after runs behind `fin`, a shield which hides it from
   that; only a kill cancels `fin` as well.
 - The loop has no checkpoint while messages are waiting, so it makes one every BURST messages.
+- Whatever is more urgent than messages sets `called`; the loop looks at nothing else, so what is rare costs nothing.
 """
 
 import math
@@ -17,14 +18,14 @@ import anyio
 from anyio import TaskHandle
 from anyio.lowlevel import checkpoint
 
-from supervisors._actor import Actor, Ignore, Stop
+from supervisors._actor import Actor, Continue, Ignore, Stop
 from supervisors._backend import Waiter
 from supervisors._call import NO_REPLY, ReplyTo
 from supervisors._cell import Cell, current_cell
 from supervisors._child_spec import ChildSpec, Startable, child_path
+from supervisors._desk import DeskCell
 from supervisors._failure import contain
-from supervisors._mail import MailCell
-from supervisors._mailbox import Cast, Envelope
+from supervisors._mailbox import Cast, Envelope, Info
 from supervisors._monitor import Down
 from supervisors._reasons import ExitReason
 from supervisors._ref import ActorRef
@@ -74,7 +75,7 @@ def start_actor(
     return cell
 
 
-class ActorCell(MailCell):
+class ActorCell(DeskCell):
     """The cell of an actor that has a task and a mailbox of its own."""
 
     __slots__ = (
@@ -86,8 +87,6 @@ class ActorCell(MailCell):
         "_patience",
         "_ready",
         "_task",
-        "actor",
-        "halt",
         "on_ready",
         "system",
     )
@@ -97,8 +96,6 @@ class ActorCell(MailCell):
         self.system = system
         self.restart = spec.restart
         self.type = spec.type
-        self.actor: Actor | None = None
-        self.halt: ExitReason | None = None
         self.on_ready: Callable[[], None] | None = None
         self._factory: Callable[[], Startable] | None = spec.start
         self._interrupt = spec.interrupt
@@ -196,7 +193,7 @@ class ActorCell(MailCell):
             self._halt_with(reason)
         self.deadline = math.inf
         try:
-            await self._started_actor().terminate(reason)
+            await self._living().terminate(reason)
         except BaseException as error:  # noqa: BLE001 the same wall, for the clean-up
             return contain(error, self.hub)
         return reason
@@ -209,9 +206,11 @@ class ActorCell(MailCell):
             return ExitReason.NORMAL
         if isinstance(outcome, Stop):
             return outcome.reason
-        if outcome is not None:
+        if outcome is not None and not isinstance(outcome, Continue):
             raise BadReturnValue("init", type(outcome).__qualname__)
         self._announce()
+        if outcome is not None:
+            await self._continue(actor, outcome)
         return await self._loop(actor)
 
     def _make(self) -> Actor:
@@ -233,11 +232,25 @@ class ActorCell(MailCell):
         if on_ready is not None:
             on_ready()
 
+    async def _continue(self, actor: Actor, outcome: object) -> None:
+        """Handle what comes before all messages."""
+        while isinstance(outcome, Continue) and self.halt is None:
+            self._current = Info(outcome.message)
+            self._busy_since = self.hub.backend.now()
+            outcome = await actor.handle_continue(outcome.message)
+            self._current = None
+        if outcome is not None and self.halt is None:
+            self._read_outcome("handle_continue", outcome)
+
     async def _loop(self, actor: Actor) -> ExitReason:
         inbox, now = self._inbox, self.hub.backend.now
         burst = 0
-        while self.halt is None:
-            if not inbox.queue:
+        while True:
+            if self.called:
+                await self.attend()
+                if self.halt is not None:
+                    return self.halt
+            elif not inbox.queue:
                 burst = 0
                 await inbox.wait()
             elif burst == BURST:
@@ -251,10 +264,11 @@ class ActorCell(MailCell):
                 self._handled += 1
                 self._current = None
                 if outcome is not None:
-                    self._read_outcome(envelope, outcome)
-        return self.halt
+                    self._read_outcome("handle_cast" if isinstance(envelope, Cast) else "handle_info", outcome)
 
     def _handling(self, actor: Actor, envelope: Envelope) -> Awaitable[object]:
+        if self._scribe is not None:
+            self._scribe.took(envelope, self._busy_since)
         if isinstance(envelope, Cast):
             return actor.handle_cast(envelope.message)
         if isinstance(envelope, ReplyTo):
@@ -263,10 +277,9 @@ class ActorCell(MailCell):
             return _nothing()
         return actor.handle_info(envelope.message)
 
-    def _read_outcome(self, envelope: Envelope, outcome: object) -> None:
+    def _read_outcome(self, handler: str, outcome: object) -> None:
         if not isinstance(outcome, Stop):
-            lane = "cast" if isinstance(envelope, Cast) else "info"
-            raise BadReturnValue(f"handle_{lane}", type(outcome).__qualname__)
+            raise BadReturnValue(handler, type(outcome).__qualname__)
         if self.halt is None:
             self._halt_with(outcome.reason)
 
@@ -278,14 +291,20 @@ class ActorCell(MailCell):
         self.deadline = math.inf
         if isinstance(outcome, Stop):
             if outcome.reply is not NO_REPLY:
-                request.reply(outcome.reply)
+                self._reply(request, outcome.reply)
             self.defer(request)
             return outcome
         if outcome is NO_REPLY:
             self.defer(request)
         else:
-            request.reply(outcome)
+            self._reply(request, outcome)
         return None
+
+    def _reply(self, request: ReplyTo[Any], answer: object) -> None:
+        self._answered += 1
+        request.reply(answer)
+        if self._scribe is not None:
+            self._scribe.answered(request, answer, self.hub.backend.now())
 
     # --- death
 
@@ -299,7 +318,7 @@ class ActorCell(MailCell):
         self.halt = reason
         if self._initialised:
             self._enter("stopping")
-        self._inbox.nudge()
+        self.call_away()
 
     def _blame(self, crash: ExitReason) -> ExitReason:
         """Choose between what the actor raised and the reason for which it was being ended."""
@@ -311,6 +330,7 @@ class ActorCell(MailCell):
     def _cancel(self) -> None:
         super()._cancel()
         self.halt = self.kill_reason
+        self.called = True
         self._interrupt_task()
         if self._fin is not None:
             self._fin.cancel()
@@ -329,11 +349,6 @@ class ActorCell(MailCell):
             self._patience = None
         if self._ready is not None:
             self._ready.wake()
-
-    def _started_actor(self) -> Actor:
-        if self.actor is None:
-            raise RuntimeError(f"{self.path} was never made")
-        return self.actor
 
     # --- views
 

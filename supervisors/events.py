@@ -59,6 +59,7 @@ class CrashReport:
         status: the actor's own view of itself, made by `format_status`.
         client: path of the actor whose request it was handling.
         stack: where the exception came from, outermost first; source lines only.
+        links: paths of those it was linked to.
     """
 
     path: str
@@ -70,6 +71,7 @@ class CrashReport:
     status: Mapping[str, object]
     client: str | None
     stack: tuple[str, ...]
+    links: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,24 @@ class UnexpectedMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class Traced:
+    """One message of an actor that is being traced: it takes one out of its mailbox, or its handler returns an answer.
+
+    Attributes:
+        at: when, in seconds of the System's clock.
+        lane: how the message came; or "reply" for an answer.
+        message_type: the type of the message or of the answer.
+        peer: path of the actor which asked; None if it is not known.
+    """
+
+    path: str
+    at: float
+    lane: Literal["call", "cast", "info", "reply"]
+    message_type: str
+    peer: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Unstopped:
     """A killed member did not end. It was given up: its name is free, its code still runs; `stack` is where."""
 
@@ -98,7 +118,7 @@ class Unstopped:
     stack: tuple[str, ...]
 
 
-Event: TypeAlias = Progress | SupervisorReport | CrashReport | DeadLetters | UnexpectedMessage | Unstopped
+Event: TypeAlias = Progress | SupervisorReport | CrashReport | DeadLetters | UnexpectedMessage | Unstopped | Traced
 
 
 def log_event(event: Event) -> None:
@@ -114,5 +134,8 @@ def log_event(event: Event) -> None:
         _logger.warning("%s ended with unread messages: %s", event.path, dict(event.messages))
     elif isinstance(event, UnexpectedMessage):
         _logger.warning("%s has no handler for the %s %s", event.path, event.lane, event.message_type)
+    elif isinstance(event, Traced):
+        peer = "" if event.peer is None else f" ({event.peer})"
+        _logger.info("%s: %s %s%s", event.path, event.lane, event.message_type, peer)
     else:
         _logger.critical("%s was killed and still runs\n%s", event.path, "".join(event.stack))

@@ -10,8 +10,9 @@ from typing import Any, Literal, TypeAlias
 
 from supervisors._child_spec import ChildType
 from supervisors._reasons import ExitReason, Restart
+from supervisors.events import Traced
 
-Status: TypeAlias = Literal["starting", "running", "stopping", "dead", "restarting", "stopped"]
+Status: TypeAlias = Literal["starting", "running", "suspended", "stopping", "dead", "restarting", "stopped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class ActorInfo:
         last_exit: how the incarnation before it ended.
         exit_reason: how this one ended.
         details: its own redacted view of itself.
+        links: paths of those it is linked to.
     """
 
     path: str
@@ -47,6 +49,7 @@ class ActorInfo:
     last_exit: ExitReason | None
     exit_reason: ExitReason | None
     details: Mapping[str, object]
+    links: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,55 @@ class ChildCounts:
     active: int
     supervisors: int
     workers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """The traffic of one incarnation.
+
+    Attributes:
+        started_at: when the incarnation was made, in seconds of the System's clock.
+        now: the time of the answer.
+        messages_in: messages that arrived: looked at, waiting, or dropped for want of room.
+        messages_out: answers that handlers have returned; one that is given later through a `ReplyTo` does not count.
+        handled: messages looked at.
+        waiting: messages in the mailbox.
+        dropped: messages its mailbox had no room for.
+    """
+
+    started_at: float
+    now: float
+    messages_in: int
+    messages_out: int
+    handled: int
+    waiting: int
+    dropped: int
+
+
+@dataclass(frozen=True, slots=True)
+class ActorStatus:
+    """One incarnation, as it describes itself.
+
+    Attributes:
+        module: the module of its class, and the class.
+        status: running or suspended.
+        parent: path of its supervisor; None for the root.
+        links: paths of those it is linked to.
+        debug: what is switched on: "trace", "log".
+        log: the last messages, while they are being kept.
+        details: its own redacted view of itself, made by `format_status`.
+    """
+
+    path: str
+    module: str
+    status: Status
+    parent: str | None
+    traps_exit: bool
+    links: tuple[str, ...]
+    debug: tuple[str, ...]
+    statistics: Statistics
+    log: tuple[Traced, ...]
+    details: Mapping[str, object]
 
 
 def describe_stack(coroutine: Any) -> tuple[str, ...]:

@@ -33,6 +33,7 @@ Load: TypeAlias = Callable[[], Awaitable[object]]
 
 _UNSETTLED = ("starting", "stopping", "restarting")
 _STEPS = 8
+_MOST_LOADS = 4
 
 
 class Chaos:
@@ -125,7 +126,7 @@ class Chaos:
         self._check([f"a load of {self._patience:g} s ago has no answer" for _ in self._waiting])
 
     def _begin_load(self) -> None:
-        if self._load:
+        for _ in range(self._random.randint(0, _MOST_LOADS) if self._load else 0):
             self.started += 1
             self._tasks.start_soon(self._run, self._random.choice(self._load), self.started)
 
@@ -221,8 +222,8 @@ async def chaos(
     Args:
         system: one that has not been entered.
         seed: decides the whole storm.
-        load: what goes on meanwhile; with each kill one of these functions is started, in a task of its own. It may
-            fail with a `SupervisorError`; any other exception ends the storm.
+        load: what goes on meanwhile; before each kill some of these functions are started, each in a task of its own.
+            They may fail with a `SupervisorError`; any other exception ends the storm.
         victims: says of a path whether the member may be killed; the root never is.
         patience: seconds within which every load must end, and the tree be whole after the storm.
 

@@ -19,7 +19,9 @@ from tests.benchmarks.measure import Sample, measure, median_of
 from tests.benchmarks.micro import figures
 from tests.benchmarks.phases import DEFAULT_PHASES, PHASES
 from tests.benchmarks.processes import Server
-from tests.benchmarks.report import micro_table, phase_table, show_problems, start_table
+from tests.benchmarks.report import micro_table, phase_table, show_problems, start_table, supervisors_table
+from tests.benchmarks.supervision import Found
+from tests.benchmarks.supervision import figures as supervision_figures
 from tests.benchmarks.systems import DIRECT, Start, run_upstream, systems_on
 
 _EXTRA_STARTS = 2
@@ -28,6 +30,11 @@ _LEGEND = """\
 CPU is user and system time of the system's own processes, in µs; times are in ms. "/floor" compares CPU with the bare Starlette
 handler, "+p50" and "+p99" compare times with the direct call. TTFB is the first byte of the answer's body. "cores" is what the system kept
 busy, "others" what processes outside the benchmark did: well above zero, trust ratios only.
+"""
+_SUPERVISORS_LEGEND = """\
+The supervision library by itself. The floor is the same thing made of what the event loop has, unsupervised: futures and a timer,
+bare tasks, a deque. Times are CPU time without the garbage collector, best of a few rounds; memory is what Python has allocated.
+✗ marks a promise that this run did not see kept.
 """
 
 
@@ -41,6 +48,7 @@ class Report(msgspec.Struct):
     phases: dict[str, dict[str, Sample]] = {}
     rounds: dict[str, dict[str, list[Sample]]] = {}
     micro_us: dict[str, float] = {}
+    supervisors: dict[str, Found] = {}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -51,6 +59,21 @@ def main(arguments: Sequence[str]) -> int:
     terminal = Console()
     console = terminal if terminal.is_terminal else Console(width=_WIDTH)
     report = Report(machine=_machine(), options=dict(vars(options), json=None))
+    is_sound = True
+    if options.only in (None, "gateway"):
+        is_sound = _measure_gateway(options, console, report)
+    if options.only in (None, "supervisors"):
+        console.print(_SUPERVISORS_LEGEND, highlight=False)
+        report.supervisors = supervision_figures()
+        console.print(supervisors_table(report.supervisors))
+    if options.json is not None:
+        options.json.write_bytes(msgspec.json.format(msgspec.json.encode(report)))
+    return 0 if is_sound else 1
+
+
+def _measure_gateway(options: argparse.Namespace, console: Console, report: Report) -> bool:
+    """The daemon beside its floor; tells whether every answer was right."""
+    is_sound = True
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="wardwright-bench-")))
         upstream = stack.enter_context(run_upstream())
@@ -62,7 +85,6 @@ def main(arguments: Sequence[str]) -> int:
             report.idle_mb[name] = resident_mb(tree_of(servers[name].pid))
         console.print(_LEGEND, highlight=False)
         console.print(start_table(report.start_ms, report.idle_mb))
-        is_sound = True
         for phase_name in options.phases:
             phase = PHASES[phase_name]
             taken = _rounds(phase_name, servers, seconds=options.seconds, rounds=options.rounds)
@@ -72,9 +94,7 @@ def main(arguments: Sequence[str]) -> int:
             is_sound = not show_problems(console, phase, found) and is_sound
         report.micro_us = figures(folder)
         console.print(micro_table(report.micro_us))
-    if options.json is not None:
-        options.json.write_bytes(msgspec.json.format(msgspec.json.encode(report)))
-    return 0 if is_sound else 1
+    return is_sound
 
 
 def _median_start_ms(start: Start) -> float:
@@ -101,6 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks", description="Measure the gateway beside a floor."
     )
+    parser.add_argument("--only", choices=("gateway", "supervisors"), help="measure one of the two (default: both)")
     parser.add_argument("--seconds", type=float, default=1.5, help="measured window of each measurement (default: 1.5)")
     parser.add_argument("--rounds", type=int, default=2, help="measurements of each system per phase (default: 2)")
     parser.add_argument(

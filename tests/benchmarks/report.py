@@ -7,6 +7,7 @@ from rich.table import Table
 
 from tests.benchmarks.measure import Sample
 from tests.benchmarks.phases import Phase
+from tests.benchmarks.supervision import FIGURES, Figure, Found, Measured
 from tests.benchmarks.systems import DIRECT, FLOOR
 
 
@@ -44,6 +45,27 @@ def micro_table(found: Mapping[str, float]) -> Table:
     for name, microseconds in found.items():
         table.add_row(name, f"{microseconds:.2f}")
     return table
+
+
+def supervisors_table(found: Mapping[str, Found]) -> Table:
+    """The supervision library: a row per figure with its target, and per event loop what was measured beside its floor."""
+    table = Table(title="supervisors", title_justify="left", title_style="bold")
+    table.add_column("figure", no_wrap=True)
+    for name in ("target", "unit", *(name for loop in found for name in (loop, "floor"))):
+        table.add_column(name, justify="right")
+    for key, figure in FIGURES.items():
+        cells = [cell for loop in found for cell in _beside_floor(figure, loop, found[loop].get(key))]
+        table.add_row(figure.title, f"≤ {figure.target:g}", figure.unit, *cells)
+    return table
+
+
+def _beside_floor(figure: Figure, loop: str, measured: Measured | None) -> tuple[str, str]:
+    if measured is None:
+        return "", ""
+    value = f"{measured.value:.2f}"
+    if not figure.holds(loop, measured):
+        value = f"[red]{value} ✗[/red]"
+    return value, "" if measured.floor is None else f"{measured.floor:.2f}"
 
 
 def show_problems(console: Console, phase: Phase, found: Mapping[str, Sample]) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
-from typing import Any
+from typing import Any, TypedDict, get_args
 
 import anyio
 from anyio.lowlevel import checkpoint
@@ -34,11 +34,21 @@ from supervisors import (
     which_children,
 )
 from supervisors._child_spec import Strategy
+from supervisors._reasons import Restart
 from supervisors.testing import EventLog, Load
 from tests.supervisors.actors import Boom
 
-ENDLESS = {"max_restarts": 10**9, "max_seconds": 1.0}
 NEWS = "news"
+
+
+class Limits(TypedDict):
+    """How many restarts a supervisor bears."""
+
+    max_restarts: int
+    max_seconds: float
+
+
+ENDLESS: Limits = {"max_restarts": 10**9, "max_seconds": 1.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +189,7 @@ class City:
             **ENDLESS,
         )
 
-    def _district(self, name: str, strategy: Strategy, limits: Any) -> ChildSpec:
+    def _district(self, name: str, strategy: Strategy, limits: Limits) -> ChildSpec:
         houses = [
             ChildSpec("a", Citizen),
             ChildSpec("slow", partial(Citizen, slow_start=0.2, slow_end=0.3), restart="transient"),
@@ -199,8 +209,8 @@ class City:
 
     async def _ask(self) -> None:
         number = next(self._numbers)
-        kind = self._random.choice([Echo, EchoLater, partial(Forward, to=self._somebody())])
-        answer = await self.system.named(self._somebody()).call(kind(number), timeout=self._random.choice([0.05, 2, 5]))
+        question = self._random.choice([Echo(number), EchoLater(number), Forward(number, to=self._somebody())])
+        answer = await self.system.named(self._somebody()).call(question, timeout=self._random.choice([0.05, 2, 5]))
         assert answer == number
 
     async def _ask_an_incarnation(self) -> None:
@@ -224,7 +234,7 @@ class City:
 
     async def _move_in(self) -> None:
         house = self._random.choice(["city/inn", "city/hostel"])
-        restart = self._random.choice(["permanent", "transient", "temporary"])
+        restart: Restart = self._random.choice(get_args(Restart))
         start = partial(Citizen, slow_start=self._random.choice([0, 0.2]), slow_end=self._random.choice([0, 0.2]))
         guest = ChildSpec(str(self._random.randint(1, 10)), start, restart=restart)
         await start_child(self.system.named(house), guest, timeout=10)

@@ -1,0 +1,1 @@
+"""What a type checker knows of a program that uses the library."""

@@ -13,7 +13,7 @@ from statistics import median
 from tests.benchmarks.answers import completion, stream_writes
 from tests.benchmarks.phases import PHASES
 from wardwright.domain.caller import Caller
-from wardwright.domain.route import Cascade, Dispatcher, ModelDefinition, RequestFacts, Target
+from wardwright.domain.route import Cascade, Composition, Dispatcher, ModelDefinition, PlanInputs, RequestFacts, Target
 from wardwright.planner.estimate import request_facts
 from wardwright.planner.plan import plan
 from wardwright.receipts.chain import Chain
@@ -62,7 +62,7 @@ def figures(folder: Path) -> dict[str, float]:
         "wire: SSE and parse, per chunk": _best(lambda: [parse_chunk(p) for p in _payloads(stream)]) / 100,
         "wire: render a chunk": _best(partial(render_chunk, chunk, model="mock", include_usage=False)),
         "planner: estimate a request": _best(partial(request_facts, request)),
-        "planner: plan over 6 targets": _best(partial(plan, definition, facts)),
+        "planner: plan over 6 targets": _best(partial(plan, Composition(definition), PlanInputs(facts))),
         "receipts: seal the 4 entries of a request": _best(partial(_receipt, "rcpt_0")),
     }
     durabilities: tuple[Durability, ...] = ("none", "strict")
@@ -104,7 +104,7 @@ def _receipt(receipt_id: str) -> list[bytes]:
         graph_path=("fit",),
         estimated_prompt_tokens=30,
         route_blocked=False,
-        facts=RequestFacts(30, 100),
+        facts=PlanInputs(RequestFacts(30, 100)),
     )
     summary = RequestSummary("mock", "mock", 2, False, 30)
     events = (

@@ -50,15 +50,14 @@ def _storage(loaded: "Loaded") -> str:
 
 
 def _show_models(loaded: "Loaded") -> None:
-    from wardwright.domain.route import RequestFacts
+    from wardwright.domain.route import Composition, PlanInputs, RequestFacts
     from wardwright.planner.plan import plan
 
     made = table("MODEL", "VERSION", "ROOT", "TARGET", "WINDOW", "PROVIDER")
     for model in loaded.definitions:
         name = [model.id, model.version, model.root]
-        for target in plan(
-            model, RequestFacts(estimated_prompt_tokens=0)
-        ).targets:  # every target fits an empty request
+        empty = PlanInputs(RequestFacts(estimated_prompt_tokens=0))  # every target fits an empty request
+        for target in plan(Composition(model), empty).targets:
             made.add_row(*map(styled, [*name, target.id, target.context_window, target.provider]))
             name = ["", "", ""]
     show(made)

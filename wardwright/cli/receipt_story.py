@@ -111,7 +111,7 @@ def _who(caller: Caller, turn: int | None) -> Iterator[Line]:
 
 def _decided(decision: Decision) -> Iterator[Line]:
     yield Line("route", f"{' > '.join(decision.graph_path) or decision.route_id}: {decision.reason}")
-    facts = decision.facts
+    facts = decision.facts.request
     budget = f", of which {facts.output_budget} for the answer" if facts.output_budget else ""
     needs = f"; needs {', '.join(facts.needs)}" if facts.needs else ""
     yield Line("room", f"{facts.required_window} tokens{budget}{needs}")
@@ -130,6 +130,8 @@ def _why(skip: Skip, required: int) -> str:
             return f"its window of {skip.context_window} tokens is too small for {required}"
         case "capability_missing":
             return f"it lacks {skip.detail or 'a capability that the request needs'}"
+        case _:
+            return skip.reason.replace("_", " ") + (f": {skip.detail}" if skip.detail else "")
 
 
 def _tried(attempts: Iterable[Attempt]) -> Iterator[Line]:

@@ -1,10 +1,25 @@
-"""Targets, selectors, the definition of a synthetic model, and the plan that was made for one request."""
+"""Targets, selectors, the definition of a synthetic model, and the plan that was made for one request.
 
+A plan is a function of a `Composition` (what stands behind the name) and of `PlanInputs` (what is known of the request), and of
+nothing else. A receipt records the inputs whole, and names the definitions by version: so it can be planned again.
+"""
+
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
 
-SkipReason = Literal["context_window_too_small", "capability_missing"]
+HealthReason = Literal["breaker_open", "rate_limited", "saturated"]
+SkipReason = Literal[
+    "context_window_too_small",
+    "capability_missing",
+    "breaker_open",
+    "rate_limited",
+    "saturated",
+    "guard_denied",
+    "policy_route_gate",
+    "forced_model_unavailable",
+]
 
 
 class Price(msgspec.Struct, frozen=True):
@@ -64,6 +79,18 @@ class ModelDefinition(msgspec.Struct, frozen=True):
     max_attempts: int = 4
 
 
+class Composition(msgspec.Struct, frozen=True):
+    """A model and every model below it, each in the version that one request goes by. `nested` is by model id."""
+
+    root: ModelDefinition
+    nested: Mapping[str, ModelDefinition] = {}
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """The version of every model of the composition, by model id, the root first."""
+        return {model.id: model.version for model in (self.root, *self.nested.values())}
+
+
 class RequestFacts(msgspec.Struct, frozen=True):
     """What planning knows of a request: estimated prompt tokens, the output budget reserved on top, needed capabilities."""
 
@@ -76,6 +103,52 @@ class RequestFacts(msgspec.Struct, frozen=True):
     def required_window(self) -> int:
         """The smallest context window, in tokens, that can hold the prompt and the requested answer."""
         return self.estimated_prompt_tokens + self.output_budget
+
+
+class Unhealthy(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A provider or a single target that should not be asked now. `subject` is its id, `retry_after_s` when it may be again."""
+
+    subject: str
+    reason: HealthReason
+    retry_after_s: float | None = None
+
+
+class RouteConstraints(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What policy demands of a route.
+
+    `allowed_targets` keeps a target whose id or provider is listed, or whose id begins with an entry and a slash. None restricts
+    nothing; an empty tuple allows nothing. `forced_model` is the only target to ask, unless `allow_fallback` lets the graph decide
+    when it cannot serve. `blocked_by` names the rule that forbids the request altogether.
+    """
+
+    allowed_targets: tuple[str, ...] | None = None
+    forced_model: str | None = None
+    allow_fallback: bool = False
+    blocked_by: str | None = None
+
+
+class SessionFacts(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What planning knows of the caller's session: its turn (from 1), and the target that each sticky selector stays on, by selector."""
+
+    turn: int = 1
+    sticky: Mapping[str, str] = {}
+
+
+class PlanInputs(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Everything a plan is made from besides the definitions, which `versions` names by model id, the root first.
+
+    `caller` holds the caller's fields that some guard looks at, `spent_usd` what was spent today by guard id, `health` only what is
+    not healthy, and `seed` the server's draw for weighted choices.
+    """
+
+    request: RequestFacts
+    versions: Mapping[str, str] = {}
+    caller: Mapping[str, str] = {}
+    session: SessionFacts | None = None
+    health: tuple[Unhealthy, ...] = ()
+    constraints: RouteConstraints = RouteConstraints()
+    spent_usd: Mapping[str, float] = {}
+    seed: int = 0
 
 
 class Skip(msgspec.Struct, frozen=True, omit_defaults=True):

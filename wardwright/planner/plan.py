@@ -1,12 +1,12 @@
 """The route plan of one request: the targets to try in order, every target left out, and why.
 
-Planning is a function of the definition and the request's facts and of nothing else, so that a receipt which records both can
-be planned again, target for target.
+Planning is a function of the composition and the inputs and of nothing else, so that a receipt which records both can be planned
+again, target for target.
 """
 
 import msgspec
 
-from wardwright.domain.route import ModelDefinition, RequestFacts, RoutePlan, Skip, Target
+from wardwright.domain.route import Composition, PlanInputs, RequestFacts, RoutePlan, Skip, Target
 from wardwright.planner.graph import kind_of
 from wardwright.planner.selectors import select, unfit
 
@@ -29,11 +29,12 @@ class Refusal(msgspec.Struct, frozen=True):
     message: str
 
 
-def plan(definition: ModelDefinition, facts: RequestFacts) -> RoutePlan:
+def plan(composition: Composition, inputs: PlanInputs) -> RoutePlan:
     """Decide which targets to try for a request, in which order. Purity: pure.
 
-    The definition's graph has passed `graph.validate_graph`. The plan has no targets when none can serve the request.
+    Every definition's graph has passed `graph.validate_graph`. The plan has no targets when none can serve the request.
     """
+    definition, facts = composition.root, inputs.request
     selectors = {selector.id: selector for selector in definition.selectors}
     targets = {target.id: target for target in definition.targets}
     offer = select(definition.root, selectors, targets, facts)

@@ -14,7 +14,7 @@ import msgspec
 from wardwright.domain.caller import Caller
 from wardwright.domain.chat import Usage
 from wardwright.domain.errors import Failure
-from wardwright.domain.route import RequestFacts, Skip
+from wardwright.domain.route import PlanInputs, Skip
 
 FinalStatus = Literal[
     "completed",
@@ -54,7 +54,7 @@ class SelectedTarget(msgspec.Struct, frozen=True):
 
 
 class Decision(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The route decision: the plan, and the facts it was made from (`facts`), enough to make it again."""
+    """The route decision: the plan, and everything it was made from (`facts`), enough to make it again."""
 
     route_type: str
     route_id: str
@@ -69,7 +69,7 @@ class Decision(msgspec.Struct, frozen=True, omit_defaults=True):
     graph_path: tuple[str, ...]
     estimated_prompt_tokens: int
     route_blocked: bool
-    facts: RequestFacts
+    facts: PlanInputs
 
 
 class Opened(msgspec.Struct, frozen=True, tag="receipt.opened", omit_defaults=True):

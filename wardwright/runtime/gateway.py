@@ -15,17 +15,17 @@ from supervisors import ActorRef, AlreadyStarted, Callback, ChildSpec, Superviso
 from wardwright.domain.caller import Caller
 from wardwright.domain.chat import ChatRequest
 from wardwright.domain.errors import NotFound, StorageUnavailable
-from wardwright.domain.route import ModelDefinition, RequestFacts, RoutePlan
+from wardwright.domain.route import Composition, ModelDefinition, PlanInputs, SessionFacts
 from wardwright.planner.estimate import request_facts
-from wardwright.planner.plan import plan
 from wardwright.ports.provider import ProviderInfo
 from wardwright.ports.storage import StoreHealth
-from wardwright.receipts.events import Decision, Opened, RequestSummary, SelectedTarget
+from wardwright.receipts.events import Opened, RequestSummary
 from wardwright.receipts.fold import Receipt, fold
 from wardwright.receipts.query import Page, ReceiptFilter, page
 from wardwright.runtime.admin import walk
 from wardwright.runtime.catalog import CatalogBoard
 from wardwright.runtime.checkpointer import StoreBoard
+from wardwright.runtime.decision import decide
 from wardwright.runtime.identity import mint_receipt_id
 from wardwright.runtime.provider import ProviderBoard
 from wardwright.runtime.responder import Responder
@@ -87,16 +87,16 @@ class Gateway:
         Raises: WardwrightError: what the client is to be told. Once `responder.begin` was called the receipt exists.
         """
         definition = self.model(request.model)
-        facts = request_facts(request)
-        route = plan(definition, facts)
         turn = await self._turn(definition, caller)
+        session = None if turn is None else SessionFacts(turn)
+        decided = decide(Composition(definition), PlanInputs(request_facts(request), session=session))
         receipt_id = mint_receipt_id()
         asked = RunRequest(
             request=request,
             caller=caller,
             definition=definition,
-            facts=facts,
-            plan=route,
+            facts=decided.inputs.request,
+            plan=decided.plan,
             opened=Opened(
                 boot=self._parts.boot,
                 model_id=definition.id,
@@ -107,11 +107,11 @@ class Gateway:
                     normalized_model=definition.id,
                     message_count=len(request.messages),
                     stream=request.stream,
-                    estimated_prompt_tokens=facts.estimated_prompt_tokens,
+                    estimated_prompt_tokens=decided.inputs.request.estimated_prompt_tokens,
                     request_id=request_id,
                     trace_id=None if traceparent is None else trace_id_of(traceparent),
                 ),
-                decision=_decision(route, facts),
+                decision=decided.recorded,
                 session_turn=turn,
             ),
             receipt_id=receipt_id,
@@ -219,24 +219,3 @@ class Gateway:
     def providers(self) -> list[ProviderInfo]:
         """What operators may know of each provider."""
         return [slot.provider.info for _, slot in sorted(self._boards.providers.slots().items())]
-
-
-def _decision(route: RoutePlan, facts: RequestFacts) -> Decision:
-    """The plan in the receipt's words."""
-    first = route.targets[0] if route.targets else None
-    return Decision(
-        route_type=route.route_type,
-        route_id=route.route_id,
-        strategy=route.strategy,
-        reason=route.reason,
-        selected_model=None if first is None else first.id,
-        selected_provider=None if first is None else first.provider,
-        selected_context_window=None if first is None else first.context_window,
-        selected_models=tuple(SelectedTarget(t.id, t.provider, t.context_window) for t in route.targets),
-        fallback_models=tuple(target.id for target in route.targets[1:]),
-        skipped=route.skipped,
-        graph_path=route.graph_path,
-        estimated_prompt_tokens=facts.estimated_prompt_tokens,
-        route_blocked=first is None,
-        facts=facts,
-    )

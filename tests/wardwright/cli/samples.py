@@ -5,7 +5,7 @@ from pathlib import Path
 from wardwright.domain.caller import Attributed, Caller
 from wardwright.domain.chat import Usage
 from wardwright.domain.errors import Failure
-from wardwright.domain.route import RequestFacts, Skip
+from wardwright.domain.route import PlanInputs, RequestFacts, Skip
 from wardwright.receipts.chain import Chain
 from wardwright.receipts.events import (
     AttemptFinished,
@@ -55,7 +55,7 @@ OPENED = Opened(
         graph_path=("top", "fit"),
         estimated_prompt_tokens=40,
         route_blocked=False,
-        facts=RequestFacts(estimated_prompt_tokens=40, output_budget=100, needs=("tools",)),
+        facts=PlanInputs(RequestFacts(estimated_prompt_tokens=40, output_budget=100, needs=("tools",))),
     ),
     session_turn=3,
 )

@@ -18,10 +18,14 @@ from wardwright.config.defaults import (
 )
 from wardwright.config.load import Loaded, load_config
 from wardwright.config.settings import CannedSettings, LlamaCppSettings, OpenAICompatibleSettings
-from wardwright.domain.route import RequestFacts
+from wardwright.domain.route import Composition, ModelDefinition, PlanInputs, RequestFacts, RoutePlan
 from wardwright.planner.plan import plan
 
 CREDENTIALS: tuple[CredentialName, ...] = get_args(CredentialName)
+
+
+def planned(definition: ModelDefinition, tokens: int) -> RoutePlan:
+    return plan(Composition(definition), PlanInputs(RequestFacts(tokens)))
 
 
 def load(folder: Path, text: str) -> Loaded:
@@ -36,12 +40,12 @@ def test_the_built_in_model_dispatches_over_two_windows(weights_available: bool)
     assert loaded.warnings == ()
     (definition,) = loaded.definitions
     assert (definition.id, definition.root) == ("coding-balanced", "fit")
-    assert [target.id for target in plan(definition, RequestFacts(2048)).targets] == [
+    assert [target.id for target in planned(definition, 2048).targets] == [
         "local/smollm2-short",
         "local/smollm2-long",
     ]
-    assert [target.id for target in plan(definition, RequestFacts(2049)).targets] == ["local/smollm2-long"]
-    assert plan(definition, RequestFacts(8193)).targets == ()
+    assert [target.id for target in planned(definition, 2049).targets] == ["local/smollm2-long"]
+    assert planned(definition, 8193).targets == ()
 
 
 def test_with_weights_the_built_in_model_is_a_local_one() -> None:
@@ -68,7 +72,7 @@ def test_what_was_found_becomes_targets_of_one_model_by_window(tmp_path: Path) -
     )
     loaded = load(tmp_path, render_config(found))
     (definition,) = loaded.definitions
-    assert [target.id for target in plan(definition, RequestFacts(10_000)).targets] == [
+    assert [target.id for target in planned(definition, 10_000).targets] == [
         "ollama/qwen2.5-coder:7b",
         "anthropic/claude-sonnet-4-5",
         "openrouter/openrouter/auto",

@@ -4,7 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wardwright.domain.route import Cascade, Dispatcher, ModelDefinition, RequestFacts, Selector, Skip, Target
+from wardwright.domain.route import (
+    Cascade,
+    Composition,
+    Dispatcher,
+    ModelDefinition,
+    PlanInputs,
+    RequestFacts,
+    RoutePlan,
+    Selector,
+    Skip,
+    Target,
+)
 from wardwright.planner.graph import expand
 from wardwright.planner.plan import Refusal, explain_empty_plan, plan, window_shortfall_message
 from wardwright.planner.selectors import unfit
@@ -19,11 +30,15 @@ def definition(targets: list[Target], *selectors: Selector, root: str | None = N
     return ModelDefinition("m", "1", graph.root, graph.selectors, graph.targets)
 
 
+def planned(model: ModelDefinition, facts: RequestFacts) -> RoutePlan:
+    return plan(Composition(model), PlanInputs(facts))
+
+
 SIZES = [target("small", 16), target("medium", 64), target("large", 256)]
 
 
 def test_a_dispatcher_takes_the_smallest_fitting_window_and_keeps_the_larger_as_fallbacks() -> None:
-    found = plan(definition(SIZES, Dispatcher("fit", ("large", "small", "medium"))), RequestFacts(32))
+    found = planned(definition(SIZES, Dispatcher("fit", ("large", "small", "medium"))), RequestFacts(32))
     assert [chosen.id for chosen in found.targets] == ["medium", "large"]
     assert found.skipped == (Skip("small", "context_window_too_small", 16),)
     assert (found.route_type, found.route_id, found.strategy) == ("dispatcher", "fit", "smallest_context_window")
@@ -32,34 +47,34 @@ def test_a_dispatcher_takes_the_smallest_fitting_window_and_keeps_the_larger_as_
 
 def test_a_cascade_takes_the_first_fitting_in_declared_order() -> None:
     targets = [target("fast", 16), target("steady", 128), target("reserve", 256)]
-    found = plan(definition(targets, Cascade("steps", ("fast", "steady", "reserve"))), RequestFacts(96))
+    found = planned(definition(targets, Cascade("steps", ("fast", "steady", "reserve"))), RequestFacts(96))
     assert [chosen.id for chosen in found.targets] == ["steady", "reserve"]
     assert [skip.target for skip in found.skipped] == ["fast"]
     assert (found.route_type, found.strategy) == ("cascade", "ordered_fallback")
 
 
 def test_a_model_without_selectors_dispatches_over_its_targets() -> None:
-    found = plan(definition(SIZES), RequestFacts(4))
+    found = planned(definition(SIZES), RequestFacts(4))
     assert [chosen.id for chosen in found.targets] == ["small", "medium", "large"]
     assert (found.route_type, found.skipped) == ("dispatcher", ())
 
 
 def test_a_model_whose_root_is_a_target_plans_that_target_alone() -> None:
-    found = plan(definition(SIZES, root="medium"), RequestFacts(4))
+    found = planned(definition(SIZES, root="medium"), RequestFacts(4))
     assert [chosen.id for chosen in found.targets] == ["medium"]
     assert (found.route_type, found.strategy, found.graph_path) == ("target", "single_target", ())
 
 
 def test_the_output_budget_can_decide_the_route() -> None:
     model = definition(SIZES, Dispatcher("fit", ("small", "medium", "large")))
-    assert plan(model, RequestFacts(10)).targets[0].id == "small"
-    assert plan(model, RequestFacts(10, output_budget=20)).targets[0].id == "medium"
+    assert planned(model, RequestFacts(10)).targets[0].id == "small"
+    assert planned(model, RequestFacts(10, output_budget=20)).targets[0].id == "medium"
 
 
 def test_the_graph_path_leads_to_the_selector_that_chose_first() -> None:
     model = definition(SIZES, Dispatcher("fit", ("small", "long")), Cascade("long", ("large", "medium")), root="fit")
-    assert plan(model, RequestFacts(8)).graph_path == ("fit",)
-    assert plan(model, RequestFacts(32)).graph_path == ("fit", "long")
+    assert planned(model, RequestFacts(8)).graph_path == ("fit",)
+    assert planned(model, RequestFacts(32)).graph_path == ("fit", "long")
 
 
 @pytest.mark.parametrize(
@@ -82,12 +97,12 @@ def test_the_graph_path_leads_to_the_selector_that_chose_first() -> None:
 )
 def test_the_reason_names_the_choice_and_what_was_passed_over(facts: RequestFacts, reason: str) -> None:
     blind = target("blind", 128, frozenset({"chat"}))
-    assert plan(definition([*SIZES, blind]), facts).reason == reason
+    assert planned(definition([*SIZES, blind]), facts).reason == reason
 
 
 def test_a_request_that_fits_nowhere_is_refused_with_the_estimate_and_the_largest_window() -> None:
     facts = RequestFacts(200, output_budget=100)
-    found = plan(definition(SIZES), facts)
+    found = planned(definition(SIZES), facts)
     assert found.targets == ()
     refusal = explain_empty_plan(found, facts)
     assert refusal.code == "context_length_exceeded"
@@ -100,13 +115,13 @@ def test_a_request_that_fits_nowhere_is_refused_with_the_estimate_and_the_larges
 def test_the_largest_window_named_is_one_that_could_serve_the_request() -> None:
     targets = [target("seeing", 64), target("blind", 1000, frozenset({"chat"}))]
     facts = RequestFacts(100, needs=("vision",))
-    message = window_shortfall_message(plan(definition(targets), facts), facts)
+    message = window_shortfall_message(planned(definition(targets), facts), facts)
     assert "about 100 tokens, but the largest context window behind this model is 64 tokens" in message
 
 
 def test_a_request_that_needs_what_no_target_has_is_refused_by_what_it_needs() -> None:
     facts = RequestFacts(4, needs=("tools", "vision"))
-    found = plan(definition([target("blind", 8, frozenset({"tools"}))]), facts)
+    found = planned(definition([target("blind", 8, frozenset({"tools"}))]), facts)
     assert explain_empty_plan(found, facts) == Refusal(
         "unsupported_parameter", "nothing behind this model can serve a request that needs: tools, vision"
     )
@@ -139,17 +154,17 @@ def definitions(draw: st.DrawFn) -> ModelDefinition:
 
 @given(definitions(), facts_of)
 def test_every_target_is_planned_once_or_skipped_with_its_reason(model: ModelDefinition, facts: RequestFacts) -> None:
-    found = plan(model, facts)
-    planned = [chosen.id for chosen in found.targets]
+    found = planned(model, facts)
+    ordered = [chosen.id for chosen in found.targets]
     skipped = [skip.target for skip in found.skipped]
-    assert sorted(planned + skipped) == sorted(target.id for target in model.targets)
+    assert sorted(ordered + skipped) == sorted(target.id for target in model.targets)
     assert all(unfit(chosen, facts) is None for chosen in found.targets)
 
 
 @given(definitions(), facts_of)
 def test_a_plan_is_the_same_every_time_and_says_how_it_came_about(model: ModelDefinition, facts: RequestFacts) -> None:
-    found = plan(model, facts)
-    assert found == plan(model, facts)
+    found = planned(model, facts)
+    assert found == planned(model, facts)
     assert found.graph_path[0] == model.root
     selectors = {selector.id: selector for selector in model.selectors}
     for outer, inner in zip(found.graph_path, found.graph_path[1:], strict=False):
@@ -163,5 +178,5 @@ def test_a_plan_is_the_same_every_time_and_says_how_it_came_about(model: ModelDe
 @given(definitions(), facts_of)
 def test_a_flat_dispatcher_never_prefers_a_larger_window(model: ModelDefinition, facts: RequestFacts) -> None:
     flat = definition(list(model.targets))
-    windows = [chosen.context_window for chosen in plan(flat, facts).targets]
+    windows = [chosen.context_window for chosen in planned(flat, facts).targets]
     assert windows == sorted(windows)

@@ -3,7 +3,7 @@
 from wardwright.domain.caller import Attributed, Caller
 from wardwright.domain.chat import Usage
 from wardwright.domain.errors import Failure
-from wardwright.domain.route import RequestFacts, Skip
+from wardwright.domain.route import PlanInputs, RequestFacts, Skip
 from wardwright.receipts.chain import Chain
 from wardwright.receipts.events import (
     AttemptFinished,
@@ -52,7 +52,7 @@ def opened(*, model_id: str = "coding-balanced", caller: Caller | None = None, s
             graph_path=("fit",),
             estimated_prompt_tokens=40,
             route_blocked=False,
-            facts=RequestFacts(estimated_prompt_tokens=40, output_budget=100),
+            facts=PlanInputs(RequestFacts(estimated_prompt_tokens=40, output_budget=100), {"coding-balanced": "1"}),
         ),
         session_turn=3,
         simulation=simulation,

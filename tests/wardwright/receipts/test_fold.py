@@ -39,7 +39,7 @@ def test_a_receipt_has_the_contracts_top_level_fields() -> None:
     assert receipt["simulation"] is False
     assert receipt["run_id"] == "r1"
     assert receipt["caller"]["session_id"] == {"value": "s1", "source": "header"}
-    assert receipt["decision"]["facts"]["output_budget"] == 100
+    assert receipt["decision"]["facts"]["request"]["output_budget"] == 100
 
 
 def test_each_attempt_joins_its_beginning_and_its_end() -> None:

@@ -1,0 +1,52 @@
+"""The decision on one request: its facts are gathered, the plan is made of them, and both are put in the receipt's words.
+
+Gathering asks the world (health, session, the day's spending, a draw); deciding is pure. A simulation and a replay skip the
+first and take the second with facts that somebody else supplies, so there is no second copy of the path.
+"""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from wardwright.domain.route import Composition, PlanInputs, RoutePlan
+from wardwright.planner.plan import plan
+from wardwright.receipts.events import Decision, SelectedTarget
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What was decided, for whoever executes it, and how the receipt tells it."""
+
+    plan: RoutePlan
+    inputs: PlanInputs
+    recorded: Decision
+
+
+def decide(composition: Composition, inputs: PlanInputs) -> Decided:
+    """Plan a request and word the decision. Purity: pure; equal arguments give equal decisions, bit for bit.
+
+    `inputs.versions` is set to the versions of the composition.
+    """
+    inputs = msgspec.structs.replace(inputs, versions=composition.versions)
+    route = plan(composition, inputs)
+    return Decided(route, inputs, _recorded(route, inputs))
+
+
+def _recorded(route: RoutePlan, inputs: PlanInputs) -> Decision:
+    first = route.targets[0] if route.targets else None
+    return Decision(
+        route_type=route.route_type,
+        route_id=route.route_id,
+        strategy=route.strategy,
+        reason=route.reason,
+        selected_model=None if first is None else first.id,
+        selected_provider=None if first is None else first.provider,
+        selected_context_window=None if first is None else first.context_window,
+        selected_models=tuple(SelectedTarget(t.id, t.provider, t.context_window) for t in route.targets),
+        fallback_models=tuple(target.id for target in route.targets[1:]),
+        skipped=route.skipped,
+        graph_path=route.graph_path,
+        estimated_prompt_tokens=inputs.request.estimated_prompt_tokens,
+        route_blocked=first is None,
+        facts=inputs,
+    )

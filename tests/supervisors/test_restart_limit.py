@@ -1,0 +1,95 @@
+"""How many restarts a supervisor bears, and what its giving up means above."""
+
+import anyio
+import pytest
+
+from supervisors import RestartLimitReached, restart_child, terminate_child, which_children
+from supervisors._child_spec import Strategy
+from supervisors.testing import EventLog, settle
+from tests.supervisors.actors import Ask, crash, group, puppet, started
+from tests.supervisors.trees import FailingStart, contexts, tree
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize("strategy", ["one_for_one", "one_for_all", "rest_for_one"])
+async def test_a_start_that_keeps_failing_takes_the_supervisor_down(strategy: Strategy) -> None:
+    stubborn = FailingStart()
+    log = EventLog()
+    specs = [puppet("a"), puppet("b", on_init=stubborn)]
+    async with tree(*specs, strategy=strategy, max_restarts=3, log=log) as system:
+        sibling = started(system, "app/a")
+        started(system, "app/b").cast(crash)
+        reason = await system.wait_stopped()
+        assert isinstance(reason.detail, RestartLimitReached)
+        assert stubborn.attempts == 1 + 3
+        assert not sibling.alive
+    assert contexts(log)[-1] == ("shutdown", "app/b")
+
+
+async def test_one_crash_more_than_allowed_trips() -> None:
+    async with tree(puppet("a"), max_restarts=2) as system:
+        for _ in range(2):
+            started(system, "app/a").cast(crash)
+            await settle()
+        assert system.whereis("app") is not None
+        started(system, "app/a").cast(crash)
+        await settle()
+        assert str(await system.wait_stopped()) == "shutdown: app reached more than 2 restarts within 5 s"
+
+
+async def test_slow_crashes_never_trip() -> None:
+    async with tree(puppet("a"), max_restarts=1, max_seconds=1) as system:
+        for _ in range(4):
+            started(system, "app/a").cast(crash)
+            await anyio.sleep(2.1)
+        assert system.whereis("app/a") is not None
+
+
+async def test_zero_restarts_trips_at_the_first_crash() -> None:
+    async with tree(puppet("a"), max_restarts=0) as system:
+        started(system, "app/a").cast(crash)
+        assert (await system.wait_stopped()).is_normal
+
+
+async def test_a_group_restart_counts_once() -> None:
+    async with tree(*[puppet(child) for child in "abcde"], strategy="one_for_all", max_restarts=1) as system:
+        started(system, "app/a").cast(crash)
+        await settle()
+        assert system.whereis("app/e") is not None
+
+
+async def test_administration_never_counts() -> None:
+    async with tree(puppet("a"), max_restarts=0) as system:
+        for _ in range(5):
+            await terminate_child(system.named("app"), "a")
+            await restart_child(system.named("app"), "a")
+        assert system.whereis("app/a") is not None
+
+
+async def test_a_permanent_supervisor_that_gave_up_is_started_anew() -> None:
+    async with tree(group(puppet("b"), max_restarts=0), puppet("a")) as system:
+        old = started(system, "app/group")
+        started(system, "app/group/b").cast(crash)
+        await settle()
+        assert started(system, "app/group") != old
+        assert await started(system, "app/group/b").call(Ask()) == "b"
+        assert system.tree().children[0].restarts == 1
+
+
+async def test_a_transient_supervisor_that_gave_up_stays_down() -> None:
+    async with tree(group(puppet("b"), max_restarts=0, restart="transient")) as system:
+        started(system, "app/group/b").cast(crash)
+        await settle()
+        assert system.whereis("app/group") is None
+        assert (await which_children(system.named("app")))[0].status == "stopped"
+
+
+async def test_nested_limits_multiply() -> None:
+    crashes = 0
+    async with tree(group(puppet("b"), max_restarts=2), max_restarts=2) as system:
+        while system.whereis("app/group/b") is not None:
+            started(system, "app/group/b").cast(crash)
+            crashes += 1
+            await settle()
+    assert crashes == 9

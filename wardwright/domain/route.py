@@ -9,6 +9,8 @@ from typing import Literal
 
 import msgspec
 
+from wardwright.domain.policy import RouteRule
+
 HealthReason = Literal["breaker_open", "rate_limited", "saturated"]
 SkipReason = Literal[
     "context_window_too_small",
@@ -33,7 +35,8 @@ class Price(msgspec.Struct, frozen=True):
 class Target(msgspec.Struct, frozen=True):
     """A concrete model at a provider. `context_window` counts tokens of prompt and answer together.
 
-    `capabilities` is None when the operator declared none: the target is then taken to serve everything.
+    `capabilities` is None when the operator declared none: the target is then taken to serve everything. `tokenizer` names the
+    vocabulary by which its prompts can be counted exactly.
     """
 
     id: str
@@ -43,6 +46,7 @@ class Target(msgspec.Struct, frozen=True):
     capabilities: frozenset[str] | None = None
     price: Price | None = None
     tags: tuple[str, ...] = ()
+    tokenizer: str | None = None
 
 
 class Dispatcher(msgspec.Struct, frozen=True, tag="dispatcher"):
@@ -77,6 +81,7 @@ class ModelDefinition(msgspec.Struct, frozen=True):
     callable_from_outside: bool = True
     reveal_target: bool = False
     max_attempts: int = 4
+    governance: tuple[RouteRule, ...] = ()
 
 
 class Composition(msgspec.Struct, frozen=True):
@@ -92,17 +97,28 @@ class Composition(msgspec.Struct, frozen=True):
 
 
 class RequestFacts(msgspec.Struct, frozen=True):
-    """What planning knows of a request: estimated prompt tokens, the output budget reserved on top, needed capabilities."""
+    """What planning knows of a request: estimated prompt tokens, the output budget reserved on top, needed capabilities.
+
+    `exact_prompt_tokens` holds exact counts by tokenizer, where the estimate came so near to a window that one was made.
+    """
 
     estimated_prompt_tokens: int
     output_budget: int = 0
     needs: tuple[str, ...] = ()
     estimate_method: str = "characters/4"
+    exact_prompt_tokens: Mapping[str, int] = {}
 
     @property
     def required_window(self) -> int:
         """The smallest context window, in tokens, that can hold the prompt and the requested answer."""
         return self.estimated_prompt_tokens + self.output_budget
+
+    def window_needed_at(self, target: Target) -> int:
+        """The window that a target must have: by the exact count of its own tokenizer where there is one."""
+        if target.tokenizer is None or not self.exact_prompt_tokens:
+            return self.required_window
+        exact = self.exact_prompt_tokens.get(target.tokenizer)
+        return self.required_window if exact is None else exact + self.output_budget
 
 
 class Unhealthy(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -138,7 +154,8 @@ class PlanInputs(msgspec.Struct, frozen=True, omit_defaults=True):
     """Everything a plan is made from besides the definitions, which `versions` names by model id, the root first.
 
     `caller` holds the caller's fields that some guard looks at, `spent_usd` what was spent today by guard id, `health` only what is
-    not healthy, and `seed` the server's draw for weighted choices.
+    not healthy, and `seed` the server's draw for weighted choices. `constraints` are by the model whose policy demands them: those
+    of a model hold for everything below it, so a nested model can only narrow them further.
     """
 
     request: RequestFacts
@@ -146,7 +163,7 @@ class PlanInputs(msgspec.Struct, frozen=True, omit_defaults=True):
     caller: Mapping[str, str] = {}
     session: SessionFacts | None = None
     health: tuple[Unhealthy, ...] = ()
-    constraints: RouteConstraints = RouteConstraints()
+    constraints: Mapping[str, RouteConstraints] = {}
     spent_usd: Mapping[str, float] = {}
     seed: int = 0
 

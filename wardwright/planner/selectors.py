@@ -36,7 +36,7 @@ def unfit(target: Target, facts: RequestFacts) -> Skip | None:
     missing = [] if target.capabilities is None else [need for need in facts.needs if need not in target.capabilities]
     if missing:
         return Skip(target.id, "capability_missing", target.context_window, ", ".join(missing))
-    if target.context_window < facts.required_window:
+    if target.context_window < facts.window_needed_at(target):
         return Skip(target.id, "context_window_too_small", target.context_window)
     return None
 

@@ -15,6 +15,7 @@ from supervisors.exceptions import InvalidChildSpec
 ChildType: TypeAlias = Literal["worker", "supervisor"]
 Overflow: TypeAlias = Literal["reject", "drop_newest", "drop_oldest", "block"]
 Strategy: TypeAlias = Literal["one_for_one", "one_for_all", "rest_for_one"]
+AutoShutdown: TypeAlias = Literal["never", "any_significant", "all_significant"]
 
 WORKER_SHUTDOWN: Shutdown = 5.0
 SUPERVISOR_SHUTDOWN: Shutdown = "infinity"
@@ -61,6 +62,7 @@ class ChildSpec:
         shutdown: seconds to stop in before it is killed, "brutal_kill" or "infinity"; five seconds for a worker and
             infinity for a supervisor when left out, since a supervisor cut short would orphan its children.
         type: worker or supervisor.
+        significant: whether its end may be the end of its supervisor, as the `auto_shutdown` of that one says.
         mailbox: the bound of its mailbox.
         interrupt: stop by cancelling the running handler instead of waiting for it; `terminate` runs either way.
         start_timeout: seconds its `init` may take.
@@ -74,6 +76,7 @@ class ChildSpec:
     mailbox: Mailbox = field(default_factory=Mailbox)
     interrupt: bool = False
     start_timeout: float = math.inf
+    significant: bool = False
 
     def __post_init__(self) -> None:
         subject = f"child {self.id!r}"
@@ -83,6 +86,7 @@ class ChildSpec:
         _validate_choice(self.type, get_args(ChildType), subject, "type")
         _validate_shutdown(self.shutdown, subject)
         _validate_start_timeout(self.start_timeout, subject)
+        _validate_significant(self.significant, self.restart, subject)
         if not isinstance(self.mailbox, Mailbox):
             raise InvalidChildSpec(subject, "mailbox", f"expected a Mailbox, got {self.mailbox!r}")
 
@@ -116,6 +120,18 @@ def validate_children(supervisor: str, ids: Iterable[str]) -> None:
 def validate_strategy(supervisor: str, strategy: Strategy) -> None:
     """Refuse a restart strategy that does not exist."""
     _validate_choice(strategy, get_args(Strategy), supervisor, "strategy")
+
+
+def validate_auto_shutdown(supervisor: str, auto_shutdown: AutoShutdown) -> None:
+    """Refuse a rule for automatic shutdown that does not exist."""
+    _validate_choice(auto_shutdown, get_args(AutoShutdown), supervisor, "auto_shutdown")
+
+
+def validate_significance(spec: ChildSpec, auto_shutdown: AutoShutdown) -> None:
+    """Refuse a significant child where no child's end could ever be the supervisor's."""
+    if spec.significant and auto_shutdown == "never":
+        problem = "the supervisor does not shut down with any child, its auto_shutdown being never"
+        raise InvalidChildSpec(f"child {spec.id!r}", "significant", problem)
 
 
 def validate_intensity(supervisor: str, max_restarts: int, max_seconds: float) -> None:
@@ -155,6 +171,13 @@ def _validate_shutdown(shutdown: object, subject: str) -> None:
 def _validate_start_timeout(seconds: object, subject: str) -> None:
     if not _is_number(seconds) or not seconds > 0:
         raise InvalidChildSpec(subject, "start_timeout", f"expected a positive number of seconds, got {seconds!r}")
+
+
+def _validate_significant(significant: object, restart: Restart, subject: str) -> None:
+    if not isinstance(significant, bool):
+        raise InvalidChildSpec(subject, "significant", f"expected True or False, got {significant!r}")
+    if significant and restart == "permanent":
+        raise InvalidChildSpec(subject, "significant", "a permanent child is always restarted, so it has no end")
 
 
 def _validate_choice(value: object, allowed: tuple[str, ...], subject: str, name: str) -> None:

@@ -26,8 +26,8 @@ class Child:
     holds on to would live as long as the child.
     """
 
-    __slots__ = ("cell", "id", "kind", "last_exit", "path", "restart", "restarts", "shutdown", "since", "spec",
-                 "starter", "status", "type")  # fmt: skip
+    __slots__ = ("cell", "id", "kind", "last_exit", "path", "restart", "restarts", "shutdown", "significant", "since",
+                 "spec", "starter", "status", "type")  # fmt: skip
 
     def __init__(self, spec: ChildSpec, path: str) -> None:
         self.id = spec.id
@@ -36,6 +36,7 @@ class Child:
         self.restart = spec.restart
         self.shutdown = spec.shutdown_policy
         self.type = spec.type
+        self.significant = spec.significant
         self.spec: ChildSpec | None = spec
         self.cell: ActorCell | None = None
         self.status: Status = "stopped"
@@ -80,7 +81,7 @@ class Child:
     def as_info(self) -> ChildInfo:
         """Describe the child for an event."""
         kind = self.kind if self.cell is None else self.cell.kind
-        return ChildInfo(self.path, kind, self.restart, self.shutdown, self.type)
+        return ChildInfo(self.path, kind, self.restart, self.shutdown, self.type, self.significant)
 
     def as_node(self) -> TreeNode:
         """Describe the child for the tree, also while it does not run."""

@@ -15,7 +15,7 @@ from supervisors._admin import ChildStatus, CountChildren, StartChild, Terminate
 from supervisors._adopted import AdoptedCell
 from supervisors._call import NO_REPLY, ReplyTo
 from supervisors._cell import Cell
-from supervisors._child_spec import ChildSpec, child_path, validate_max_children
+from supervisors._child_spec import ChildSpec, child_path, validate_max_children, validate_significance
 from supervisors._children import Child, ChildExited, SupervisorBase, TryAgain, ask_to_stop
 from supervisors._reasons import ExitReason, Restart, Shutdown, is_expected_exit, should_restart
 from supervisors._ref import ActorRef
@@ -36,7 +36,8 @@ from supervisors.inspect import ChildCounts, TreeNode
 class DynamicSupervisor(SupervisorBase):
     """Starts children on request, each restarted by itself.
 
-    A child which ends and is not to be restarted is forgotten.
+    A child which ends and is not to be restarted is forgotten. None of them is significant: children that come and go
+    at run time are no measure of when the supervisor has done its work, so such a spec is refused.
 
     Args:
         max_restarts: how many restarts within `max_seconds` are borne, of all children together.
@@ -117,6 +118,7 @@ class DynamicSupervisor(SupervisorBase):
                 return await super().handle_call(request, reply_to)
 
     def _add(self, spec: ChildSpec, reply_to: ReplyTo[ActorRef]) -> Any:
+        validate_significance(spec, "never")
         path = child_path(self.ref.path, spec.id)
         present = self._children.get(spec.id)
         if present is not None:

@@ -1,4 +1,4 @@
-"""Who is stopped and who is started when a child has to come back.
+"""Who is stopped and who is started when a child has to come back, and what follows when one does not.
 
 Pure. The same plan serves the first attempt and every retry: a retry names the child that failed to start, so
 `rest_for_one` goes on from it and leaves those before it alone, while `one_for_all` begins again with everybody.
@@ -7,7 +7,7 @@ Pure. The same plan serves the first attempt and every retry: a retry names the 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from supervisors._child_spec import Strategy
+from supervisors._child_spec import AutoShutdown, Strategy
 from supervisors._reasons import Restart
 
 
@@ -32,3 +32,11 @@ def plan_restart(strategy: Strategy, children: Sequence[tuple[str, Restart]], fa
         stop=tuple(child_id for child_id, _ in reversed(group) if child_id != failed),
         start=tuple(child_id for child_id, restart in group if child_id == failed or restart != "temporary"),
     )
+
+
+def ends_supervisor(auto_shutdown: AutoShutdown, significant_left: int) -> bool:
+    """Decide whether the supervisor ends with a significant child that has ended and does not come back.
+
+    `significant_left` counts the other significant children which live or are being restarted.
+    """
+    return auto_shutdown == "any_significant" or (auto_shutdown == "all_significant" and not significant_left)

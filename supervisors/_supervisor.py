@@ -23,12 +23,21 @@ from supervisors._admin import (
     WhichChildren,
 )
 from supervisors._call import NO_REPLY, ReplyTo
-from supervisors._child_spec import ChildSpec, Strategy, child_path, validate_children, validate_strategy
+from supervisors._child_spec import (
+    AutoShutdown,
+    ChildSpec,
+    Strategy,
+    child_path,
+    validate_auto_shutdown,
+    validate_children,
+    validate_significance,
+    validate_strategy,
+)
 from supervisors._children import Child, ChildExited, SupervisorBase, TryAgain, ask_to_stop
 from supervisors._reasons import ExitReason, is_expected_exit, should_restart
 from supervisors._ref import ActorRef
 from supervisors._runner import ActorCell
-from supervisors._strategy import plan_restart
+from supervisors._strategy import ends_supervisor, plan_restart
 from supervisors.exceptions import (
     AlreadyPresent,
     AlreadyStarted,
@@ -60,6 +69,9 @@ class Supervisor(SupervisorBase):
         strategy: whom the fault of one child concerns.
         max_restarts: how many restarts within `max_seconds` are borne; 0 bears none.
         max_seconds: the length of that window. Budgets of nested supervisors multiply.
+        auto_shutdown: whether the supervisor ends, with `shutdown`, when a significant child has ended and is not
+            restarted: with the first of them, with the last, or never. An end which the supervisor itself brought
+            about, because it was asked to or for the sake of a sibling, does not count.
     """
 
     def __init__(
@@ -69,12 +81,17 @@ class Supervisor(SupervisorBase):
         strategy: Strategy = "one_for_one",
         max_restarts: int = 3,
         max_seconds: float = 5.0,
+        auto_shutdown: AutoShutdown = "never",
     ) -> None:
         super().__init__(max_restarts, max_seconds)
         validate_strategy(type(self).__name__, strategy)
+        validate_auto_shutdown(type(self).__name__, auto_shutdown)
         validate_children(type(self).__name__, [spec.id for spec in children])
+        for spec in children:
+            validate_significance(spec, auto_shutdown)
         self._specs = tuple(children)
         self._strategy: Strategy = strategy
+        self._auto_shutdown: AutoShutdown = auto_shutdown
 
     async def init(self) -> Ignore | Stop | None:
         """Start the children; if one fails, stop those before it and fail with it."""
@@ -131,6 +148,7 @@ class Supervisor(SupervisorBase):
                 return await super().handle_call(request, reply_to)
 
     async def _add(self, spec: ChildSpec, reply_to: ReplyTo[ActorRef]) -> ActorRef:
+        validate_significance(spec, self._auto_shutdown)
         present = self._children.get(spec.id)
         if present is not None:
             path = present.path
@@ -260,6 +278,13 @@ class Supervisor(SupervisorBase):
             return await self._restart(child)
         if child.restart == "temporary":
             self._forget(child)
+        return self._ended_for_good(child)
+
+    def _ended_for_good(self, child: Child) -> Stop | None:
+        """Decide whether a child which ended by itself and stays away takes the supervisor with it."""
+        left = sum(other.significant and other.status != "stopped" for other in self._children.values())
+        if child.significant and ends_supervisor(self._auto_shutdown, left):
+            return Stop(ExitReason.shutdown(f"the significant child {child.path} has ended"))
         return None
 
     async def _restart(self, failed: Child) -> Stop | None:

@@ -26,6 +26,7 @@ class ChildInfo:
     restart: Restart
     shutdown: Shutdown
     type: ChildType
+    significant: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,6 +154,6 @@ def puppet_of(ref: ActorRef) -> Puppet:
 
 
 def group(*specs: ChildSpec, id: str = "group", **options: Any) -> ChildSpec:
-    """Make the spec of a supervisor; `restart` and `shutdown` are the spec's, the rest is the supervisor's."""
-    own = {name: options.pop(name) for name in ("restart", "shutdown") if name in options}
+    """Make the spec of a supervisor; `restart`, `shutdown` and `significant` are the spec's, the rest is its own."""
+    own = {name: options.pop(name) for name in ("restart", "shutdown", "significant") if name in options}
     return ChildSpec(id, lambda: Supervisor(specs, **options), type="supervisor", **own)

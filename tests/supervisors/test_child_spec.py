@@ -31,6 +31,8 @@ def test_a_supervisor_has_all_the_time_to_stop() -> None:
         ("mailbox", 10),
         ("start_timeout", 0),
         ("start_timeout", "long"),
+        ("significant", "very"),
+        ("significant", True),
     ],
 )
 def test_a_wrong_field_is_named(field: str, value: object) -> None:
@@ -59,6 +61,7 @@ def test_a_wrong_mailbox_is_named(field: str, value: object) -> None:
     ("field", "value"),
     [
         ("strategy", "all_for_one"),
+        ("auto_shutdown", "sometimes"),
         ("max_restarts", -1),
         ("max_restarts", 1.5),
         ("max_restarts", True),

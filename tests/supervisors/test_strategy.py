@@ -3,7 +3,7 @@ from hypothesis import strategies as st
 
 from supervisors._child_spec import Strategy
 from supervisors._reasons import Restart
-from supervisors._strategy import RestartPlan, plan_restart
+from supervisors._strategy import RestartPlan, ends_supervisor, plan_restart
 
 FOUR: list[tuple[str, Restart]] = [("a", "permanent"), ("b", "transient"), ("c", "temporary"), ("d", "permanent")]
 
@@ -41,3 +41,9 @@ def test_every_plan_keeps_the_order_and_never_revives_a_temporary_sibling(
         "permanent",
         "transient",
     }
+
+
+def test_a_supervisor_ends_with_the_first_the_last_or_no_significant_child() -> None:
+    assert [ends_supervisor("never", left) for left in (0, 1)] == [False, False]
+    assert [ends_supervisor("any_significant", left) for left in (0, 1)] == [True, True]
+    assert [ends_supervisor("all_significant", left) for left in (0, 1)] == [True, False]

@@ -55,9 +55,13 @@ _GIVEN = ("ref", "system", "_cell")
 class Actor:
     """Base of every actor. Override what you need; every method has a harmless default.
 
-    The constructor is yours. `ref` and `system` are set between it and `init`.
+    The constructor is yours; it runs in the actor's own task, once for every incarnation. `ref` and `system` are set
+    between it and `init`. Callbacks run one at a time, except for helpers. What a callback raises is a crash, and so is
+    a return value that it may not return (`BadReturnValue`).
 
     Attributes:
+        ref: the handle to this incarnation.
+        system: the System it belongs to.
         trap_exit: whether the death of a linked member arrives as an `Exit` at `handle_info`, whatever its reason,
             instead of killing this actor. May be set at any time, in the class or in the object.
     """
@@ -69,7 +73,14 @@ class Actor:
     _cell: MailCell
 
     async def init(self) -> Continue | Ignore | Stop | None:
-        """Prepare to serve. The name is registered already; whoever started the actor waits for this."""
+        """Prepare to serve. The name is registered already; whoever started the actor waits for this.
+
+        If it raises, or returns `Stop`, the start has failed: the name is free before the starter hears of it, and
+        `terminate` does not run.
+
+        Returns:
+            None to serve; `Continue` to serve after `handle_continue`; `Ignore` to decline; `Stop` to fail.
+        """
         return None
 
     async def handle_continue(self, message: Any) -> Continue | Stop | None:
@@ -77,7 +88,14 @@ class Actor:
         raise NotImplementedError(f"{type(self).__qualname__} returned Continue and has no handle_continue")
 
     async def handle_call(self, request: Any, reply_to: ReplyTo[Any]) -> Any:
-        """Answer a request.
+        """Answer a request. A caller who is gone by now, or whose time is up, is never served.
+
+        Calls made meanwhile inherit the request's deadline. If this crashes, the caller gets `ActorDown` with
+        `started`.
+
+        Args:
+            request: what was asked; by default every type fails its caller with `UnexpectedRequest`.
+            reply_to: where the answer goes, if it is not returned.
 
         Returns:
             The answer; or `NO_REPLY`, when `reply_to` will be used later; or `Stop`.
@@ -86,20 +104,34 @@ class Actor:
         return NO_REPLY
 
     async def handle_cast(self, message: Any) -> Stop | None:
-        """Take a message nobody waits for."""
+        """Take a message nobody waits for: None to go on, `Stop` to end.
+
+        By default it is reported as an `UnexpectedMessage`, once per type.
+        """
         self._cell.unexpected("cast", message)
         return None
 
     async def handle_info(self, message: Any) -> Stop | None:
-        """Take a `Down`, an `Exit`, a `Timeout`, a timer's message, or one that was sent with `send`."""
+        """Take a `Down`, an `Exit`, a `Timeout`, a timer's message, or one that was sent with `send` or published.
+
+        By default it is reported as an `UnexpectedMessage`, once per type.
+        """
         self._cell.unexpected("info", message)
         return None
 
     async def terminate(self, reason: ExitReason) -> None:
-        """Clean up. Runs once after every end except a kill and a failed `init`."""
+        """Clean up. Runs once after every end except a kill and a failed `init`; by default does nothing.
+
+        It is shielded: only a kill interrupts it, such as that of a supervisor whose patience (`ChildSpec.shutdown`) is
+        over. What it raises becomes the exit reason. Names are freed and callers are told after it.
+        """
 
     def format_status(self) -> Mapping[str, object]:
-        """Describe the state for operators and crash reports; leave out what they may not see."""
+        """Describe the state for operators and crash reports; leave out what they may not see.
+
+        It is called synchronously, at any moment, even in the midst of a handler. If it raises, the view says so and
+        nothing else happens.
+        """
         return {}
 
     def get_state(self) -> Any:
@@ -125,12 +157,19 @@ class Actor:
         """Run `body(*args)` as a linked task beside the mailbox.
 
         It dies with the actor: an orderly end runs `terminate` first and then cancels what still runs. If it crashes,
-        the actor crashes with its exception.
+        the actor crashes with its exception. It may call its own actor, and no deadline is inherited by its calls.
+
+        Raises:
+            ActorDown: the actor is dead, or being killed.
         """
         return self._cell.spawn(body, args)
 
     def monitor(self, ref: ActorRef | NamedRef) -> MonitorRef:
-        """Watch another member; its death arrives as one `Down` at `handle_info`."""
+        """Watch another member; its death arrives as one `Down` at `handle_info`.
+
+        Each call is a monitor of its own. If the target is dead, or nobody holds the name, the `Down` comes at once with
+        the reason `noproc`. A name is resolved here: it is the present holder who is watched.
+        """
         return self._cell.monitor(ref)
 
     def link(self, ref: ActorRef | NamedRef) -> None:

@@ -20,7 +20,12 @@ SupervisorRef: TypeAlias = ActorRef | NamedRef
 
 @dataclass(frozen=True, slots=True)
 class ChildStatus:
-    """One line of `which_children`."""
+    """One line of `which_children`.
+
+    Attributes:
+        ref: the present incarnation; None while there is none.
+        status: "stopped" and "restarting" are those of a child without one.
+    """
 
     id: str
     ref: ActorRef | None
@@ -84,11 +89,15 @@ async def start_child(supervisor: SupervisorRef, spec: ChildSpec, timeout: float
 
 
 async def terminate_child(supervisor: SupervisorRef, child_id: str, timeout: float = ADMIN_TIMEOUT) -> None:
-    """Stop a child and wait until it is down; one that is not running is no error.
+    """Stop a child as its spec says and wait until it is down; one that is not running is no error.
+
+    The spec is kept, unless the child is temporary or the supervisor dynamic. A restart that is being tried is called
+    off.
 
     Raises:
         ChildNotFound: there is no such child.
-    Cancellation: cancel point; the child stops all the same.
+        ActorDown, CallTimeout, CallCycle: as for any call.
+    Cancellation: cancel point; if the supervisor has begun with it, the child stops all the same.
     """
     await supervisor.call(TerminateChild(child_id), timeout)
 
@@ -100,6 +109,8 @@ async def restart_child(supervisor: SupervisorRef, child_id: str, timeout: float
         ChildNotFound: there is no such child.
         ChildRunning, ChildRestarting: it is not stopped.
         StartFailed, StartIgnored: as for `start_child`; the spec is kept.
+        UnexpectedRequest: the supervisor is a dynamic one.
+        ActorDown, CallTimeout, CallCycle: as for any call.
     Cancellation: cancel point; on cancel the child is stopped again.
     """
     return await supervisor.call(RestartChild(child_id), timeout)
@@ -111,22 +122,28 @@ async def delete_child(supervisor: SupervisorRef, child_id: str, timeout: float 
     Raises:
         ChildNotFound: there is no such child.
         ChildRunning, ChildRestarting: it is not stopped.
+        UnexpectedRequest: the supervisor is a dynamic one.
+        ActorDown, CallTimeout, CallCycle: as for any call.
     Cancellation: cancel point.
     """
     await supervisor.call(DeleteChild(child_id), timeout)
 
 
 async def which_children(supervisor: SupervisorRef, timeout: float = ADMIN_TIMEOUT) -> list[ChildStatus]:
-    """List a supervisor's children, in start order.
+    """List a supervisor's children, in start order; adopted tasks last.
 
+    Raises:
+        ActorDown, CallTimeout, CallCycle: as for any call.
     Cancellation: cancel point.
     """
     return await supervisor.call(WhichChildren(), timeout)
 
 
 async def count_children(supervisor: SupervisorRef, timeout: float = ADMIN_TIMEOUT) -> ChildCounts:
-    """Count a supervisor's children.
+    """Count a supervisor's children. A static one answers when it has dealt with everything that came before.
 
+    Raises:
+        ActorDown, CallTimeout, CallCycle: as for any call.
     Cancellation: cancel point.
     """
     return await supervisor.call(CountChildren(), timeout)

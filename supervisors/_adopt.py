@@ -101,6 +101,7 @@ def adopt(
         AlreadyStarted: the name is taken.
         TooManyChildren: the supervisor is at its limit.
         ActorKilled: on leaving, when the body was killed.
+        TypeError: the supervisor is not a dynamic one.
     Cancellation: passes through.
     """
     return Adoption(supervisor, id, status, shutdown)

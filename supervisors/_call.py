@@ -17,7 +17,11 @@ R_co = TypeVar("R_co", covariant=True)
 
 
 class Call(Generic[R_co]):
-    """Base of every request message; a `class GetPlan(Call[Plan])` is answered with a `Plan`."""
+    """Base of every request message; a `class GetPlan(Call[Plan])` is answered with a `Plan`.
+
+    A type checker holds callers to it, and the handler too where its `ReplyTo` names the same type. Make requests
+    frozen: they are handed over, not copied.
+    """
 
     __slots__ = ()
 
@@ -44,7 +48,14 @@ class Caller(Protocol):
 class ReplyTo(Deadline, Generic[R]):
     """Where the answer to one request goes: at once, or later from anywhere in the event loop.
 
-    `settled` says that the caller has its answer, or has stopped waiting for one; `abandoned` tells the two apart.
+    A handler needs `reply`, `fail` and `on_abandon`; the other methods are the library's. The first answer counts. If
+    the actor dies before there is one, its caller gets `ActorDown`.
+
+    Attributes:
+        settled: whether the caller has its answer, or has stopped waiting for one.
+        abandoned: whether the caller has stopped waiting.
+        deadline: until when the caller waits, in seconds of the System's clock.
+        caller: the member which asked; None if it is none, or not known.
     """
 
     __slots__ = (
@@ -92,7 +103,7 @@ class ReplyTo(Deadline, Generic[R]):
             self._settle()
 
     def fail(self, error: BaseException) -> None:
-        """Raise `error` at the caller; nothing happens if the request is settled already."""
+        """Raise `error` at the caller; nothing happens if the request is settled already. The actor goes on."""
         if not self.settled:
             self._error = error
             self._settle()

@@ -36,9 +36,12 @@ class Mailbox:
     """How many messages may wait for an actor, and what gives way when it is full.
 
     `reject` tells the sender; `drop_newest` discards the arriving message and `drop_oldest` the longest waiting one
-    without troubling the sender. A request that is dropped fails its caller. `block` lets a `call` and a `cast_wait`
-    wait for room until their deadline; a `cast`, which cannot wait, is refused. Monitor, timer and stop signals are
-    neither counted out nor dropped.
+    without troubling the sender. A request that is dropped fails its caller with `MailboxFull`. `block` lets a `call`
+    and a `cast_wait` wait for room until their deadline; a `cast`, which cannot wait, is refused. News of deaths,
+    timers, stops and system requests are never refused or dropped.
+
+    Raises:
+        InvalidChildSpec: a field makes no sense.
     """
 
     capacity: int = 1000
@@ -54,6 +57,9 @@ class Mailbox:
 @dataclass(frozen=True, slots=True)
 class ChildSpec:
     """What a supervisor knows about a child before it runs.
+
+    Raises:
+        InvalidChildSpec: a field makes no sense. It names the field.
 
     Attributes:
         id: the child's name below its supervisor.

@@ -43,6 +43,9 @@ class DynamicSupervisor(SupervisorBase):
         max_restarts: how many restarts within `max_seconds` are borne, of all children together.
         max_seconds: the length of that window.
         max_children: how many children it holds at most, those being restarted and the adopted included.
+
+    Raises:
+        InvalidChildSpec: an argument makes no sense.
     """
 
     def __init__(self, *, max_restarts: int = 3, max_seconds: float = 5.0, max_children: int | None = None) -> None:

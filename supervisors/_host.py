@@ -21,7 +21,11 @@ from supervisors.exceptions import ActorDown, ForeignCancellation
 
 
 class Helper:
-    """A linked task of an actor."""
+    """A linked task of an actor, made by `Actor.spawn`. Its actor is not dead before it has ended.
+
+    Attributes:
+        done: whether it has ended.
+    """
 
     __slots__ = ("_cancelled", "_host", "_task", "done")
 

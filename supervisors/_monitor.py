@@ -15,7 +15,13 @@ from supervisors._ref import ActorRef, NamedRef, cell_of
 
 @dataclass(frozen=True, slots=True)
 class Down:
-    """The target of a monitor is dead."""
+    """The target of a monitor is dead.
+
+    Attributes:
+        ref: the handle which the monitor was made with.
+        reason: how it ended; `noproc` when it was dead already.
+        monitor: the monitor, which has done its duty.
+    """
 
     ref: ActorRef | NamedRef
     reason: ExitReason
@@ -23,7 +29,7 @@ class Down:
 
 
 class MonitorRef:
-    """One watch over one target."""
+    """One watch over one target: exactly one `Down`, or none after `demonitor`."""
 
     __slots__ = ("_down", "_hub", "_sleeper", "_target", "_watcher", "flushed", "ref")
 

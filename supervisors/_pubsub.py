@@ -92,7 +92,11 @@ class Subscription:
 
 
 class PubSub:
-    """Topics and their subscribers."""
+    """Topics and their subscribers. Make one wherever it is needed; it belongs to no System.
+
+    Attributes:
+        dropped: how many messages subscribers had no room for, all together.
+    """
 
     def __init__(self) -> None:
         self._topics: dict[str, list[ActorRef | Subscription]] = {}
@@ -117,7 +121,10 @@ class PubSub:
         self._heard_by[subscriber].add(topic)
 
     def open(self, topic: str, capacity: int = DEFAULT_CAPACITY) -> Subscription:
-        """Subscribe with a bounded queue; close it, or use it as a context manager."""
+        """Subscribe with a bounded queue; close it, or use it as a context manager.
+
+        When it is full, its oldest message gives way, and `Subscription.dropped` counts that.
+        """
         subscription = Subscription(topic, capacity, self._leave)
         self._topics.setdefault(topic, []).append(subscription)
         return subscription
@@ -127,7 +134,11 @@ class PubSub:
         self._remove(topic, subscriber)
 
     def publish(self, topic: str, message: object, *, skip: ActorRef | None = None) -> int:
-        """Hand a message to every subscriber of a topic but `skip`; the number of those who took it whole."""
+        """Hand a message to every subscriber of a topic but `skip`. Never waits, never raises.
+
+        Returns:
+            How many took it without a loss.
+        """
         taken = 0
         for subscriber in list(self._topics.get(topic, ())):
             if isinstance(subscriber, Subscription):

@@ -16,7 +16,14 @@ _LONGEST_DETAIL = 200
 
 @dataclass(frozen=True, slots=True)
 class ExitReason:
-    """Why an incarnation is gone: a kind, and what the kind needs to be understood."""
+    """Why an incarnation is gone: a kind, and what the kind needs to be understood.
+
+    Attributes:
+        kind: `normal` and `shutdown` are ends somebody meant; `crashed` and `killed` are not; `noproc` says that there
+            was nobody to begin with.
+        error: the exception, if it crashed. Its text is shortened when the reason is printed.
+        detail: what led to a `shutdown`.
+    """
 
     kind: ExitKind
     error: BaseException | None = None

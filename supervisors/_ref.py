@@ -22,7 +22,10 @@ DEFAULT_TIMEOUT = 5.0
 
 
 class ActorRef:
-    """One incarnation of an actor."""
+    """One incarnation of an actor, or of another member.
+
+    It never reaches the next incarnation. Two handles to the same one are equal.
+    """
 
     __slots__ = ("_cell",)
 
@@ -51,21 +54,28 @@ class ActorRef:
     async def call(self, request: Call[R], timeout: float = DEFAULT_TIMEOUT) -> R:
         """Send a request and wait for its answer.
 
-        Inside a handler the deadline is never later than that of the request being handled.
+        Inside `handle_call` the deadline is never later than that of the request being handled.
 
         Raises:
-            ActorDown: the actor is dead or died before it answered.
-            CallTimeout: the deadline passed; a late answer is dropped.
-            CallingSelf: the caller is the actor itself.
-            CallCycle: the actor waits for the caller.
-            MailboxFull: there is no room for the request.
+            ActorDown: the actor is dead or died before it answered; `started` says whether it had begun.
+            CallTimeout: the deadline passed; a late answer is dropped. `started` as above.
+            CallingSelf: the caller is the actor itself; nothing was sent.
+            CallCycle: the actor waits for the caller; nothing was sent.
+            MailboxFull: there is no room for the request, or it gave way to a newer message; it was not begun.
+            UnexpectedRequest: the actor does not know this type of request.
+            NoMailbox: it is an adopted task.
+            Exception: whatever the actor gave to `ReplyTo.fail`.
         Cancellation: cancel point; on cancel an unstarted request is dropped.
         """
         cell = self._cell
         return await _ask(cell, request, cell.hub.backend.now() + timeout, timeout)
 
     def cast(self, message: object) -> bool:
-        """Send a message nobody waits for; False when it was refused, and never an exception."""
+        """Send a message to `handle_cast`; nobody waits for it.
+
+        Never raises and never waits. True says that it was queued (or dropped by a policy which drops in silence), and
+        nothing about what becomes of it. False says that the actor is dead, or had no room and tells.
+        """
         return self._cell.accept(Cast(message))
 
     async def cast_wait(self, message: object, timeout: float = DEFAULT_TIMEOUT) -> bool:
@@ -82,11 +92,15 @@ class ActorRef:
         return await _wait_for_room(self._cell, Cast(message), timeout)
 
     def send(self, message: object) -> bool:
-        """Send a message to `handle_info`; False when it was refused."""
+        """Send a message to `handle_info`; otherwise as `cast`."""
         return self._cell.accept(Info(message))
 
     def kill(self) -> None:
-        """End the actor, and everything below it, at once and without `terminate`."""
+        """End the actor, and everything below it, without `terminate`, and return at once.
+
+        What is running there is cancelled. A member that has not ended after a second is given up: its name is free,
+        its callers have their errors, and it is reported as `Unstopped`.
+        """
         self._cell.kill()
 
     async def stop(self, timeout: float | None = DEFAULT_TIMEOUT) -> ExitReason:
@@ -95,9 +109,14 @@ class ActorRef:
         A permanent child is started again by its supervisor. After `timeout` seconds the actor is killed; None waits
         as long as it takes.
 
+        Returns:
+            How it ended, which need not be `normal`.
+
         Raises:
             ActorDown: it is dead already.
             CallingSelf: the actor is the caller's own.
+            CallCycle: the actor waits for the caller.
+            ValueError: `timeout` is negative.
         Cancellation: cancel point; the actor stops all the same.
         """
         if timeout is not None and not timeout >= 0:
@@ -120,7 +139,7 @@ class ActorRef:
 
 
 class NamedRef:
-    """Whoever holds a name at the moment of sending."""
+    """Whoever holds a name at the moment of sending. It outlives restarts, and the name need not exist."""
 
     __slots__ = ("_hub", "path")
 
@@ -132,7 +151,7 @@ class NamedRef:
         return f"<NamedRef {self.path}>"
 
     def resolve(self) -> ActorRef | None:
-        """Find the present holder of the name."""
+        """Find the present holder of the name; None when there is none."""
         cell = self._hub.names.whereis(self.path)
         return None if cell is None else ActorRef(cell)
 
@@ -140,13 +159,15 @@ class NamedRef:
         """Send a request to whoever holds the name, and wait for the answer.
 
         While nobody holds it, wait for the next incarnation within the same deadline. A request which an incarnation
-        took to its grave unread is sent again to the next.
+        took to its grave unread is sent again to the next; one that was begun never is. With `wait_for_restart=False`,
+        and in a System that is ending, neither happens.
 
         Raises:
             NotRunning: nobody was there to begin with the request before the deadline.
             ActorDown: the holder died; with `started`, after it had begun with the request.
             CallTimeout: the holder did not answer in time.
-            CallingSelf, CallCycle, MailboxFull: as for `ActorRef.call`.
+            CallingSelf, CallCycle, MailboxFull, UnexpectedRequest, NoMailbox: as for `ActorRef.call`.
+            Exception: whatever the holder gave to `ReplyTo.fail`.
         Cancellation: cancel point; on cancel an unstarted request is dropped.
         """
         now = self._hub.backend.now
@@ -171,7 +192,7 @@ class NamedRef:
                 await _appearance(self._hub, self.path, deadline)
 
     def cast(self, message: object) -> bool:
-        """Send a message to the present holder; False when there is none or it refused."""
+        """Send a message to the present holder as `ActorRef.cast` does; False without a holder."""
         cell = self._hub.names.whereis(self.path)
         return cell is not None and cell.accept(Cast(message))
 
@@ -186,7 +207,7 @@ class NamedRef:
         return cell is not None and await _wait_for_room(cell, Cast(message), timeout)
 
     def send(self, message: object) -> bool:
-        """Send a message to the present holder's `handle_info`; False when there is none or it refused."""
+        """Send a message to the present holder's `handle_info`; otherwise as `cast`."""
         cell = self._hub.names.whereis(self.path)
         return cell is not None and cell.accept(Info(message))
 

@@ -72,6 +72,9 @@ class Supervisor(SupervisorBase):
         auto_shutdown: whether the supervisor ends, with `shutdown`, when a significant child has ended and is not
             restarted: with the first of them, with the last, or never. An end which the supervisor itself brought
             about, because it was asked to or for the sake of a sibling, does not count.
+
+    Raises:
+        InvalidChildSpec: an argument makes no sense, or an id appears twice.
     """
 
     def __init__(

@@ -39,7 +39,7 @@ class Root(Protocol):
 
 
 class Timer(Revocable):
-    """A message on its way to the future."""
+    """A message on its way to the future, made by `System.send_after`; `cancel` calls it off."""
 
     __slots__ = ("_message", "_target")
 
@@ -57,7 +57,7 @@ class Timer(Revocable):
 
 
 class Callback(Revocable):
-    """A function on its way to the future."""
+    """A function on its way to the future, made by `System.call_after`; `cancel` calls it off."""
 
     __slots__ = ("_action",)
 
@@ -75,7 +75,14 @@ class Callback(Revocable):
 
 
 class System:
-    """A supervision tree and what its members share.
+    """A supervision tree and what its members share: `async with System("app", root) as system`.
+
+    Entering returns when the tree is up. Leaving stops it in order and returns when every one of its tasks has ended;
+    an exception or a cancellation of the block passes after that, and an interrupt which surfaced inside a member is
+    raised there. It can be entered once.
+
+    Raises:
+        StartFailed: on entering, when the tree could not start; nothing is left of it.
 
     Args:
         name: the path of the root, and the first part of every other path.
@@ -139,15 +146,15 @@ class System:
     # --- finding and watching members
 
     def named(self, path: str) -> NamedRef:
-        """Make a handle which looks the path up at every send."""
+        """Make a handle which looks the name up at every send. Nobody need hold it yet."""
         return NamedRef(self.hub, path)
 
     def whereis(self, path: str) -> ActorRef | None:
-        """Find the present incarnation at a path."""
+        """Find the present holder of a name; None when there is none. The dead are never found."""
         return self.named(path).resolve()
 
     def register(self, name: str, ref: ActorRef) -> None:
-        """Give a living actor a further name, which is freed at its death.
+        """Give a living actor a further name, which is freed at its death, before anybody hears of that.
 
         Raises:
             AlreadyStarted: the name is taken.
@@ -167,7 +174,10 @@ class System:
             holder.disclaim(name)
 
     def monitor(self, ref: ActorRef | NamedRef) -> MonitorRef:
-        """Watch a member from outside the tree: `await system.monitor(ref).wait()`."""
+        """Watch a member from outside the tree: `await system.monitor(ref).wait()`.
+
+        If it is dead, or nobody holds the name, the news is there at once with the reason `noproc`.
+        """
         return MonitorRef(self.hub, ref)
 
     def tree(self) -> TreeNode:
@@ -191,7 +201,10 @@ class System:
         return self.hub.backend.now()
 
     def send_after(self, seconds: float, ref: ActorRef | NamedRef, message: object) -> Timer:
-        """Deliver `message` to `handle_info` in this many seconds."""
+        """Deliver `message` to `handle_info` in this many seconds, whatever the mailbox's bound says.
+
+        A name is looked up then, so a `NamedRef` finds the successor. With nobody there the message is lost.
+        """
         timer = Timer(self.hub.timers, ref, message)
         self.hub.timers.add(self.now() + seconds, timer)
         return timer
@@ -214,7 +227,7 @@ class System:
         return self.hub.stopping
 
     def begin_shutdown(self) -> None:
-        """Start the orderly end and return at once."""
+        """Start the orderly end and return at once. Any member may ask for it; asking again is nothing more."""
         hub = self.hub
         if hub.stopping:
             return

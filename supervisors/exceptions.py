@@ -15,7 +15,13 @@ class SupervisorError(Exception):
 
 
 class InvalidChildSpec(SupervisorError, ValueError):
-    """A child spec or a supervisor's flags make no sense; nothing was started."""
+    """A child spec or a supervisor's flags make no sense; nothing was started.
+
+    Attributes:
+        subject: the child or the supervisor.
+        field: which field is wrong.
+        problem: what was expected there, and what was found.
+    """
 
     def __init__(self, subject: str, field: str, problem: str) -> None:
         super().__init__(f"{subject}: {field}: {problem}")
@@ -25,7 +31,10 @@ class InvalidChildSpec(SupervisorError, ValueError):
 
 
 class StartFailed(SupervisorError):
-    """A member ended before its `init` was done; its name is free again."""
+    """A member ended before its `init` was done. Nothing of it is left, and its name is free again.
+
+    `reason` says how it ended; for a supervisor it is `shutdown`, with the failure of the child as its detail.
+    """
 
     def __init__(self, path: str, reason: ExitReason) -> None:
         super().__init__(f"{path} failed to start: {reason}")
@@ -92,7 +101,7 @@ class TooManyChildren(SupervisorError):
 
 
 class RestartLimitReached(SupervisorError):
-    """A supervisor saw more restarts than it was allowed; it is the detail of its exit reason."""
+    """A supervisor saw more restarts than it was allowed. Never raised: it is the detail of its exit reason."""
 
     def __init__(self, path: str, max_restarts: int, max_seconds: float) -> None:
         super().__init__(f"{path} reached more than {max_restarts} restarts within {max_seconds:g} s")
@@ -104,8 +113,9 @@ class RestartLimitReached(SupervisorError):
 class ActorDown(SupervisorError):
     """The target was dead or died before it answered.
 
-    `started` says what a retry may assume: False means the request was never looked at, True that its outcome is
-    unknown.
+    Attributes:
+        reason: how it ended; `noproc` when there was nobody to begin with.
+        started: what a retry may assume. False means the request was never looked at, True that its outcome is unknown.
     """
 
     def __init__(self, path: str, reason: ExitReason, *, started: bool = False, problem: str = "is down") -> None:
@@ -123,7 +133,7 @@ class NotRunning(ActorDown):
 
 
 class ActorKilled(SupervisorError):
-    """What `adopt` raises around a body that was killed."""
+    """What `adopt` raises around a body that was killed: the body did not get to its end, or did so too late."""
 
     def __init__(self, path: str, reason: ExitReason) -> None:
         super().__init__(f"{path} was killed ({reason})")
@@ -132,7 +142,10 @@ class ActorKilled(SupervisorError):
 
 
 class CallTimeout(SupervisorError):
-    """No answer came before the deadline; `started` says whether the target had begun with the request."""
+    """No answer came before the deadline. The target goes on, and its answer will be dropped.
+
+    `started` says whether it had begun with the request; if not, the request is never looked at.
+    """
 
     def __init__(self, path: str, timeout: float, *, started: bool) -> None:
         state = "is still at it" if started else "had not begun"
@@ -143,7 +156,7 @@ class CallTimeout(SupervisorError):
 
 
 class MailboxFull(SupervisorError):
-    """The target's mailbox had no room for the request."""
+    """The target's mailbox had no room for the request, or it gave way to a newer message; it was never looked at."""
 
     def __init__(self, path: str, capacity: int) -> None:
         super().__init__(f"the mailbox of {path} holds its limit of {capacity} messages")
@@ -160,7 +173,7 @@ class NoMailbox(SupervisorError):
 
 
 class CallingSelf(SupervisorError):
-    """An actor called, or waited for the end of, itself: it could only wait forever."""
+    """An actor called, or waited for the end of, itself: it could only wait forever. Nothing was sent."""
 
     def __init__(self, path: str) -> None:
         super().__init__(f"{path} is calling itself")
@@ -168,7 +181,10 @@ class CallingSelf(SupervisorError):
 
 
 class CallCycle(SupervisorError):
-    """The call would close a circle of actors which all wait for each other."""
+    """The call would close a circle of actors which all wait for each other. Nothing was sent.
+
+    `path` names them in order, from the caller round to the caller.
+    """
 
     def __init__(self, path: Sequence[str]) -> None:
         super().__init__("the call would wait forever: " + " -> ".join(path))
@@ -205,7 +221,7 @@ class ForeignCancellation(SupervisorError):
 
 
 class StartTimeout(SupervisorError):
-    """`init` took longer than the spec's `start_timeout`."""
+    """`init` took longer than the spec's `start_timeout`. Never raised: it is the error in the reason of `StartFailed`."""
 
     def __init__(self, path: str, timeout: float) -> None:
         super().__init__(f"{path} was not initialised within {timeout:g} s")

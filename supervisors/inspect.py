@@ -81,7 +81,14 @@ class TreeNode:
 
 @dataclass(frozen=True, slots=True)
 class ChildCounts:
-    """How many children a supervisor has: by spec, alive, and by type."""
+    """How many children a supervisor has.
+
+    Attributes:
+        specs: all it knows of, running or not.
+        active: those with an incarnation, starting and stopping ones included.
+        supervisors: those of all that are supervisors by their spec.
+        workers: the others.
+    """
 
     specs: int
     active: int

@@ -18,7 +18,7 @@ import wardwright
 from supervisors import ExitReason, StartFailed, System
 from wardwright.app.files import receipts_dir, weights_needed
 from wardwright.app.log import LogFormat, TreeLog, configure_logging
-from wardwright.app.parts import provider_part, store_opener
+from wardwright.app.parts import control_opener, provider_part, store_opener
 from wardwright.config.address import parse_bind
 from wardwright.config.load import Loaded
 from wardwright.config.settings import CannedSettings
@@ -27,7 +27,8 @@ from wardwright.edge.app import build_app
 from wardwright.edge.server import CannotBind, HttpServer, bind
 from wardwright.runtime.admin import RuntimeView
 from wardwright.runtime.catalog import Catalog, CatalogBoard
-from wardwright.runtime.checkpointer import Checkpointer, StoreBoard
+from wardwright.runtime.checkpointer import Checkpointer, Logs, StoreBoard
+from wardwright.runtime.control import ControlBoard
 from wardwright.runtime.edge import Edge
 from wardwright.runtime.gateway import Boards, Gateway
 from wardwright.runtime.identity import mint_boot_id
@@ -88,7 +89,7 @@ class Daemon:
         self._tree_log = TreeLog(self._metrics)
         self._asked_to_stop = anyio.Event()
         self._gateway: Gateway | None = None
-        self._boards = Boards(CatalogBoard(), StoreBoard(), ProviderBoard())
+        self._boards = Boards(CatalogBoard(), StoreBoard(), ControlBoard(), ProviderBoard())
 
     async def run(self) -> int:
         """Grow the tree, serve, stop in order. Raises: CannotStart."""
@@ -122,7 +123,12 @@ class Daemon:
         settings, boards = self._settings, self._boards
         tree = build_tree(
             checkpointer=partial(
-                Checkpointer, store_opener(settings), board=boards.store, boot=self._boot, now=time.time
+                Checkpointer,
+                Logs(store_opener(settings), control_opener(settings)),
+                board=boards.store,
+                control=boards.control,
+                boot=self._boot,
+                now=time.time,
             ),
             catalog=partial(Catalog, lambda: self._loaded.definitions, board=boards.catalog),
             providers=[provider_part(provider, settings, boards.providers) for provider in settings.providers],

@@ -42,6 +42,11 @@ def receipts_dir(settings: Settings) -> Path:
     return data_dir(settings) / "receipts"
 
 
+def control_dir(settings: Settings) -> Path:
+    """The folder of the control log."""
+    return data_dir(settings) / "control"
+
+
 def weights_needed(settings: Settings, folder: Path | None = None) -> list[str]:
     """Names of the weights the configuration needs and that are not in the data folder."""
     where = folder or data_dir(settings)

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from supervisors import System
-from wardwright.app.files import data_dir, receipts_dir
+from wardwright.app.files import control_dir, data_dir, receipts_dir
 from wardwright.config.settings import (
     CannedSettings,
     LlamaCppSettings,
@@ -15,6 +15,7 @@ from wardwright.config.settings import (
     Settings,
 )
 from wardwright.domain.errors import Failure, ProviderError
+from wardwright.ports.control import ControlLog
 from wardwright.ports.provider import Provider, ProviderInfo
 from wardwright.ports.server import ServerSpec
 from wardwright.ports.storage import ReceiptStore
@@ -26,6 +27,7 @@ from wardwright.providers.weights import find_weights
 from wardwright.runtime.provider import ProviderActor, ProviderBoard
 from wardwright.runtime.server_process import ServerMemory, ServerProcess, SupervisedServer
 from wardwright.runtime.tree import ProviderPart, server_path
+from wardwright.storage.control import FileControlLog, MemoryControlLog
 from wardwright.storage.file import FileReceiptStore
 from wardwright.storage.memory import MemoryReceiptStore
 
@@ -36,6 +38,14 @@ def store_opener(settings: Settings) -> Callable[[], ReceiptStore]:
         memory = _LastingMemory()
         return lambda: memory
     return partial(FileReceiptStore, receipts_dir(settings), settings.storage.durability)
+
+
+def control_opener(settings: Settings) -> Callable[[], ControlLog]:
+    """How the checkpointer opens the control log; one in memory outlives its actor too."""
+    if settings.storage.kind == "memory":
+        memory = MemoryControlLog()
+        return lambda: memory
+    return partial(FileControlLog, control_dir(settings))
 
 
 def provider_part(provider: ProviderSettings, settings: Settings, board: ProviderBoard) -> ProviderPart:

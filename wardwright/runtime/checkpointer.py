@@ -1,4 +1,4 @@
-"""The checkpointer: the one writer of the receipt log.
+"""The checkpointer: the one writer of the receipt log, and of the control log beside it.
 
 Appends of concurrent requests are joined: while one batch is on its way to the disk, the next ones gather, and all of them share
 the following write and sync (group commit). The store is blocking, so it is driven from a worker thread; a kill waits for the
@@ -9,18 +9,26 @@ again: the store drops what it already has. At the first start after the process
 `interrupted`.
 """
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
 
 from supervisors import NO_REPLY, Actor, Call, ExitReason, ReplyTo, Stop
+from wardwright.domain.control import ControlEntry
+from wardwright.domain.control_state import Contradiction, ControlState, fold_control
 from wardwright.domain.errors import StorageUnavailable
+from wardwright.ports.control import ControlLog
 from wardwright.ports.storage import ReceiptStore
 from wardwright.receipts.chain import resume
 from wardwright.receipts.events import Closed, Entry, Opened
+from wardwright.runtime.control import ControlBoard, Decide
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +64,27 @@ class StoreBoard:
             before.close()
 
 
+@dataclass(frozen=True, slots=True)
+class Logs:
+    """How to open what the checkpointer writes to. The store comes first: its lock covers the control log too."""
+
+    open_store: Callable[[], ReceiptStore]
+    open_control: Callable[[], ControlLog]
+
+
 class Checkpointer(Actor):
-    """Owns the receipt store; see the module's page for its promises."""
+    """Owns the receipt store and the control log; see the module's page for its promises."""
 
     def __init__(
-        self, open_store: Callable[[], ReceiptStore], *, board: StoreBoard, boot: str, now: Callable[[], float]
+        self, logs: Logs, *, board: StoreBoard, control: ControlBoard, boot: str, now: Callable[[], float]
     ) -> None:
-        self._open_store = open_store
+        self._logs = logs
         self._board = board
+        self._control = control
         self._boot = boot
         self._now = now
         self._waiting: list[tuple[Append, ReplyTo[None]]] = []
+        self._undecided: deque[tuple[Decide, ReplyTo[ControlState]]] = deque()
         self._work = anyio.Event()
         self._thread = anyio.CapacityLimiter(1)
         self._batches = 0
@@ -74,48 +92,70 @@ class Checkpointer(Actor):
         self._interrupted = 0
 
     async def init(self) -> Stop | None:
-        """Open the store (which recovers its tail) and close what a dead process left open.
+        """Open the logs (which recovers their tails) and close what a dead process left open.
 
         A store that cannot be opened is no crash of ours: the start is refused with the store's own sentence.
         """
         try:
-            await self._in_thread(self._open)
+            self._control.show(await self._in_thread(self._open))
         except StorageUnavailable as error:
             return Stop(ExitReason.shutdown(error))
         self.spawn(self._write_batches)
         return None
 
-    async def handle_call(self, request: object, reply_to: ReplyTo[None]) -> object:
-        """Take an `Append` into the next batch; its reply comes with the batch's sync."""
-        if not isinstance(request, Append):
-            return await super().handle_call(request, reply_to)
-        self._waiting.append((request, reply_to))
+    async def handle_call(self, request: object, reply_to: ReplyTo[Any]) -> object:
+        """Take an `Append` into the next batch, a `Decide` behind it; the reply comes when it is on disk."""
+        match request:
+            case Append():
+                self._waiting.append((request, reply_to))
+            case Decide():
+                self._undecided.append((request, reply_to))
+            case _:
+                return await super().handle_call(request, reply_to)
         self._work.set()
         return NO_REPLY
 
     async def terminate(self, reason: ExitReason) -> None:
-        """Write what is still waiting, then close the store."""
-        if self._waiting:
-            await self._write_batch()
-        await self._in_thread(partial(self._board.replace, None))
+        """Write what is still waiting, then close the logs."""
+        await self._write_what_waits()
+        await self._in_thread(self._close)
 
     def format_status(self) -> Mapping[str, object]:
         """Counts of this incarnation; never a payload."""
         return {
-            "waiting": len(self._waiting),
+            "waiting": len(self._waiting) + len(self._undecided),
             "batches": self._batches,
             "entries_appended": self._appended,
             "interrupted_receipts_closed": self._interrupted,
+            "control_seq": self._control.state.seq,
         }
 
     async def _write_batches(self) -> None:
         while True:
             await self._work.wait()
+            await self._write_what_waits()
+
+    async def _write_what_waits(self) -> None:
+        self._work = anyio.Event()
+        if self._waiting:
             await self._write_batch()
+        while self._undecided:
+            await self._write_decision(*self._undecided.popleft())
+
+    async def _write_decision(self, request: Decide, reply_to: ReplyTo[ControlState]) -> None:
+        state, at = self._control.state, self._now()
+        entries = [ControlEntry(seq, at, event) for seq, event in enumerate(request.events, state.seq + 1)]
+        try:
+            state = fold_control(entries, state)  # before the write: what contradicts itself never gets into the log
+            await self._in_thread(partial(self._control.log.append, entries))
+        except (StorageUnavailable, Contradiction) as error:
+            reply_to.fail(error)
+        else:
+            self._control.show(state)
+            reply_to.reply(state)
 
     async def _write_batch(self) -> None:
         batch, self._waiting = self._waiting, []
-        self._work = anyio.Event()
         try:
             await self._append(batch)
         except ValueError:
@@ -139,17 +179,27 @@ class Checkpointer(Actor):
         for _, reply_to in batch:
             reply_to.reply(None)
 
-    def _open(self) -> None:
+    def _open(self) -> ControlState:
+        self._control.replace_log(None)
         self._board.replace(None)
-        store = self._open_store()
+        store = self._logs.open_store()
         self._board.replace(store)
         for entries in store.open_receipts():
             if _boot_of(entries) != self._boot:
                 store.append([_interruption(entries, self._now())])
                 self._interrupted += 1
+        self._control.replace_log(self._logs.open_control())
+        try:
+            return fold_control(self._control.log.entries())
+        except Contradiction as error:
+            raise StorageUnavailable(f"the control log contradicts itself: {error}") from error
 
-    async def _in_thread(self, function: Callable[[], None]) -> None:
-        await anyio.to_thread.run_sync(function, limiter=self._thread)
+    def _close(self) -> None:
+        self._control.replace_log(None)
+        self._board.replace(None)
+
+    async def _in_thread(self, function: Callable[[], T]) -> T:
+        return await anyio.to_thread.run_sync(function, limiter=self._thread)
 
 
 def _boot_of(entries: tuple[Entry, ...]) -> str | None:

@@ -25,6 +25,7 @@ from wardwright.receipts.query import Page, ReceiptFilter, page
 from wardwright.runtime.admin import walk
 from wardwright.runtime.catalog import CatalogBoard
 from wardwright.runtime.checkpointer import StoreBoard
+from wardwright.runtime.control import ControlBoard
 from wardwright.runtime.decision import decide
 from wardwright.runtime.identity import mint_receipt_id
 from wardwright.runtime.provider import ProviderBoard
@@ -46,6 +47,7 @@ class Boards:
 
     catalog: CatalogBoard
     store: StoreBoard
+    control: ControlBoard
     providers: ProviderBoard
 
 

@@ -15,7 +15,7 @@ from wardwright.storage.files import FileOps, FolderLock, disk_faults
 from wardwright.storage.index import ReceiptIndex
 from wardwright.storage.indexed import IndexedReceipts
 from wardwright.storage.log import SEGMENT_BYTES, Durability, LogWriter
-from wardwright.storage.segments import LogReader, Place, read_payloads, segment_path
+from wardwright.storage.segments import LogFolder, LogReader, Place, read_payloads
 
 
 class FileReceiptStore(IndexedReceipts[int]):
@@ -39,6 +39,7 @@ class FileReceiptStore(IndexedReceipts[int]):
     ) -> None:
         super().__init__(ReceiptIndex(_new_places))
         self._path = path
+        self._segments = LogFolder(path)
         self._durability = durability
         self._writing = threading.Lock()
         self._log: LogWriter | None = None
@@ -47,10 +48,14 @@ class FileReceiptStore(IndexedReceipts[int]):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock.acquire()
         try:
-            reader = LogReader(path)
+            reader = LogReader(self._segments)
             _recover(reader, self._index)
             self._log = LogWriter(
-                path, durability=durability, files=files or FileOps(), clock=clock, segment_bytes=segment_bytes
+                self._segments,
+                durability=durability,
+                files=files or FileOps(),
+                clock=clock,
+                segment_bytes=segment_bytes,
             )
             self._recovered_bytes = self._log.start(reader.tail)
         except BaseException:
@@ -115,7 +120,7 @@ class FileReceiptStore(IndexedReceipts[int]):
         return self._log
 
     def _fetch(self, places: Sequence[int]) -> list[bytes]:
-        return read_payloads(self._path, [Place.unpacked(place) for place in places])
+        return read_payloads(self._segments, [Place.unpacked(place) for place in places])
 
 
 class FileReceiptReader(IndexedReceipts[int]):
@@ -124,7 +129,8 @@ class FileReceiptReader(IndexedReceipts[int]):
     def __init__(self, path: Path) -> None:
         super().__init__(ReceiptIndex(_new_places))
         self._path = path
-        self._reader = LogReader(path)
+        self._segments = LogFolder(path)
+        self._reader = LogReader(self._segments)
         self._refreshing = threading.Lock()
         self._refresh()
 
@@ -154,12 +160,12 @@ class FileReceiptReader(IndexedReceipts[int]):
         with self._refreshing:
             reader, index = self._reader, self._index
             if reader.is_astray():
-                reader, index = LogReader(self._path), ReceiptIndex(_new_places)
+                reader, index = LogReader(self._segments), ReceiptIndex(_new_places)
             _recover(reader, index)
             self._reader, self._index = reader, index
 
     def _fetch(self, places: Sequence[int]) -> list[bytes]:
-        return read_payloads(self._path, [Place.unpacked(place) for place in places])
+        return read_payloads(self._segments, [Place.unpacked(place) for place in places])
 
 
 def _new_places() -> MutableSequence[int]:
@@ -172,4 +178,4 @@ def _recover(reader: LogReader, index: ReceiptIndex[int]) -> None:
         try:
             index.recover(payload, place.packed())
         except ValueError as error:
-            raise StorageUnavailable(f"{segment_path(reader.folder, place.segment)}: {error}") from error
+            raise StorageUnavailable(f"{reader.log.segment(place.segment)}: {error}") from error

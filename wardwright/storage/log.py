@@ -18,7 +18,7 @@ from typing import Literal
 from wardwright.domain.errors import StorageUnavailable
 from wardwright.storage.files import FileOps, disk_faults, unavailable
 from wardwright.storage.frame import encode_frame
-from wardwright.storage.segments import Extent, Place, encode_header, segment_numbers, segment_path
+from wardwright.storage.segments import Extent, LogFolder, Place, encode_header
 
 Durability = Literal["strict", "batched", "none"]
 
@@ -31,14 +31,14 @@ class LogWriter:
 
     def __init__(
         self,
-        folder: Path,
+        log: LogFolder,
         *,
         durability: Durability,
         files: FileOps,
         clock: Callable[[], float],
         segment_bytes: int = SEGMENT_BYTES,
     ) -> None:
-        self._folder = folder
+        self._log = log
         self._durability = durability
         self._files = files
         self._clock = clock
@@ -85,11 +85,11 @@ class LogWriter:
 
     def check_writable(self) -> None:
         """Raise StorageUnavailable when the disk would take no more, or the segment was taken away."""
-        with disk_faults("write receipts to", self._folder):
-            self._files.probe(self._folder)
+        with disk_faults("write to", self._log.path):
+            self._files.probe(self._log.path)
         if self._fd is not None:
             path = self._path()
-            with disk_faults("write receipts to", path):
+            with disk_faults("write to", path):
                 os.stat(path)
 
     def close(self) -> None:
@@ -104,12 +104,12 @@ class LogWriter:
         self._release()
 
     def _path(self) -> Path:
-        return segment_path(self._folder, self._number)
+        return self._log.segment(self._number)
 
     def _remove_unbegun(self, after: int) -> int:
         """Remove a segment whose creation a crash cut off: it holds nothing yet."""
-        with disk_faults("remove an unfinished segment from", self._folder):
-            unbegun = [segment_path(self._folder, number) for number in segment_numbers(self._folder) if number > after]
+        with disk_faults("remove an unfinished segment from", self._log.path):
+            unbegun = [self._log.segment(number) for number in self._log.numbers() if number > after]
             size = sum(path.stat().st_size for path in unbegun)
             for path in unbegun:
                 path.unlink()
@@ -119,7 +119,7 @@ class LogWriter:
         """Open the last segment, cut off what is torn, and make what is left durable before anything relies on it."""
         self._number, self._end = tail.segment, tail.offset
         path = self._path()
-        with disk_faults("write receipts to", path):
+        with disk_faults("write to", path):
             torn = path.stat().st_size - tail.offset
             self._fd = self._files.open(path)
             if torn:
@@ -131,9 +131,9 @@ class LogWriter:
     def _begin(self) -> None:
         """Create the next segment, durable with its name before it is used."""
         number = self._number + 1
-        path = segment_path(self._folder, number)
+        path = self._log.segment(number)
         header = encode_header(number, Extent(self._synced, self._end))
-        with disk_faults("begin a receipt segment", path):
+        with disk_faults("begin the segment", path):
             # A file of this name is the remainder of an attempt that failed here.
             path.unlink(missing_ok=True)
             fd = self._files.create(path)
@@ -141,7 +141,7 @@ class LogWriter:
                 self._write_all(fd, header)
                 if self._durability != "none":
                     self._files.fdatasync(fd)
-                    self._files.sync_directory(self._folder)
+                    self._files.sync_directory(self._log.path)
             except OSError:
                 os.close(fd)
                 raise
@@ -165,7 +165,7 @@ class LogWriter:
                 self._files.truncate(fd, self._end)
             except OSError:
                 self._release()
-            raise unavailable("write receipts to", self._path(), error) from error
+            raise unavailable("write to", self._path(), error) from error
 
     def _write_all(self, fd: int, data: bytes) -> None:
         rest = memoryview(data)
@@ -183,12 +183,12 @@ class LogWriter:
             self._files.fdatasync(self._descriptor())
         except OSError as error:
             self._release()
-            raise unavailable("make receipts durable in", self._path(), error) from error
+            raise unavailable("make durable what was written to", self._path(), error) from error
         self._synced, self._synced_at = end, self._clock()
 
     def _descriptor(self) -> int:
         if self._fd is None:
-            raise StorageUnavailable(f"{self._folder} is not open for writing")
+            raise StorageUnavailable(f"{self._log.path} is not open for writing")
         return self._fd
 
     def _release(self) -> None:

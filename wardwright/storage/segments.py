@@ -22,8 +22,23 @@ from wardwright.storage.frame import Frame, encode_frame, has_frame, read_frame,
 
 FORMAT = 1
 
-_NAME = re.compile(r"receipts-(\d{8})\.log")
 _OFFSET_BITS = 40
+
+
+class LogFolder(NamedTuple):
+    """Where the segments of a log are, and the name that they share."""
+
+    path: Path
+    name: str = "receipts"
+
+    def segment(self, number: int) -> Path:
+        """Where a segment is."""
+        return self.path / f"{self.name}-{number:08d}.log"
+
+    def numbers(self) -> list[int]:
+        """The numbers of all segment files there are, in order."""
+        pattern = re.compile(rf"{re.escape(self.name)}-(\d{{8}})\.log")
+        return sorted(int(match[1]) for name in os.listdir(self.path) if (match := pattern.fullmatch(name)))
 
 
 class Extent(msgspec.Struct, frozen=True):
@@ -57,37 +72,32 @@ class Place(NamedTuple):
         return cls(number >> _OFFSET_BITS, number & (1 << _OFFSET_BITS) - 1)
 
 
-def segment_path(folder: Path, number: int) -> Path:
-    """Where a segment is."""
-    return folder / f"receipts-{number:08d}.log"
-
-
 def encode_header(number: int, previous: Extent) -> bytes:
     """Render the frame that a segment begins with."""
     return encode_frame(msgspec.json.encode(Header(FORMAT, number, previous)), synced=0)
 
 
-def damaged(folder: Path, place: Place) -> StorageUnavailable:
+def damaged(log: LogFolder, place: Place) -> StorageUnavailable:
     """Say where a log is not what was written."""
     return StorageUnavailable(
-        f"{segment_path(folder, place.segment)} is damaged at offset {place.offset}: this part was on disk and has changed since. "
+        f"{log.segment(place.segment)} is damaged at offset {place.offset}: this part was on disk and has changed since. "
         "Nothing was repaired; restore the file from a copy, or move the folder away to begin a new log"
     )
 
 
-def read_payloads(folder: Path, places: Sequence[Place]) -> list[bytes]:
+def read_payloads(log: LogFolder, places: Sequence[Place]) -> list[bytes]:
     """Read payloads back, from places in the log's order.
 
     Raises: StorageUnavailable when one is not there or not whole.
     """
     payloads = []
     for number, group in groupby(places, key=lambda place: place.segment):
-        path = segment_path(folder, number)
-        with disk_faults("read receipts from", path), _opened(path) as fd:
+        path = log.segment(number)
+        with disk_faults("read from", path), _opened(path) as fd:
             for place in group:
                 frame = read_frame(fd, place.offset)
                 if frame is None:
-                    raise damaged(folder, place)
+                    raise damaged(log, place)
                 payloads.append(frame.payload)
     return payloads
 
@@ -99,8 +109,8 @@ class LogReader:
     asked for, so that one which its taker refuses is met again.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, log: LogFolder) -> None:
+        self.log = log
         self._last: tuple[Place, bytes] | None = None
         self.tail: Place | None = None
 
@@ -120,45 +130,45 @@ class LogReader:
             return False
         place, payload = self._last
         try:
-            return read_payloads(self.folder, [place]) != [payload]
+            return read_payloads(self.log, [place]) != [payload]
         except StorageUnavailable:
             return True
 
     def _headers(self, since: int) -> dict[int, Header]:
         """The headers of the segments from one on. A last segment whose creation was cut off is left out."""
-        with disk_faults("read receipts from", self.folder):
-            numbers = [number for number in segment_numbers(self.folder) if number >= since]
+        with disk_faults("read from", self.log.path):
+            numbers = [number for number in self.log.numbers() if number >= since]
         headers = {}
         for expected, number in enumerate(numbers, start=numbers[0] if numbers else 1):
             if number != expected:
-                raise StorageUnavailable(f"{segment_path(self.folder, expected)} is missing: the log has a gap there")
+                raise StorageUnavailable(f"{self.log.segment(expected)} is missing: the log has a gap there")
             header = self._header(number, is_last=number == numbers[-1])
             if header is not None:
                 headers[number] = header
         return headers
 
     def _header(self, number: int, *, is_last: bool) -> Header | None:
-        path = segment_path(self.folder, number)
-        with disk_faults("read receipts from", path), _opened(path) as fd:
+        path = self.log.segment(number)
+        with disk_faults("read from", path), _opened(path) as fd:
             frame = read_frame(fd, 0)
             if frame is None and is_last and not has_frame(fd, os.fstat(fd).st_size):
                 return None
         if frame is None:
-            raise damaged(self.folder, Place(number, 0))
+            raise damaged(self.log, Place(number, 0))
         try:
             header = msgspec.json.decode(frame.payload, type=Header)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            raise damaged(self.folder, Place(number, 0)) from None
+            raise damaged(self.log, Place(number, 0)) from None
         if header.format != FORMAT:
             raise StorageUnavailable(f"{path} has format {header.format}; this version reads format {FORMAT}")
         if header.segment != number:
-            raise damaged(self.folder, Place(number, 0))
+            raise damaged(self.log, Place(number, 0))
         return header
 
     def _read(self, number: int, extent: Extent | None) -> Iterator[tuple[Place, bytes]]:
-        path = segment_path(self.folder, number)
+        path = self.log.segment(number)
         start = self.tail.offset if self.tail and self.tail.segment == number else 0
-        with disk_faults("read receipts from", path), _opened(path) as fd:
+        with disk_faults("read from", path), _opened(path) as fd:
             end = os.fstat(fd).st_size if extent is None else extent.end
             reached = start
             for frame in scan(fd, start, end):
@@ -176,12 +186,7 @@ class LogReader:
     def _judge(self, fd: int, place: Place, end: int, extent: Extent | None) -> None:
         """Tell a torn tail, which is normal after a crash, from damage to what had been on disk."""
         if extent is not None or was_synced(fd, place.offset, end):
-            raise damaged(self.folder, place)
-
-
-def segment_numbers(folder: Path) -> list[int]:
-    """The numbers of all segment files there are, in order."""
-    return sorted(int(match[1]) for name in os.listdir(folder) if (match := _NAME.fullmatch(name)))
+            raise damaged(self.log, place)
 
 
 @contextmanager

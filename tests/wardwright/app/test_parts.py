@@ -12,7 +12,7 @@ from tests.support.calls import upstream_call
 from tests.support.upstream import Upstream
 from tests.wardwright.app.configs import CANNED, loaded
 from tests.wardwright.receipts.receipt_samples import fallback_story, opened, sealed
-from wardwright.app.parts import provider_part, store_opener
+from wardwright.app.parts import control_opener, provider_part, store_opener
 from wardwright.config.settings import (
     CannedSettings,
     LlamaCppSettings,
@@ -21,9 +21,11 @@ from wardwright.config.settings import (
     Settings,
     StorageSettings,
 )
+from wardwright.domain.control import KeyCreated
 from wardwright.domain.errors import ProviderError
 from wardwright.ports.provider import Provider, ProviderInfo
-from wardwright.runtime.checkpointer import Append, Checkpointer, StoreBoard
+from wardwright.runtime.checkpointer import Append, Checkpointer, Logs, StoreBoard
+from wardwright.runtime.control import ControlBoard, Decide
 from wardwright.runtime.provider import ProviderBoard
 from wardwright.runtime.tree import PROVIDERS
 from wardwright.storage.file import FileReceiptStore
@@ -145,9 +147,10 @@ class TestStores:
 
     @pytest.mark.parametrize("kind", ["memory", "file"])
     async def test_a_checkpointer_that_restarts_goes_on_with_its_receipts(self, tmp_path: Path, kind: str) -> None:
-        open_store = store_opener(loaded(tmp_path, CANNED + f'[storage]\nkind = "{kind}"\n').settings)
-        board = StoreBoard()
-        start = partial(Checkpointer, open_store, board=board, boot="boot-1", now=lambda: 0.0)
+        settings = loaded(tmp_path, CANNED + f'[storage]\nkind = "{kind}"\n').settings
+        logs = Logs(store_opener(settings), control_opener(settings))
+        board, control = StoreBoard(), ControlBoard()
+        start = partial(Checkpointer, logs, board=board, control=control, boot="boot-1", now=lambda: 0.0)
         async with System("test", Supervisor([ChildSpec("storage", start)])) as system:
             storage = system.named("test/storage")
             await storage.call(Append(tuple(sealed(fallback_story(), receipt_id="rcpt_1"))))
@@ -156,10 +159,12 @@ class TestStores:
                 assert ref is not None
                 ref.kill()
                 await storage.call(Append(tuple(sealed([opened()], receipt_id=f"rcpt_{number}"))))
+                await storage.call(Decide((KeyCreated(f"key_{number}", "m", "label", "wwk_1", "hash"),)))
 
             board.store.check_writable()
             health = board.store.health()
             assert (health.receipt_count, health.open_count) == (3, 2)
+            assert list(control.state.keys) == ["key_2", "key_3"]
 
     def test_two_daemons_in_memory_do_not_share_receipts(self, tmp_path: Path) -> None:
         settings = loaded(tmp_path, CANNED + '[storage]\nkind = "memory"\n').settings

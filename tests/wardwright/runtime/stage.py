@@ -29,7 +29,8 @@ from wardwright.receipts.chain import verify
 from wardwright.receipts.events import Closed, Entry, Event
 from wardwright.runtime.admin import RuntimeView
 from wardwright.runtime.catalog import Catalog, CatalogBoard
-from wardwright.runtime.checkpointer import Checkpointer, StoreBoard
+from wardwright.runtime.checkpointer import Checkpointer, Logs, StoreBoard
+from wardwright.runtime.control import ControlBoard
 from wardwright.runtime.edge import Edge
 from wardwright.runtime.gateway import Boards, Gateway
 from wardwright.runtime.metrics import Metrics
@@ -37,6 +38,7 @@ from wardwright.runtime.provider import ProviderActor, ProviderBoard
 from wardwright.runtime.responder import Responder
 from wardwright.runtime.run import RunParts
 from wardwright.runtime.tree import ROOT, RUNS, ProviderPart, build_tree
+from wardwright.storage.control import MemoryControlLog
 from wardwright.storage.memory import MemoryReceiptStore
 from wardwright.wire.openai import parse_chat_request
 
@@ -188,8 +190,9 @@ async def stage(
 ) -> AsyncIterator[Stage]:
     """Run a tree whose one model `test-model` is a cascade over one target per provider, and a gateway before it."""
     models = [definition or cascade(*(provider.info.id for provider in providers))]
-    boards = Boards(CatalogBoard(), StoreBoard(), ProviderBoard())
+    boards = Boards(CatalogBoard(), StoreBoard(), ControlBoard(), ProviderBoard())
     store = store or ScriptedStore()
+    control = MemoryControlLog()
     events = EventLog()
     metrics = Metrics()
     generations: list[QuietGeneration] = []
@@ -199,7 +202,14 @@ async def stage(
         return generations[-1]
 
     tree = build_tree(
-        checkpointer=partial(Checkpointer, lambda: store, board=boards.store, boot=BOOT, now=lambda: 1_800_000_000.0),
+        checkpointer=partial(
+            Checkpointer,
+            Logs(lambda: store, lambda: control),
+            board=boards.store,
+            control=boards.control,
+            boot=BOOT,
+            now=lambda: 1_800_000_000.0,
+        ),
         catalog=partial(Catalog, lambda: models, board=boards.catalog),
         providers=[
             _part(provider, boards.providers, (timeouts_of or {}).get(provider.info.id, timeouts), retry)

@@ -23,11 +23,17 @@ from supervisors import (
 from supervisors.testing import EventLog, settle
 from tests.wardwright.receipts.receipt_samples import fallback_story, opened, sealed
 from tests.wardwright.runtime.stage import InlineThreads, ScriptedStore
+from tests.wardwright.storage.faulty_files import NO_SPACE, FaultyFiles
+from wardwright.domain.control import ControlEntry, KeyCreated, KeyRevoked
+from wardwright.domain.control_state import Contradiction, ControlState, fold_control
 from wardwright.domain.errors import StorageUnavailable
+from wardwright.ports.control import ControlLog
 from wardwright.ports.storage import ReceiptStore
 from wardwright.receipts.chain import verify
 from wardwright.receipts.events import AttemptStarted, Closed
-from wardwright.runtime.checkpointer import Append, Checkpointer, StoreBoard
+from wardwright.runtime.checkpointer import Append, Checkpointer, Logs, StoreBoard
+from wardwright.runtime.control import ControlBoard, decide
+from wardwright.storage.control import FileControlLog, MemoryControlLog, read_control
 from wardwright.storage.file import FileReceiptStore
 
 pytestmark = pytest.mark.anyio
@@ -39,9 +45,10 @@ STARTED = AttemptStarted(1, "local/small", "local", "small:7b")
 class Desk:
     """A system with a checkpointer, and senders at it."""
 
-    def __init__(self, system: System, board: StoreBoard, events: EventLog) -> None:
+    def __init__(self, system: System, board: StoreBoard, control: ControlBoard, events: EventLog) -> None:
         self.system = system
         self.board = board
+        self.control = control
         self.events = events
         self.outcomes: dict[str, BaseException | None] = {}
 
@@ -66,12 +73,18 @@ class Desk:
 
 
 @asynccontextmanager
-async def desk(open_store: Callable[[], ReceiptStore], *, boot: str = "boot-1") -> AsyncIterator[Desk]:
-    board, events = StoreBoard(), EventLog()
-    start = partial(Checkpointer, open_store, board=board, boot=boot, now=lambda: 1_900_000_000.5)
+async def desk(
+    open_store: Callable[[], ReceiptStore],
+    open_control: Callable[[], ControlLog] = MemoryControlLog,
+    *,
+    boot: str = "boot-1",
+) -> AsyncIterator[Desk]:
+    board, control, events = StoreBoard(), ControlBoard(), EventLog()
+    logs = Logs(open_store, open_control)
+    start = partial(Checkpointer, logs, board=board, control=control, boot=boot, now=lambda: 1_900_000_000.5)
     children = [ChildSpec("storage", start, shutdown=30.0)]
     async with System("test", Supervisor(children), on_event=events) as system:
-        yield Desk(system, board, events)
+        yield Desk(system, board, control, events)
 
 
 def story(name: str) -> list[bytes]:
@@ -275,6 +288,87 @@ class TestKill:
         with pytest.raises(StorageUnavailable):
             _ = storage.board.store
         assert storage.events.of(CrashReport) == []
+
+
+KEY = KeyCreated("key_1", "m", "a label", "wwk_abc", "hash")
+
+
+class TestDecisions:
+    async def test_a_decision_is_on_the_board_when_its_sender_hears_of_it(self, threads: InlineThreads) -> None:
+        log = MemoryControlLog()
+        async with desk(ScriptedStore, lambda: log) as storage:
+            threads.takes_s = 1.0
+            changed = storage.control.changed
+            state = await decide(storage.system.named(PATH), KEY, KeyRevoked("key_1"))
+            assert state is storage.control.state
+            assert changed.is_set()
+            assert state.seq == storage.shows("control_seq") == 2
+            assert state.keys["key_1"].revoked_at == 1_900_000_000.5
+        assert [entry.event for entry in log.entries()] == [KEY, KeyRevoked("key_1")]
+
+    async def test_decisions_of_many_senders_follow_each_other(self, threads: InlineThreads) -> None:
+        async with desk(ScriptedStore) as storage:
+            threads.takes_s = 0.1
+            async with anyio.create_task_group() as tasks:
+                for number in range(5):
+                    event = KeyCreated(f"key_{number}", "m", "", "wwk", "hash")
+                    tasks.start_soon(decide, storage.system.named(PATH), event)
+            assert len(storage.control.state.keys) == 5
+
+    async def test_what_contradicts_is_refused_before_it_is_written(self, threads: InlineThreads) -> None:
+        log = MemoryControlLog()
+        async with desk(ScriptedStore, lambda: log) as storage:
+            with pytest.raises(Contradiction, match="there is no key 'key_9'"):
+                await decide(storage.system.named(PATH), KEY, KeyRevoked("key_9"))
+            assert storage.control.state == ControlState()
+            assert log.entries() == []
+
+    async def test_a_failing_disk_leaves_everything_as_it_was(self, tmp_path: Path, threads: InlineThreads) -> None:
+        files = FaultyFiles()
+        async with desk(ScriptedStore, lambda: FileControlLog(tmp_path, files=files)) as storage:
+            files.fail("write", NO_SPACE)
+            with pytest.raises(StorageUnavailable, match="No space left"):
+                await decide(storage.system.named(PATH), KEY)
+            assert storage.control.state == ControlState()
+            files.heal()
+            await decide(storage.system.named(PATH), KEY)
+            assert list(storage.control.state.keys) == ["key_1"]
+        assert [entry.event for entry in read_control(tmp_path)] == [KEY]
+
+    @pytest.mark.parametrize("after_s", [0.0, 0.25, 0.75])
+    async def test_a_kill_in_the_middle_makes_the_sender_ask_again_and_the_decision_count_once(
+        self, threads: InlineThreads, after_s: float
+    ) -> None:
+        log = MemoryControlLog()
+        async with desk(ScriptedStore, lambda: log) as storage, anyio.create_task_group() as tasks:
+            threads.takes_s = 0.5
+            tasks.start_soon(decide, storage.system.named(PATH), KEY)
+            await anyio.sleep(after_s)
+            storage.kill()
+        assert storage.control.state.keys["key_1"].label == "a label"
+        assert fold_control(log.entries()) == storage.control.state
+
+    async def test_an_orderly_stop_writes_the_decisions_that_wait(self, threads: InlineThreads) -> None:
+        log = MemoryControlLog()
+        async with anyio.create_task_group() as tasks, desk(ScriptedStore, lambda: log) as storage:
+            threads.takes_s = 1.0
+            tasks.start_soon(storage.send, "in it", story("rcpt_1"))
+            await settle()
+            tasks.start_soon(decide, storage.system.named(PATH), KEY)
+            await settle()
+        assert [entry.event for entry in log.entries()] == [KEY]
+
+    async def test_a_log_that_contradicts_itself_keeps_the_tree_from_starting(self, threads: InlineThreads) -> None:
+        log = MemoryControlLog()
+        log.append([ControlEntry(1, 0.0, KeyRevoked("key_1"))])
+        with pytest.raises(StartFailed, match="contradicts itself: there is no key"):
+            async with desk(ScriptedStore, lambda: log):
+                pass
+
+    async def test_without_the_checkpointer_a_decision_is_refused(self, threads: InlineThreads) -> None:
+        async with desk(ScriptedStore) as storage:
+            with pytest.raises(StorageUnavailable, match="was not back in time"):
+                await decide(storage.system.named("test/nobody"), KEY)
 
 
 class TestOpening:

@@ -13,8 +13,10 @@ from tests.wardwright.receipts.receipt_samples import opened
 from tests.wardwright.runtime.stage import InlineThreads, ScriptedStore, event_names
 from wardwright.domain.errors import StorageUnavailable
 from wardwright.receipts.events import AttemptStarted, Closed
-from wardwright.runtime.checkpointer import Checkpointer, StoreBoard
+from wardwright.runtime.checkpointer import Checkpointer, Logs, StoreBoard
+from wardwright.runtime.control import ControlBoard
 from wardwright.runtime.receipt_writer import ReceiptWriter
+from wardwright.storage.control import MemoryControlLog
 
 pytestmark = pytest.mark.anyio
 
@@ -45,7 +47,8 @@ class Office:
 @asynccontextmanager
 async def office(*, capacity: int = 1000) -> AsyncIterator[Office]:
     store = ScriptedStore()
-    start = partial(Checkpointer, lambda: store, board=StoreBoard(), boot="boot-1", now=lambda: 0.0)
+    logs = Logs(lambda: store, MemoryControlLog)
+    start = partial(Checkpointer, logs, board=StoreBoard(), control=ControlBoard(), boot="boot-1", now=lambda: 0.0)
     spec = ChildSpec("storage", start, shutdown=60.0, mailbox=Mailbox(capacity=capacity))
     async with System("test", Supervisor([spec]), shutdown_budget=300.0) as system:
         yield Office(system, store)

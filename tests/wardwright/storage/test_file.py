@@ -244,7 +244,7 @@ def test_a_folder_without_write_permission_is_told_in_a_sentence(tmp_path: Path)
 def test_a_new_log_that_cannot_be_begun_is_refused_and_the_folder_is_free(tmp_path: Path) -> None:
     files = FaultyFiles()
     files.fail("create", NO_SPACE)
-    with pytest.raises(StorageUnavailable, match="cannot begin a receipt segment"):
+    with pytest.raises(StorageUnavailable, match="cannot begin the segment"):
         FileReceiptStore(tmp_path, files=files)
     FileReceiptStore(tmp_path).close()
 
@@ -339,7 +339,7 @@ class TestReadingBesideAWriter:
         assert reader.health().receipt_count == 0
 
     def test_where_there_is_no_log_there_is_nothing_to_read(self, tmp_path: Path) -> None:
-        with pytest.raises(StorageUnavailable, match=r"cannot read receipts from .*absent: No such file"):
+        with pytest.raises(StorageUnavailable, match=r"cannot read from .*absent: No such file"):
             FileReceiptStore.read_only(tmp_path / "absent")
 
 

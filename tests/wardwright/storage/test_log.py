@@ -53,7 +53,7 @@ def test_after_a_full_disk_the_segment_is_as_before_and_the_batch_can_be_sent_ag
     first, second = batches(2)
     store.append(first)
     files.fail("write", NO_SPACE, after=after)
-    with pytest.raises(StorageUnavailable, match=r"cannot write receipts to .*00000001\.log: No space left on device"):
+    with pytest.raises(StorageUnavailable, match=r"cannot write to .*00000001\.log: No space left on device"):
         store.append(second)
     assert stored(tmp_path) == first
     assert store.entries("rcpt_000001") == ()
@@ -85,7 +85,7 @@ def test_after_a_failed_sync_the_segment_is_never_written_or_synced_again(
     store.append(first)
     files.fail("fdatasync", IO_ERROR)
     with pytest.raises(
-        StorageUnavailable, match=r"cannot make receipts durable in .*00000001\.log: Input/output error"
+        StorageUnavailable, match=r"cannot make durable what was written to .*00000001\.log: Input/output error"
     ):
         store.append(second)
     poisoned = tmp_path / "receipts-00000001.log"
@@ -210,7 +210,7 @@ def test_a_failed_sync_on_closing_is_told_and_the_folder_is_free_all_the_same(
     store = FileReceiptStore(tmp_path, "batched", files=files, clock=Clock())
     store.append(batches(1)[0])
     files.fail("fdatasync", IO_ERROR)
-    with pytest.raises(StorageUnavailable, match="cannot make receipts durable"):
+    with pytest.raises(StorageUnavailable, match="cannot make durable"):
         store.close()
     store.close()
     FileReceiptStore(tmp_path).close()
@@ -240,5 +240,5 @@ def test_a_disk_that_is_full_is_not_writable_and_one_with_room_is(store: FileRec
 
 def test_a_segment_that_was_taken_away_is_not_writable(tmp_path: Path, store: FileReceiptStore) -> None:
     (tmp_path / "receipts-00000001.log").unlink()
-    with pytest.raises(StorageUnavailable, match=r"cannot write receipts to .*00000001\.log: No such file"):
+    with pytest.raises(StorageUnavailable, match=r"cannot write to .*00000001\.log: No such file"):
         store.check_writable()

@@ -1,4 +1,4 @@
-"""The pages of the supervision library: their programs run on both event loops, and their tables leave nothing out.
+"""The pages of the supervision library: their programs run on both event loops.
 
 The Python blocks of a page are one program that grows. A block repeats nothing: what it defines is added to what the blocks before
 it have defined, and takes the place of what had the same name. A block that defines `main` is run, and has to print what the `text`
@@ -7,8 +7,7 @@ block behind it shows; tests that a block defines are run as well. Time is virtu
 
 import ast
 import dataclasses
-import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
 from types import ModuleType
@@ -16,15 +15,11 @@ from typing import Any, Literal
 
 import pytest
 
-import supervisors
-from supervisors import ChildSpec, DynamicSupervisor, Mailbox, Supervisor
-from supervisors.exceptions import SupervisorError
 from supervisors.testing import run_virtual
-from tests.docs.pages import PAGES, Block, blocks, code_in, inline_code, table_rows
+from tests.docs.pages import PAGES, Block, blocks
 from tests.supervisors.typing.checker import check
 
 FOLDER = Path("docs/supervisors")
-GUARANTEES = FOLDER / "guarantees.md"
 OUR_PAGES = [page for page in PAGES if page.parent == FOLDER]
 
 
@@ -113,43 +108,3 @@ def test_the_programs_satisfy_a_strict_type_checker(tmp_path: Path) -> None:
     sources = {f"{program.block.page.stem.replace('-', '_')}_{program.block.line}": program for program in PROGRAMS}
     complaints = check({name: program.source for name, program in sources.items()}, tmp_path)
     assert {name: found for name, found in complaints.items() if found} == {}
-
-
-class TestTables:
-    """The reference names what the library has, neither more nor less."""
-
-    def test_every_public_name_is_explained_somewhere(self) -> None:
-        named = {name for page in OUR_PAGES for code in inline_code(page) for name in words(code)}
-        assert set(supervisors.__all__) - named == set()
-
-    def test_every_field_of_a_child_spec_is_listed(self) -> None:
-        assert listed("A child") == [field.name for field in dataclasses.fields(ChildSpec)]
-
-    def test_every_field_of_a_mailbox_is_listed(self) -> None:
-        assert listed("A mailbox") == [field.name for field in dataclasses.fields(Mailbox)]
-
-    def test_every_argument_of_a_supervisor_is_listed(self) -> None:
-        both = {**parameters(Supervisor), **parameters(DynamicSupervisor)}
-        assert sorted(listed("A supervisor")) == sorted(both)
-
-    def test_every_error_is_listed(self) -> None:
-        errors = {error.__name__ for error in subclasses(SupervisorError)}
-        assert sorted(listed("Errors")) == sorted(errors)
-
-
-def listed(heading: str) -> list[str]:
-    return [name for row in table_rows(GUARANTEES, heading) for name in code_in(row[0])]
-
-
-def words(code: str) -> list[str]:
-    """The names in a piece of inline code."""
-    return "".join(letter if letter.isidentifier() or letter.isdigit() else " " for letter in code).split()
-
-
-def parameters(made: Callable[..., object]) -> dict[str, inspect.Parameter]:
-    return dict(inspect.signature(made).parameters)
-
-
-def subclasses(error: type[SupervisorError]) -> set[type[SupervisorError]]:
-    below = {each for each in error.__subclasses__() if each.__module__.startswith("supervisors.")}
-    return {error, *(each for child in below for each in subclasses(child))}

@@ -4,7 +4,7 @@ Pure. On one event loop the answer is exact, also for two that call each other a
 finds the first already waiting.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 
@@ -21,17 +21,21 @@ class Waiting(Protocol):
 
 
 def find_trail(start: Waiting, goal: Waiting) -> list[str] | None:
-    """Follow the waits from `start`; the way to `goal`, if there is one."""
-    return _follow(start, goal, set())
+    """Follow the waits from `start`; the way to `goal`, if there is one.
 
-
-def _follow(start: Waiting, goal: Waiting, seen: set[int]) -> list[str] | None:
+    A queue of waiting actors may be longer than Python's stack is deep, so the way back is kept in a list.
+    """
     if start is goal:
         return [start.path]
-    seen.add(id(start))
-    for target in start.waiting_on:
-        if id(target) not in seen:
-            trail = _follow(target, goal, seen)
-            if trail is not None:
-                return [start.path, *trail]
+    seen = {id(start)}
+    trail: list[tuple[Waiting, Iterator[Waiting]]] = [(start, iter(start.waiting_on))]
+    while trail:
+        target = next(trail[-1][1], None)
+        if target is None:
+            trail.pop()
+        elif target is goal:
+            return [*(waiting.path for waiting, _ in trail), goal.path]
+        elif id(target) not in seen:
+            seen.add(id(target))
+            trail.append((target, iter(target.waiting_on)))
     return None

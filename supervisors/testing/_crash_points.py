@@ -20,7 +20,7 @@ ActorT = TypeVar("ActorT", bound=Actor)
 
 Harm: TypeAlias = Literal["crash", "kill"]
 
-_CALLBACKS = ("init", "handle_call", "handle_cast", "handle_info", "terminate")
+_CALLBACKS = ("init", "handle_continue", "handle_call", "handle_cast", "handle_info", "terminate")
 
 
 class InjectedCrash(Exception):

@@ -1,6 +1,7 @@
 """The shape of the package: what is public, and what may import what."""
 
 import ast
+import sys
 from pathlib import Path
 from textwrap import dedent
 
@@ -68,6 +69,15 @@ def test_pure_modules_do_nothing_to_the_world(module: str) -> None:
 def test_the_library_knows_nothing_of_its_user() -> None:
     for module in PACKAGE.glob("*.py"):
         assert not any(name.startswith(("wardwright", "tests")) for name in imports_of(module)), module
+
+
+def test_the_library_needs_anyio_and_its_tools_for_tests_need_trio() -> None:
+    needed: dict[str, set[str]] = {"": set(), "testing": set()}
+    for module in PACKAGE.rglob("*.py"):
+        imported = {name.split(".")[0] for name in imports_of(module)}
+        needed["testing" if module.parent.name == "testing" else ""] |= imported - sys.stdlib_module_names
+    assert needed[""] == {"supervisors", "anyio", "sniffio"}, "sniffio is used where anyio has brought it"
+    assert needed["testing"] == {"supervisors", "anyio", "trio"}
 
 
 def test_no_module_imports_itself_around_a_corner() -> None:

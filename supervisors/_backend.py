@@ -1,7 +1,7 @@
 """The two things the library needs from an event loop: a clock, and a way for one task to sleep until it is woken.
 
-`anyio.Event` does the second everywhere. On asyncio a bare future does it in a third of the time, and a call is two
-such waits, so there are two tiny waiters behind one factory.
+`anyio.Event` does the second everywhere. On asyncio a bare future does it in a third of the time, on trio its own way
+of parking a task in two thirds, and a call is two such waits. So there are two tiny waiters behind one factory.
 """
 
 import asyncio
@@ -63,8 +63,8 @@ def detect_backend() -> Backend:
     """Describe the event loop this code runs in."""
     cancelled = anyio.get_cancelled_exc_class()
     if cancelled is not asyncio.CancelledError:
-        trio = sys.modules["trio"]  # imported by whoever runs it; who does not should not pay for it
-        return Backend(anyio.current_time, _EventWaiter, cancelled, None, trio.lowlevel.current_task)
+        trio: Any = sys.modules["trio"]  # imported by whoever runs it; who does not should not pay for it
+        return Backend(trio.current_time, _parking(trio.lowlevel), cancelled, None, trio.lowlevel.current_task)
     loop = asyncio.get_running_loop()
 
     def new_waiter() -> Waiter:
@@ -87,14 +87,37 @@ class _FutureWaiter:
         return self._future.__await__()
 
 
-class _EventWaiter:
-    __slots__ = ("_event",)
+def _parking(lowlevel: Any) -> Callable[[], Waiter]:
+    """Make the class of trio's waiters; here and not in the module, because trio may not be imported."""
+    current_task, reschedule = lowlevel.current_task, lowlevel.reschedule
+    wait_rescheduled, let_go = lowlevel.wait_task_rescheduled, lowlevel.Abort.SUCCEEDED
 
-    def __init__(self) -> None:
-        self._event = anyio.Event()
+    class ParkedTask:
+        __slots__ = ("_task", "_woken")
 
-    def wake(self) -> None:
-        self._event.set()
+        def __init__(self) -> None:
+            self._task: Any = None
+            self._woken = False
 
-    def __await__(self) -> Generator[object, None, object]:
-        return self._event.wait().__await__()
+        def wake(self) -> None:
+            if not self._woken:
+                self._woken = True
+                if self._task is not None:
+                    reschedule(self._task)
+
+        def __await__(self) -> Generator[object, None, object]:
+            if self._woken:
+                return _nothing()
+            self._task = current_task()
+            waiting: Generator[object, None, object] = wait_rescheduled(self._cancelled).__await__()
+            return waiting
+
+        def _cancelled(self, raise_cancel: object) -> Any:
+            self._task = None
+            return let_go
+
+    return ParkedTask
+
+
+def _nothing() -> Generator[object, None, None]:
+    yield from ()

@@ -5,11 +5,10 @@ that no scope of the tree claimed is a fault too. An interrupt or an exit reques
 System.
 """
 
-from traceback import format_tb
-
 from supervisors._cell import Hub
 from supervisors._reasons import ExitReason
 from supervisors.exceptions import ForeignCancellation
+from supervisors.inspect import describe_traceback
 
 
 def contain(error: BaseException, hub: Hub) -> ExitReason:
@@ -32,7 +31,7 @@ def contain(error: BaseException, hub: Hub) -> ExitReason:
 
 def where(reason: ExitReason) -> tuple[str, ...]:
     """Show where a crash came from: source lines, never values."""
-    return () if reason.error is None else tuple(format_tb(reason.error.__traceback__))
+    return () if reason.error is None else describe_traceback(reason.error.__traceback__)
 
 
 def _leaves(error: BaseException, cancelled: type[BaseException]) -> list[BaseException]:

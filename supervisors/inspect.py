@@ -5,12 +5,17 @@ These values are read synchronously, so they work on an actor which is stuck. No
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import CodeType
+from linecache import getline
+from types import CodeType, TracebackType
 from typing import Any, Literal, TypeAlias
 
 from supervisors._child_spec import ChildType
 from supervisors._reasons import ExitReason, Restart
 from supervisors.events import Traced
+
+_OUTERMOST = 16
+_INNERMOST = 48
+"""How much of a very deep stack is shown."""
 
 Status: TypeAlias = Literal["starting", "running", "suspended", "stopping", "dead", "restarting", "stopped"]
 
@@ -155,6 +160,30 @@ def describe_stack(coroutine: Any) -> tuple[str, ...]:
         lines.append(_described(frame.f_code, frame.f_lineno))
         coroutine = getattr(coroutine, "cr_await", None)
     return tuple(lines)
+
+
+def describe_traceback(traceback: TracebackType | None) -> tuple[str, ...]:
+    """Show where an exception came from, outermost call first, each with its source line.
+
+    The standard library's `format_tb` asks the file system about every file and parses every line anew, to underline a
+    part of it: ten times the price, and most of what a crash would cost. Of a stack that is very deep the middle is
+    left out.
+    """
+    places: list[tuple[CodeType, int]] = []
+    while traceback is not None:
+        places.append((traceback.tb_frame.f_code, traceback.tb_lineno))
+        traceback = traceback.tb_next
+    left_out = len(places) - _OUTERMOST - _INNERMOST
+    if left_out <= 0:
+        return tuple(_with_source(*place) for place in places)
+    outer = [_with_source(*place) for place in places[:_OUTERMOST]]
+    inner = [_with_source(*place) for place in places[-_INNERMOST:]]
+    return (*outer, f"  ... {left_out} more calls ...\n", *inner)
+
+
+def _with_source(code: CodeType, line: int) -> str:
+    source = getline(code.co_filename, line).strip()
+    return _described(code, line) + (f"    {source}\n" if source else "")
 
 
 def _described(code: CodeType, line: int) -> str:

@@ -48,7 +48,7 @@ async def test_a_crash_report_says_who_what_and_where() -> None:
     assert report.last_message == "Do"
     assert report.mailbox_depth == 2
     assert report.status == {"name": "a"}
-    assert "in crash_with_mail" in report.stack[-1]
+    assert "crash_with_mail\n" in report.stack[-1]
     assert log.of(DeadLetters) == [DeadLetters("app/group/a", report.reason, {"str": 2})]
 
 

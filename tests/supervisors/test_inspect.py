@@ -4,6 +4,7 @@ import anyio
 import pytest
 
 from supervisors import ActorDown, CallTimeout, ChildSpec, DynamicSupervisor, Supervisor, System, start_child
+from supervisors.inspect import describe_traceback
 from supervisors.testing import EventLog, settle
 from tests.supervisors.actors import (
     Ask,
@@ -129,3 +130,28 @@ async def test_messages_are_counted() -> None:
 
 async def _nothing(actor: Puppet) -> None:
     return None
+
+
+def dive(depth: int) -> None:
+    if depth == 0:
+        raise RuntimeError("the bottom")
+    dive(depth - 1)
+
+
+def test_a_traceback_is_described_with_its_source_lines_and_no_values() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        dive(1)
+    test, first, last = describe_traceback(caught.value.__traceback__)
+    assert "in test_a_traceback_is_described" in test
+    assert first.endswith("in dive\n    dive(depth - 1)\n")
+    assert last.endswith('in dive\n    raise RuntimeError("the bottom")\n')
+
+
+def test_of_a_very_deep_traceback_the_middle_is_left_out() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        dive(500)
+    stack = describe_traceback(caught.value.__traceback__)
+    assert len(stack) < 100
+    assert "in test_of_a_very_deep" in stack[0]
+    assert 'raise RuntimeError("the bottom")' in stack[-1]
+    assert [line for line in stack if "more calls" in line] == [f"  ... {502 - len(stack) + 1} more calls ...\n"]

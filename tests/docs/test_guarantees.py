@@ -13,6 +13,7 @@ import pytest
 
 import supervisors
 import supervisors.sys
+import supervisors.testing
 from supervisors import (
     ChildSpec,
     DynamicSupervisor,
@@ -79,6 +80,9 @@ class TestNames:
 
     def test_every_system_request_is_listed(self) -> None:
         assert sorted(listed("Looking into it")) == sorted(supervisors.sys.__all__)
+
+    def test_every_tool_for_tests_is_listed(self) -> None:
+        assert sorted(listed("Testing")) == sorted(supervisors.testing.__all__)
 
 
 def wrong_defaults(heading: str, *makers: Callable[..., object]) -> dict[str, tuple[str, object]]:

@@ -42,6 +42,7 @@ TABLES = (
     Table("`price` of a target", "price", format_.PriceSettings),
     Table("`[[models]]`", "models", format_.ModelSettings),
     Table("`access` of a model", "access", format_.AccessSettings),
+    Table('`[[models.governance]]`, kind = "route_gate"', "governance", format_.RouteRuleSettings),
     Table("`[[models.dispatchers]]` and `[[models.cascades]]`", "selectors", format_.SelectorSettings),
 )
 
@@ -84,6 +85,7 @@ MEANINGS: Mapping[str, str] = {
     "targets.capabilities": "What it can serve; absent: everything. A request that needs another is not sent here.",
     "targets.price": "See [price](#price-of-a-target). Kept in the definition; nothing reckons with it yet.",
     "targets.tags": "Words of your own. Kept in the definition; nothing acts on them yet.",
+    "targets.tokenizer": "The vocabulary of its model. Where the estimate comes within a fifth of `context_window`, the prompt is counted by it.",
     "price.input": "Prompt tokens.",
     "price.output": "Answer tokens.",
     "price.cached_input": "Prompt tokens from the provider's cache.",
@@ -96,6 +98,17 @@ MEANINGS: Mapping[str, str] = {
     "models.max_attempts": "Upstream calls for one request, all targets and retries together.",
     "models.dispatchers": "See [selectors](#modelsdispatchers-and-modelscascades).",
     "models.cascades": "See [selectors](#modelsdispatchers-and-modelscascades).",
+    "models.governance": "Rules over the request's text. See [rules](#modelsgovernance-kind--route_gate).",
+    "governance.kind": "What sort of rule it is.",
+    "governance.id": "Its name within the model, for receipts.",
+    "governance.action": "What it demands. `reroute` is another name of `switch_model`.",
+    "governance.contains": "Fires on a text that has this, as written. Without it and without `regex` the rule fires on every request.",
+    "governance.regex": "Fires on a text that this matches anywhere. Linear time whatever the pattern: no back-references, no look-around. `(?i)` ignores case.",
+    "governance.allowed_targets": "What `restrict_routes` leaves: targets by id, a provider's by its id, or all whose ids begin with an entry and a slash. "
+    "Several rules leave what each of them leaves; where that is nothing the request is refused.",
+    "governance.target_model": "The one target that `switch_model` leads to.",
+    "governance.allow_fallback": "Whether the route graph decides when that target cannot serve.",
+    "governance.message": "Why, for the receipt.",
     "access.unkeyed": "`internal`: the model is not listed, and calling it is refused with `model_internal`. Models that call models are not part of "
     "this version, so an internal model rests.",
     "selectors.id": "Its name within the model.",
@@ -160,6 +173,8 @@ def _kind(info: inspect.Type) -> str:
             return "table"
         case inspect.StrType():
             return "text"
+        case inspect.BoolType():
+            return "true or false"
         case _:
             raise TypeError(f"no words for {info}")
 

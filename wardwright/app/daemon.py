@@ -30,12 +30,14 @@ from wardwright.runtime.catalog import Catalog, CatalogBoard
 from wardwright.runtime.checkpointer import Checkpointer, Logs, StoreBoard
 from wardwright.runtime.control import ControlBoard
 from wardwright.runtime.edge import Edge
+from wardwright.runtime.exact import ExactCounts
 from wardwright.runtime.gateway import Boards, Gateway
 from wardwright.runtime.identity import mint_boot_id
 from wardwright.runtime.metrics import Metrics
 from wardwright.runtime.provider import ProviderBoard
 from wardwright.runtime.run import RunParts
 from wardwright.runtime.tree import ROOT, build_tree
+from wardwright.tokens.splintr_counter import SplintrCounter
 
 _CONNECTIONS_CLOSE_S = 2.0
 _STOP_BUDGET_S = 45.0
@@ -89,6 +91,7 @@ class Daemon:
         self._tree_log = TreeLog(self._metrics)
         self._asked_to_stop = anyio.Event()
         self._gateway: Gateway | None = None
+        self._exact_counts = ExactCounts(SplintrCounter())
         self._boards = Boards(CatalogBoard(), StoreBoard(), ControlBoard(), ProviderBoard())
 
     async def run(self) -> int:
@@ -101,6 +104,7 @@ class Daemon:
                 try:
                     system = self._plant(host)
                     async with system:
+                        await self._load_vocabularies()
                         _spare_the_collector()
                         self._tree_log.is_starting = False
                         self._announce()
@@ -139,7 +143,7 @@ class Daemon:
         budget = settings.server.drain_seconds + _STOP_BUDGET_S
         system = System(ROOT, tree, on_event=self._tree_log, shutdown_budget=budget)
         parts = RunParts(system=system, providers=boards.providers, metrics=self._metrics, boot=self._boot)
-        gateway = self._gateway = Gateway(system=system, boards=boards, parts=parts)
+        gateway = self._gateway = Gateway(system=system, boards=boards, parts=parts, exact_counts=self._exact_counts)
         app = build_app(
             gateway,
             RuntimeView(system, boards.providers, boot=self._boot),
@@ -155,6 +159,12 @@ class Daemon:
             await gateway.drain(settings.server.drain_seconds)
 
         return system
+
+    async def _load_vocabularies(self) -> None:
+        """Read the tokenizers that targets name before anybody waits: reading one keeps the event loop for up to 160 ms."""
+        models = self._boards.catalog.models.values()
+        named = {target.tokenizer for model in models for target in model.targets if target.tokenizer is not None}
+        await self._exact_counts.load(sorted(named))
 
     async def _heed_signals(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
         """The first signal asks for an orderly stop; the next one ends its patience with live requests."""

@@ -115,6 +115,12 @@ def _decided(decision: Decision) -> Iterator[Line]:
     budget = f", of which {facts.output_budget} for the answer" if facts.output_budget else ""
     needs = f"; needs {', '.join(facts.needs)}" if facts.needs else ""
     yield Line("room", f"{facts.required_window} tokens{budget}{needs}")
+    for tokenizer, tokens in facts.exact_prompt_tokens.items():
+        yield Line("counted", f"{tokens} tokens in the prompt by {tokenizer}")
+    for action in decision.policy_actions:
+        yield Line(
+            "policy", f"{action.rule_id} of {action.model_id}: {action.action.replace('_', ' ')}; {action.message}"
+        )
     for place, target in enumerate(decision.selected_models):
         label = "chosen" if place == 0 else "fallback"
         yield Line(label, f"{target.model} at {target.provider}, window {target.context_window}")

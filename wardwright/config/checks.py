@@ -4,7 +4,7 @@ Each check yields the problems of one kind of table, so that together they come 
 a model file that is named but not there is only a warning: the daemon can start, says so, and the other providers serve.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,6 +13,7 @@ import msgspec
 from wardwright.config.address import parse_bind
 from wardwright.config.definitions import selectors_of
 from wardwright.config.examine import entry_paths
+from wardwright.config.governance import check_rules
 from wardwright.config.problems import Problem, below, nearest_hint, shown
 from wardwright.config.settings import (
     LlamaCppSettings,
@@ -76,8 +77,9 @@ def check_targets(
             yield Problem(below(path, "context_window"), f"{message}, got {target.context_window}")
 
 
-def check_models(models: Iterable[DeclaredModel], target_ids: Collection[str]) -> Iterator[Problem]:
-    """Check that ids are unique and that every route graph is sound."""
+def check_models(models: Iterable[DeclaredModel], targets: Sequence[TargetSettings]) -> Iterator[Problem]:
+    """Check that ids are unique, that every route graph is sound and that every rule can be honoured."""
+    target_ids = [target.id for target in targets]
     declared: dict[str, DeclaredModel] = {}
     for model in models:
         name = model.settings.id
@@ -90,6 +92,7 @@ def check_models(models: Iterable[DeclaredModel], target_ids: Collection[str]) -
         selectors = [selector for selector in selectors_of(model.settings) if selector.id]
         for problem in validate_graph(selectors, target_ids, model.settings.route_root):
             yield Problem(below(model.path, problem.path), problem.message, model.file)
+        yield from check_rules(model.settings.governance, model.path, targets, model.file)
 
 
 def warn_of_missing(providers: Sequence[ProviderSettings], environ: Mapping[str, str]) -> Iterator[Problem]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import msgspec
 
 from wardwright.config.settings import ModelSettings, TargetSettings
+from wardwright.domain.policy import RouteRule
 from wardwright.domain.route import Cascade, Dispatcher, ModelDefinition, Price, Selector, Target
 from wardwright.planner.graph import expand
 
@@ -30,6 +31,24 @@ def target_of(settings: TargetSettings) -> Target:
         capabilities=None if capabilities is None else frozenset(capabilities),
         price=None if price is None else Price(price.input, price.output, price.cached_input),
         tags=settings.tags,
+        tokenizer=settings.tokenizer,
+    )
+
+
+def rules_of(model: ModelSettings) -> tuple[RouteRule, ...]:
+    """Read the rules of a model. Purity: pure."""
+    return tuple(
+        RouteRule(
+            id=rule.id,
+            action=rule.action,
+            contains=rule.contains,
+            regex=rule.regex,
+            allowed_targets=rule.allowed_targets or (),
+            target_model=rule.target_model,
+            allow_fallback=rule.allow_fallback,
+            message=rule.message,
+        )
+        for rule in model.governance
     )
 
 
@@ -46,6 +65,7 @@ def define_model(model: ModelSettings, targets: Iterable[TargetSettings]) -> Mod
         callable_from_outside=model.access.unkeyed == "public",
         reveal_target=model.reveal == "target",
         max_attempts=model.max_attempts,
+        governance=rules_of(model),
     )
     if model.version is not None:
         return definition

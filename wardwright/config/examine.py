@@ -94,7 +94,9 @@ class _Examiner:
     def _value(self, raw: Any, info: inspect.Type, place: Place) -> Any:
         plain = _plain(info)
         if isinstance(plain, inspect.UnionType):
-            return self._tagged_table(raw, plain, place)
+            return self._tagged_table(raw, plain.types, place)
+        if isinstance(plain, inspect.StructType) and plain.tag_field is not None:
+            return self._tagged_table(raw, (plain,), place)
         if isinstance(plain, inspect.StructType) and isinstance(raw, dict):
             return self.table(raw, plain, place)
         if isinstance(plain, inspect.VarTupleType) and isinstance(raw, list) and len(raw) >= (plain.min_length or 0):
@@ -113,9 +115,9 @@ class _Examiner:
         found = [self._value(entry, item, Place(path, place.kind)) for entry, path in zip(raw, paths, strict=True)]
         return tuple(entry for entry in found if not isinstance(entry, Rejected))
 
-    def _tagged_table(self, raw: Any, union: inspect.UnionType, place: Place) -> Any:
+    def _tagged_table(self, raw: Any, types: Iterable[inspect.Type], place: Place) -> Any:
         """Read a table whose type is told by one of its keys."""
-        members = [member for member in union.types if isinstance(member, inspect.StructType)]
+        members = [member for member in types if isinstance(member, inspect.StructType)]
         if not isinstance(raw, dict):
             self._report(place, f"expected a table, got {shown(raw)}")
             return _REJECTED

@@ -107,7 +107,7 @@ def _load_text(text: str, source: str, folder: Path, environ: Mapping[str, str])
         *check_server(settings.server, bind_path, environ),
         *check_providers(settings.providers),
         *check_targets(settings.targets, settings.providers, _names(tree.get("providers"))),
-        *check_models(models, [target.id for target in settings.targets]),
+        *check_models(models, settings.targets),
     ]
     reported = [(problem.file, problem.path) for problem in problems]
     problems += [problem for problem in found if not _is_known(problem, reported)]

@@ -11,7 +11,6 @@ KEYS: Mapping[str, frozenset[str]] = {
     "server": frozenset({"engine", "ping_seconds"}),
     "storage": frozenset({"retention"}),
     "providers": frozenset({"max_concurrency", "breaker"}),
-    "targets": frozenset({"tokenizer"}),
     "models": frozenset(
         {
             "capture",
@@ -20,7 +19,6 @@ KEYS: Mapping[str, frozenset[str]] = {
             "aliases",
             "stream_rules",
             "stream_policy",
-            "governance",
             "structured_output",
             "prompt_transforms",
             "policy_cache",
@@ -38,4 +36,17 @@ KEYS: Mapping[str, frozenset[str]] = {
 VALUES: Mapping[str, frozenset[str]] = {
     "storage.kind": frozenset({"sqlite", "postgres"}),
     "providers.kind": frozenset({"anthropic", "ollama"}),
+    "models.governance.kind": frozenset(
+        {
+            "request_guard",
+            "request_transform",
+            "receipt_annotation",
+            "history_threshold",
+            "history_regex_threshold",
+            "tool_selector",
+            "tool_loop_threshold",
+            "tool_sequence",
+            "allowed_tools",
+        }
+    ),
 }

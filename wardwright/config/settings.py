@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from wardwright.domain.tokens import Tokenizer
 from wardwright.planner.attempts import RetryPolicy
 
 _PRIVATE = {"private": True}
@@ -138,7 +139,7 @@ class TargetSettings(_Table, frozen=True, kw_only=True):
     """A concrete model at a provider.
 
     Without `upstream_model` it is called by its id without the provider's prefix; without `capabilities` it is taken to
-    serve everything.
+    serve everything. With a `tokenizer` its prompts are counted exactly where the estimate comes near to a window.
     """
 
     id: Selectable
@@ -148,6 +149,7 @@ class TargetSettings(_Table, frozen=True, kw_only=True):
     capabilities: tuple[Literal["chat", "tools", "json_schema", "vision", "reasoning"], ...] | None = None
     price: PriceSettings | None = None
     tags: tuple[Text, ...] = ()
+    tokenizer: Tokenizer | None = None
 
 
 class SelectorSettings(_Table, frozen=True, kw_only=True):
@@ -161,6 +163,23 @@ class AccessSettings(_Table, frozen=True, kw_only=True):
     """Whether callers without a key may call the model, or only other models may."""
 
     unkeyed: Literal["public", "internal"] = "public"
+
+
+class RouteRuleSettings(_Table, frozen=True, kw_only=True, tag_field="kind", tag="route_gate"):
+    """A rule over a request's text that decides on its route: it fires on a text that has `contains`, or a match of `regex`.
+
+    `restrict_routes` leaves `allowed_targets` (targets by id, or all of a provider), `switch_model` and its other name `reroute`
+    send the request to `target_model` and nowhere else, unless `allow_fallback`; `block` refuses it.
+    """
+
+    id: Selectable
+    action: Literal["restrict_routes", "switch_model", "reroute", "block"]
+    contains: Text | None = None
+    regex: Text | None = None
+    allowed_targets: tuple[Text, ...] | None = None
+    target_model: Text | None = None
+    allow_fallback: bool = False
+    message: Text = "request policy matched"
 
 
 class ModelSettings(_Table, frozen=True, kw_only=True):
@@ -179,6 +198,7 @@ class ModelSettings(_Table, frozen=True, kw_only=True):
     max_attempts: Annotated[int, Meta(ge=1, le=100, description="a number of upstream calls, 1 to 100")] = 4
     dispatchers: tuple[SelectorSettings, ...] = ()
     cascades: tuple[SelectorSettings, ...] = ()
+    governance: tuple[RouteRuleSettings, ...] = ()
 
 
 class Settings(_Table, frozen=True, kw_only=True):

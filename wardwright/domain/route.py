@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from wardwright.domain.policy import RouteRule
+from wardwright.domain.tokens import Tokenizer
 
 HealthReason = Literal["breaker_open", "rate_limited", "saturated"]
 SkipReason = Literal[
@@ -24,7 +25,7 @@ SkipReason = Literal[
 ]
 
 
-class Price(msgspec.Struct, frozen=True):
+class Price(msgspec.Struct, frozen=True, omit_defaults=True):
     """USD per million tokens."""
 
     input: float
@@ -32,7 +33,7 @@ class Price(msgspec.Struct, frozen=True):
     cached_input: float | None = None
 
 
-class Target(msgspec.Struct, frozen=True):
+class Target(msgspec.Struct, frozen=True, omit_defaults=True):
     """A concrete model at a provider. `context_window` counts tokens of prompt and answer together.
 
     `capabilities` is None when the operator declared none: the target is then taken to serve everything. `tokenizer` names the
@@ -46,7 +47,7 @@ class Target(msgspec.Struct, frozen=True):
     capabilities: frozenset[str] | None = None
     price: Price | None = None
     tags: tuple[str, ...] = ()
-    tokenizer: str | None = None
+    tokenizer: Tokenizer | None = None
 
 
 class Dispatcher(msgspec.Struct, frozen=True, tag="dispatcher"):
@@ -66,10 +67,11 @@ class Cascade(msgspec.Struct, frozen=True, tag="cascade"):
 Selector = Dispatcher | Cascade
 
 
-class ModelDefinition(msgspec.Struct, frozen=True):
+class ModelDefinition(msgspec.Struct, frozen=True, omit_defaults=True):
     """An immutable version of a synthetic model: the route graph behind one public name.
 
-    `targets` are all targets of the graph, `root` names the selector (or target) where planning begins.
+    `targets` are all targets of the graph, `root` names the selector (or target) where planning begins. What has its default is left
+    out of the JSON, so that a key which a later version adds changes no version's content.
     """
 
     id: str
@@ -141,6 +143,14 @@ class RouteConstraints(msgspec.Struct, frozen=True, omit_defaults=True):
     forced_model: str | None = None
     allow_fallback: bool = False
     blocked_by: str | None = None
+
+    def allows(self, target: Target) -> bool:
+        """Whether the restriction leaves this target."""
+        if self.allowed_targets is None:
+            return True
+        return any(
+            entry in (target.id, target.provider) or target.id.startswith(f"{entry}/") for entry in self.allowed_targets
+        )
 
 
 class SessionFacts(msgspec.Struct, frozen=True, omit_defaults=True):

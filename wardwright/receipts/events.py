@@ -14,6 +14,7 @@ import msgspec
 from wardwright.domain.caller import Caller
 from wardwright.domain.chat import Usage
 from wardwright.domain.errors import Failure
+from wardwright.domain.policy import PolicyAction
 from wardwright.domain.route import PlanInputs, Skip
 
 FinalStatus = Literal[
@@ -54,7 +55,7 @@ class SelectedTarget(msgspec.Struct, frozen=True):
 
 
 class Decision(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The route decision: the plan, and everything it was made from (`facts`), enough to make it again."""
+    """The route decision: the plan, and everything it was made from (`facts`), enough to make it again. `policy_actions` are the rules that fired."""
 
     route_type: str
     route_id: str
@@ -70,6 +71,7 @@ class Decision(msgspec.Struct, frozen=True, omit_defaults=True):
     estimated_prompt_tokens: int
     route_blocked: bool
     facts: PlanInputs
+    policy_actions: tuple[PolicyAction, ...] = ()
 
 
 class Opened(msgspec.Struct, frozen=True, tag="receipt.opened", omit_defaults=True):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from wardwright.domain.policy import PolicyAction
 from wardwright.domain.route import Composition, PlanInputs, RoutePlan
 from wardwright.planner.plan import plan
 from wardwright.receipts.events import Decision, SelectedTarget
@@ -22,17 +23,17 @@ class Decided:
     recorded: Decision
 
 
-def decide(composition: Composition, inputs: PlanInputs) -> Decided:
+def decide(composition: Composition, inputs: PlanInputs, actions: tuple[PolicyAction, ...] = ()) -> Decided:
     """Plan a request and word the decision. Purity: pure; equal arguments give equal decisions, bit for bit.
 
-    `inputs.versions` is set to the versions of the composition.
+    `inputs.versions` is set to the versions of the composition; `actions` are the rules that led to the constraints among the inputs.
     """
     inputs = msgspec.structs.replace(inputs, versions=composition.versions)
     route = plan(composition, inputs)
-    return Decided(route, inputs, _recorded(route, inputs))
+    return Decided(route, inputs, _recorded(route, inputs, actions))
 
 
-def _recorded(route: RoutePlan, inputs: PlanInputs) -> Decision:
+def _recorded(route: RoutePlan, inputs: PlanInputs, actions: tuple[PolicyAction, ...]) -> Decision:
     first = route.targets[0] if route.targets else None
     return Decision(
         route_type=route.route_type,
@@ -49,4 +50,5 @@ def _recorded(route: RoutePlan, inputs: PlanInputs) -> Decision:
         estimated_prompt_tokens=inputs.request.estimated_prompt_tokens,
         route_blocked=first is None,
         facts=inputs,
+        policy_actions=actions,
     )

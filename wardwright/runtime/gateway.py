@@ -27,7 +27,9 @@ from wardwright.runtime.catalog import CatalogBoard
 from wardwright.runtime.checkpointer import StoreBoard
 from wardwright.runtime.control import ControlBoard
 from wardwright.runtime.decision import decide
+from wardwright.runtime.exact import ExactCounts
 from wardwright.runtime.identity import mint_receipt_id
+from wardwright.runtime.policy import PolicyBook
 from wardwright.runtime.provider import ProviderBoard
 from wardwright.runtime.responder import Responder
 from wardwright.runtime.run import Run, RunParts, RunRequest
@@ -54,11 +56,13 @@ class Boards:
 class Gateway:
     """The runtime's face. Safe for concurrent use from the one event loop."""
 
-    def __init__(self, *, system: System, boards: Boards, parts: RunParts) -> None:
+    def __init__(self, *, system: System, boards: Boards, parts: RunParts, exact_counts: ExactCounts) -> None:
         self._system = system
         self._boards = boards
         self._parts = parts
         self._readers = anyio.CapacityLimiter(_READERS)
+        self._policies = PolicyBook()
+        self._exact_counts = exact_counts
         self._live: dict[str, Run] = {}
         parts.metrics.live_runs.set_function(lambda: len(self._live))
         self._idle = anyio.Event()
@@ -91,7 +95,11 @@ class Gateway:
         definition = self.model(request.model)
         turn = await self._turn(definition, caller)
         session = None if turn is None else SessionFacts(turn)
-        decided = decide(Composition(definition), PlanInputs(request_facts(request), session=session))
+        composition = Composition(definition)
+        constraints, actions = self._policies.judge(composition, request)
+        facts = await self._exact_counts.refine(request_facts(request), request, composition)
+        inputs = PlanInputs(facts, session=session, constraints=constraints)
+        decided = decide(composition, inputs, actions)
         receipt_id = mint_receipt_id()
         asked = RunRequest(
             request=request,

@@ -6,6 +6,7 @@ from rich.console import Console
 
 from wardwright.cli.receipt_story import duration, moment, status_style, story
 from wardwright.domain.caller import Caller
+from wardwright.domain.policy import PolicyAction
 from wardwright.receipts.events import AttemptStarted, Closed, Opened
 from wardwright.receipts.fold import Receipt
 
@@ -67,6 +68,18 @@ def test_a_request_that_nothing_could_serve_says_so() -> None:
     assert "status route_blocked, 0 attempts" in lines
     assert "released nothing" in lines
     assert "error nothing is that large (context_length_exceeded)" in lines
+
+
+def test_rules_that_fired_and_exact_counts_are_part_of_the_decision() -> None:
+    request = msgspec.structs.replace(OPENED.decision.facts.request, exact_prompt_tokens={"o200k_base": 41})
+    facts = msgspec.structs.replace(OPENED.decision.facts, request=request)
+    action = PolicyAction("coding-balanced", "keep-local", "route_gate", "restrict_routes", "records stay here")
+    decision = msgspec.structs.replace(OPENED.decision, facts=facts, policy_actions=(action,))
+
+    lines = told(receipt(msgspec.structs.replace(OPENED, decision=decision)))
+
+    assert "counted 41 tokens in the prompt by o200k_base" in lines
+    assert "policy keep-local of coding-balanced: restrict routes; records stay here" in lines
 
 
 def test_an_open_receipt_says_what_may_have_happened() -> None:

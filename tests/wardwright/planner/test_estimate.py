@@ -2,9 +2,23 @@
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from wardwright.domain.chat import ChatRequest, Message, Part
-from wardwright.planner.estimate import TOKENS_PER_ATTACHMENT, estimate_tokens, request_facts
+from wardwright.domain.route import RequestFacts, Target
+from wardwright.planner.estimate import (
+    PIECE_CHARACTERS,
+    TOKENS_PER_ATTACHMENT,
+    TOKENS_PER_MESSAGE,
+    TOKENS_PER_REPLY,
+    countable_pieces,
+    estimate_tokens,
+    fixed_tokens,
+    request_facts,
+    tokenizers_worth_asking,
+)
+from wardwright.tokens.splintr_counter import SplintrCounter
 
 
 @pytest.mark.parametrize(
@@ -66,3 +80,43 @@ def test_facts_reserve_the_output_budget_on_top_and_sort_the_needs() -> None:
 def test_facts_without_an_output_budget_reserve_nothing() -> None:
     facts = request_facts(ChatRequest(model="m", messages=(Message("user", "hello"),), fields={}))
     assert facts.required_window == facts.estimated_prompt_tokens == 3
+
+
+class TestExactCounting:
+    """When a prompt is worth counting exactly, and what of it is counted."""
+
+    @pytest.mark.parametrize(("needed", "worth"), [(79, False), (80, True), (100, True), (120, True), (121, False)])
+    def test_a_window_within_a_fifth_of_what_is_needed_is_worth_a_count(self, needed: int, worth: bool) -> None:
+        target = Target("p/m", "p", "m", 100, tokenizer="o200k_base")
+        assert tokenizers_worth_asking(RequestFacts(needed), [target]) == ({"o200k_base"} if worth else set())
+        assert tokenizers_worth_asking(RequestFacts(needed - 50, 50), [target]) == ({"o200k_base"} if worth else set())
+
+    def test_a_target_without_a_tokenizer_is_never_worth_a_count(self) -> None:
+        assert tokenizers_worth_asking(RequestFacts(100), [Target("p/m", "p", "m", 100)]) == set()
+
+    def test_everything_that_a_template_spells_out_is_counted(self) -> None:
+        messages = (
+            Message("user", [Part("text", "what is"), Part("image_url"), Part("text", "this")]),
+            Message("assistant", None, msgspec.Raw(b'[{"id":1}]')),
+        )
+        request = ChatRequest("m", messages, {"tools": msgspec.Raw(b'[{"type":"function"}]')})
+        assert list(countable_pieces(request)) == [
+            '[{"type":"function"}]', "user", "what is", "this", "assistant", '[{"id":1}]'
+        ]  # fmt: skip
+        assert fixed_tokens(request) == 2 * TOKENS_PER_MESSAGE + TOKENS_PER_REPLY + TOKENS_PER_ATTACHMENT
+
+    @given(st.text(alphabet="ab .é\n", min_size=1, max_size=40), st.integers(1, 2000))
+    def test_pieces_are_small_and_make_up_the_text(self, unit: str, times: int) -> None:
+        text = unit * times
+        pieces = list(countable_pieces(ChatRequest("m", (Message("user", text),), {})))[1:]
+        assert "".join(pieces) == text
+        assert max(map(len, pieces)) <= PIECE_CHARACTERS
+
+    @given(st.lists(st.sampled_from(["word", "Überschrift", "x1", "don't", "—"]), min_size=3, max_size=20))
+    @settings(max_examples=30, deadline=None)
+    def test_counting_in_pieces_counts_what_counting_whole_does(self, words: list[str]) -> None:
+        text = " ".join(["a word", *words] * 500)
+        counter = SplintrCounter()
+        pieces = countable_pieces(ChatRequest("m", (Message("user", text),), {}))
+        counted = sum(counter.count("o200k_base", piece) for piece in pieces)
+        assert counted == counter.count("o200k_base", text) + counter.count("o200k_base", "user")

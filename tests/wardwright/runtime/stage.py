@@ -23,6 +23,7 @@ from wardwright.domain.caller import Caller
 from wardwright.domain.chat import ChatRequest
 from wardwright.domain.errors import StorageUnavailable, WardwrightError
 from wardwright.domain.route import Cascade, ModelDefinition, Target
+from wardwright.domain.tokens import Tokenizer
 from wardwright.planner.attempts import RetryPolicy
 from wardwright.ports.provider import Provider
 from wardwright.receipts.chain import verify
@@ -32,6 +33,7 @@ from wardwright.runtime.catalog import Catalog, CatalogBoard
 from wardwright.runtime.checkpointer import Checkpointer, Logs, StoreBoard
 from wardwright.runtime.control import ControlBoard
 from wardwright.runtime.edge import Edge
+from wardwright.runtime.exact import ExactCounts
 from wardwright.runtime.gateway import Boards, Gateway
 from wardwright.runtime.metrics import Metrics
 from wardwright.runtime.provider import ProviderActor, ProviderBoard
@@ -221,10 +223,23 @@ async def stage(
     )
     system = System(ROOT, tree, on_event=events, shutdown_budget=300.0)
     parts = RunParts(system=system, providers=boards.providers, metrics=metrics, boot=BOOT, jitter=lambda: jitter)
-    gateway = Gateway(system=system, boards=boards, parts=parts)
+    gateway = Gateway(system=system, boards=boards, parts=parts, exact_counts=ExactCounts(LetterCounter()))
     view = RuntimeView(system, boards.providers, boot=BOOT)
     async with system:
         yield Stage(system, boards, gateway, view, metrics, store, events, generations)
+
+
+class LetterCounter:
+    """A `TokenCounter` by which every character is a token; `loaded` says which vocabularies were asked for."""
+
+    def __init__(self) -> None:
+        self.loaded: list[str] = []
+
+    def load(self, tokenizer: Tokenizer) -> None:
+        self.loaded.append(tokenizer)
+
+    def count(self, tokenizer: Tokenizer, text: str) -> int:
+        return len(text)
 
 
 def cascade(*provider_ids: str, max_attempts: int = 4, window: int = 8192) -> ModelDefinition:

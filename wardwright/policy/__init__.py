@@ -1,0 +1,1 @@
+"""Policy as pure functions: which rules a text fires, and what they demand."""

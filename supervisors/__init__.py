@@ -32,6 +32,7 @@ from supervisors._admin import (
     which_children,
 )
 from supervisors._adopt import adopt
+from supervisors._backoff import Backoff, Pause
 from supervisors._call import NO_REPLY, Call, ReplyTo
 from supervisors._child_spec import ChildSpec, Mailbox, child_path
 from supervisors._dynamic import DynamicSupervisor
@@ -50,6 +51,9 @@ from supervisors.events import (
     DeadLetters,
     Event,
     Progress,
+    RestartDelayed,
+    RestartsPaused,
+    RestartsResumed,
     SupervisorReport,
     Traced,
     UnexpectedMessage,
@@ -61,6 +65,7 @@ from supervisors.exceptions import (
     ActorKilled,
     AlreadyPresent,
     AlreadyStarted,
+    BackoffExhausted,
     BadReturnValue,
     CallCycle,
     CallingSelf,
@@ -93,6 +98,8 @@ __all__ = [
     "ActorStatus",
     "AlreadyPresent",
     "AlreadyStarted",
+    "Backoff",
+    "BackoffExhausted",
     "BadReturnValue",
     "Call",
     "CallCycle",
@@ -124,10 +131,14 @@ __all__ = [
     "NamedRef",
     "NoMailbox",
     "NotRunning",
+    "Pause",
     "Progress",
     "PubSub",
     "ReplyTo",
+    "RestartDelayed",
     "RestartLimitReached",
+    "RestartsPaused",
+    "RestartsResumed",
     "StartFailed",
     "StartIgnored",
     "StartTimeout",

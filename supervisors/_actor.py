@@ -203,5 +203,9 @@ class Actor:
     def _child_exited(self, child: Cell, reason: ExitReason) -> None:
         """Hear of a child's death, within its synchronous step; supervisors do."""
 
+    def _next_start(self, child_id: str) -> float | None:
+        """When a child is to be started again; supervisors know."""
+        return None
+
     def _tree_children(self) -> Iterable[TreeNode]:
         return [child.node() for child in self._cell.children]

@@ -25,6 +25,7 @@ class ChildStatus:
     Attributes:
         ref: the present incarnation; None while there is none.
         status: "stopped" and "restarting" are those of a child without one.
+        next_at: when a child that is restarting is to be started, in seconds of the System's clock.
     """
 
     id: str
@@ -32,6 +33,7 @@ class ChildStatus:
     status: Status
     type: ChildType
     restart: Restart
+    next_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -297,6 +297,10 @@ class Cell:
 
     # --- views
 
+    def next_start(self, child_id: str) -> float | None:
+        """When a child that is not running is to be started again; None if that is not settled."""
+        return None
+
     def details(self) -> Mapping[str, object]:
         """The member's own redacted view of itself."""
         return {}

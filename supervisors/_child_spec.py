@@ -7,8 +7,10 @@ the mistake shows. Each field has its own check and its own message.
 import math
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias, TypeGuard, get_args
+from typing import Literal, Protocol, TypeAlias, get_args
 
+from supervisors._backoff import Backoff, Pause
+from supervisors._checks import expected_one_of, is_count, is_finite, is_number
 from supervisors._reasons import ExitReason, Restart, Shutdown
 from supervisors.exceptions import InvalidChildSpec
 
@@ -48,10 +50,10 @@ class Mailbox:
     overflow: Overflow = "reject"
 
     def __post_init__(self) -> None:
-        if not _is_count(self.capacity, least=1):
+        if not is_count(self.capacity, least=1):
             raise InvalidChildSpec("mailbox", "capacity", f"expected a positive whole number, got {self.capacity!r}")
         if self.overflow not in get_args(Overflow):
-            raise InvalidChildSpec("mailbox", "overflow", _expected_one_of(get_args(Overflow), self.overflow))
+            raise InvalidChildSpec("mailbox", "overflow", expected_one_of(get_args(Overflow), self.overflow))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class ChildSpec:
             infinity for a supervisor when left out, since a supervisor cut short would orphan its children.
         type: worker or supervisor.
         significant: whether its end may be the end of its supervisor, as the `auto_shutdown` of that one says.
+        backoff: delays between its restarts, instead of those its supervisor has for all.
         mailbox: the bound of its mailbox.
         interrupt: stop by cancelling the running handler instead of waiting for it; `terminate` runs either way.
         start_timeout: seconds its `init` may take.
@@ -83,6 +86,7 @@ class ChildSpec:
     interrupt: bool = False
     start_timeout: float = math.inf
     significant: bool = False
+    backoff: Backoff | None = None
 
     def __post_init__(self) -> None:
         subject = f"child {self.id!r}"
@@ -95,6 +99,7 @@ class ChildSpec:
         _validate_significant(self.significant, self.restart, subject)
         if not isinstance(self.mailbox, Mailbox):
             raise InvalidChildSpec(subject, "mailbox", f"expected a Mailbox, got {self.mailbox!r}")
+        validate_backoff(subject, self.backoff)
 
     @property
     def shutdown_policy(self) -> Shutdown:
@@ -112,6 +117,12 @@ def child_path(parent: str, child_id: str) -> str:
     if "/" in child_id or "%" in child_id:
         child_id = child_id.replace("%", "%25").replace("/", "%2F")
     return f"{parent}/{child_id}"
+
+
+def child_id_in(path: str) -> str:
+    """Read the child's id off its path."""
+    name = path.rpartition("/")[2]
+    return name.replace("%2F", "/").replace("%25", "%") if "%" in name else name
 
 
 def validate_children(supervisor: str, ids: Iterable[str]) -> None:
@@ -142,16 +153,28 @@ def validate_significance(spec: ChildSpec, auto_shutdown: AutoShutdown) -> None:
 
 def validate_intensity(supervisor: str, max_restarts: int, max_seconds: float) -> None:
     """Refuse a restart limit that could not be counted."""
-    if not _is_count(max_restarts, least=0):
+    if not is_count(max_restarts, least=0):
         raise InvalidChildSpec(supervisor, "max_restarts", f"expected a whole number from 0, got {max_restarts!r}")
-    if not _is_number(max_seconds) or not 0 < max_seconds < math.inf:
+    if not is_number(max_seconds) or not 0 < max_seconds < math.inf:
         problem = f"expected a positive, finite number of seconds, got {max_seconds!r}"
         raise InvalidChildSpec(supervisor, "max_seconds", problem)
 
 
+def validate_backoff(subject: str, backoff: Backoff | None) -> None:
+    """Refuse what are no delays."""
+    if backoff is not None and not isinstance(backoff, Backoff):
+        raise InvalidChildSpec(subject, "backoff", f"expected a Backoff or None, got {backoff!r}")
+
+
+def validate_pause(supervisor: str, pause: Pause | None) -> None:
+    """Refuse what is no pause."""
+    if pause is not None and not isinstance(pause, Pause):
+        raise InvalidChildSpec(supervisor, "pause", f"expected a Pause or None, got {pause!r}")
+
+
 def validate_max_children(supervisor: str, max_children: int | None) -> None:
     """Refuse a limit of children that is not a count."""
-    if max_children is not None and not _is_count(max_children, least=1):
+    if max_children is not None and not is_count(max_children, least=1):
         problem = f"expected a positive whole number or None, got {max_children!r}"
         raise InvalidChildSpec(supervisor, "max_children", problem)
 
@@ -169,13 +192,13 @@ def _validate_start(start: object, subject: str) -> None:
 def _validate_shutdown(shutdown: object, subject: str) -> None:
     if shutdown is None or (isinstance(shutdown, str) and shutdown in ("brutal_kill", "infinity")):
         return
-    if not _is_number(shutdown) or not 0 <= shutdown < math.inf:
+    if not is_finite(shutdown, least=0):
         problem = f'expected seconds from 0, "brutal_kill" or "infinity", got {shutdown!r}'
         raise InvalidChildSpec(subject, "shutdown", problem)
 
 
 def _validate_start_timeout(seconds: object, subject: str) -> None:
-    if not _is_number(seconds) or not seconds > 0:
+    if not is_number(seconds) or not seconds > 0:
         raise InvalidChildSpec(subject, "start_timeout", f"expected a positive number of seconds, got {seconds!r}")
 
 
@@ -188,16 +211,4 @@ def _validate_significant(significant: object, restart: Restart, subject: str) -
 
 def _validate_choice(value: object, allowed: tuple[str, ...], subject: str, name: str) -> None:
     if value not in allowed:
-        raise InvalidChildSpec(subject, name, _expected_one_of(allowed, value))
-
-
-def _expected_one_of(allowed: tuple[str, ...], value: object) -> str:
-    return f"expected one of {', '.join(allowed)}, got {value!r}"
-
-
-def _is_count(value: object, *, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
-def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+        raise InvalidChildSpec(subject, name, expected_one_of(allowed, value))

@@ -13,10 +13,11 @@ from typing import Any
 from supervisors._actor import Stop
 from supervisors._admin import ChildStatus, CountChildren, StartChild, TerminateChild, WhichChildren
 from supervisors._adopted import AdoptedCell
+from supervisors._backoff import Backoff, Pause
 from supervisors._call import NO_REPLY, ReplyTo
 from supervisors._cell import Cell
 from supervisors._child_spec import ChildSpec, child_path, validate_max_children, validate_significance
-from supervisors._children import Child, ChildExited, SupervisorBase, TryAgain, ask_to_stop
+from supervisors._children import Appointment, Child, ChildExited, SupervisorBase, ask_to_stop
 from supervisors._reasons import ExitReason, Restart, Shutdown, is_expected_exit, should_restart
 from supervisors._ref import ActorRef
 from supervisors._timers import Alarm
@@ -42,14 +43,24 @@ class DynamicSupervisor(SupervisorBase):
     Args:
         max_restarts: how many restarts within `max_seconds` are borne, of all children together.
         max_seconds: the length of that window.
+        backoff: delays between the restarts of each child which has none of its own.
+        pause: rests from restarting when failures come too fast, instead of giving up; `max_restarts` has no say then.
         max_children: how many children it holds at most, those being restarted and the adopted included.
 
     Raises:
         InvalidChildSpec: an argument makes no sense.
     """
 
-    def __init__(self, *, max_restarts: int = 3, max_seconds: float = 5.0, max_children: int | None = None) -> None:
-        super().__init__(max_restarts, max_seconds)
+    def __init__(
+        self,
+        *,
+        max_restarts: int = 3,
+        max_seconds: float = 5.0,
+        max_children: int | None = None,
+        backoff: Backoff | None = None,
+        pause: Pause | None = None,
+    ) -> None:
+        super().__init__(max_restarts, max_seconds, backoff, pause)
         validate_max_children(type(self).__name__, max_children)
         self._max_children = max_children
         self._adopted: dict[str, AdoptedCell] = {}
@@ -64,16 +75,16 @@ class DynamicSupervisor(SupervisorBase):
             return NO_REPLY
 
     async def handle_info(self, message: Any) -> Stop | None:
-        """Deal with the end of a child, and with a restart that has to be tried again."""
+        """Deal with the end of a child, and with a restart whose time has come."""
         if isinstance(message, ChildExited):
             return self._ended(message.cell, message.reason)
-        if isinstance(message, TryAgain):
-            child = message.child
-            return self._restart(child) if child.status == "restarting" else None
+        if isinstance(message, Appointment):
+            return self._restart(message.child) if message.child.keeps(message) else None
         return await super().handle_info(message)
 
     async def terminate(self, reason: ExitReason) -> None:
         """Ask every child at once, then wait for all of them."""
+        self._call_off()
         stopping = [
             (cell, shutdown, restart, ask_to_stop(cell, shutdown)) for cell, shutdown, restart in self._living()
         ]
@@ -130,7 +141,7 @@ class DynamicSupervisor(SupervisorBase):
         if holder is not None:
             raise AlreadyStarted(path, holder)
         self._check_room()
-        child = Child(spec, path)
+        child = Child(spec, self.ref.path, self._backoff)
         child.starter = reply_to
         cell = self._launch(child)
         self._children[spec.id] = child
@@ -148,7 +159,7 @@ class DynamicSupervisor(SupervisorBase):
             raise ChildNotFound(child_path(self.ref.path, child_id))
         if child.cell is None:
             del self._children[child_id]
-            child.enter("stopped", self.system.now())  # the pending retry finds this and does nothing
+            child.enter("stopped", self.system.now())  # which calls its restart off
             return None
         child.enter("stopping", self.system.now())
         return self._end(child.cell, child.shutdown, reply_to)
@@ -214,7 +225,7 @@ class DynamicSupervisor(SupervisorBase):
         elif child.cell.initialised:
             return self._lost(child, reason)
         else:
-            self._failed_to_start(child, child.cell.declined, reason)
+            return self._failed_to_start(child, child.cell.declined, reason)
         return None
 
     def _stopped(self, child: Child, reason: ExitReason) -> None:
@@ -230,37 +241,34 @@ class DynamicSupervisor(SupervisorBase):
         if again or not reason.is_normal:
             self._report("child_terminated", reason, child)
         child.lost(reason, self.system.now())
-        if again:
-            return self._restart(child)
-        del self._children[child.id]
-        return None
+        if not again:
+            del self._children[child.id]
+            return None
+        appointment = self._appoint(child)
+        if isinstance(appointment, Stop):
+            return appointment
+        return self._restart(child) if appointment.is_now else None
 
-    def _failed_to_start(self, child: Child, declined: bool, reason: ExitReason) -> None:
+    def _failed_to_start(self, child: Child, declined: bool, reason: ExitReason) -> Stop | None:
         starter = self._end_start(child)
         child.lost(reason, self.system.now())
         if not declined:
             self._report("start_error", reason, child)
         if child.restarts and not declined:
-            self._retry(child)
-            return
+            return self._try_again(child)
         del self._children[child.id]
         if starter is not None:
             starter.fail(StartIgnored(child.path) if declined else StartFailed(child.path, reason))
+        return None
 
     def _restart(self, child: Child) -> Stop | None:
-        too_many = self._count_restart(child)
-        if too_many is not None:
-            return too_many
+        child.restarts += 1
         try:
             self._launch(child)
         except AlreadyStarted as taken:
             self._report("start_error", ExitReason.crashed(taken), child)
-            self._retry(child)
+            return self._try_again(child)
         return None
-
-    def _retry(self, child: Child) -> None:
-        child.enter("restarting", self.system.now())
-        self._cell.signal(TryAgain(child))
 
     def _end_start(self, child: Child) -> ReplyTo[ActorRef] | None:
         """Let go of whoever waits for the child to be up."""

@@ -32,11 +32,12 @@ M = TypeVar("M", bound=Pathed)
 class SharedHub(Generic[M]):
     """The parts, and the two ways to be heard: `emit` to the observer, `escalate` to whoever runs the System."""
 
-    __slots__ = ("_observer", "_tasks", "backend", "dead_letters", "fatal", "names", "on_fatal", "stopping", "timers",
-                 "unstopped")  # fmt: skip
+    __slots__ = ("_observer", "_tasks", "backend", "dead_letters", "draw", "fatal", "names", "on_fatal", "stopping",
+                 "timers", "unstopped")  # fmt: skip
 
-    def __init__(self, backend: Backend, observer: Callable[[Event], None]) -> None:
+    def __init__(self, backend: Backend, observer: Callable[[Event], None], draw: Callable[[], float]) -> None:
         self.backend = backend
+        self.draw = draw
         self.timers = Timers(backend)
         self.names: Registry[M] = Registry()
         self.stopping = False

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from supervisors._call import Call, ReplyTo
 from supervisors._cell import Cell, Hub, current_cell
+from supervisors._child_spec import child_id_in
 from supervisors._lobby import Place
 from supervisors._mailbox import Cast, Info
 from supervisors._reasons import ExitReason
@@ -163,7 +164,8 @@ class NamedRef:
         and in a System that is ending, neither happens.
 
         Raises:
-            NotRunning: nobody was there to begin with the request before the deadline.
+            NotRunning: nobody was there to begin with the request before the deadline. While a restart is delayed, it
+                says until when.
             ActorDown: the holder died; with `started`, after it had begun with the request.
             CallTimeout: the holder did not answer in time.
             CallingSelf, CallCycle, MailboxFull, UnexpectedRequest, NoMailbox: as for `ActorRef.call`.
@@ -185,9 +187,10 @@ class NamedRef:
                         raise
                     raise NotRunning(self.path) from None
             elif not wait_for_restart or self._hub.stopping:
-                raise NotRunning(self.path, "is not running")
+                at = self._next_start()
+                raise NotRunning(self.path, "is not running" if at is None else "is restarting", at)
             elif now() >= deadline:
-                raise NotRunning(self.path)
+                raise NotRunning(self.path, next_at=self._next_start())
             else:
                 await _appearance(self._hub, self.path, deadline)
 
@@ -210,6 +213,10 @@ class NamedRef:
         """Send a message to the present holder's `handle_info`; otherwise as `cast`."""
         cell = self._hub.names.whereis(self.path)
         return cell is not None and cell.accept(Info(message))
+
+    def _next_start(self) -> float | None:
+        above = self._hub.names.whereis(self.path.rpartition("/")[0])
+        return None if above is None else above.next_start(child_id_in(self.path))
 
 
 def cell_of(target: ActorRef | NamedRef) -> Cell | None:

@@ -352,6 +352,10 @@ class ActorCell(DeskCell):
 
     # --- views
 
+    def next_start(self, child_id: str) -> float | None:
+        """When a supervisor is going to start this child again."""
+        return None if self.actor is None else self.actor._next_start(child_id)
+
     def details(self) -> Mapping[str, object]:
         """The actor's own redacted view of itself."""
         if self.actor is None:

@@ -22,6 +22,7 @@ from supervisors._admin import (
     TerminateChild,
     WhichChildren,
 )
+from supervisors._backoff import Backoff, Pause
 from supervisors._call import NO_REPLY, ReplyTo
 from supervisors._child_spec import (
     AutoShutdown,
@@ -33,11 +34,11 @@ from supervisors._child_spec import (
     validate_significance,
     validate_strategy,
 )
-from supervisors._children import Child, ChildExited, SupervisorBase, TryAgain, ask_to_stop
+from supervisors._children import Appointment, Child, ChildExited, SupervisorBase, ask_to_stop
 from supervisors._reasons import ExitReason, is_expected_exit, should_restart
 from supervisors._ref import ActorRef
 from supervisors._runner import ActorCell
-from supervisors._strategy import ends_supervisor, plan_restart
+from supervisors._strategy import RestartPlan, ends_supervisor, plan_restart
 from supervisors.exceptions import (
     AlreadyPresent,
     AlreadyStarted,
@@ -72,6 +73,9 @@ class Supervisor(SupervisorBase):
         auto_shutdown: whether the supervisor ends, with `shutdown`, when a significant child has ended and is not
             restarted: with the first of them, with the last, or never. An end which the supervisor itself brought
             about, because it was asked to or for the sake of a sibling, does not count.
+        backoff: delays between the restarts of each child which has none of its own. Those of its group which stop
+            because of it wait along with it.
+        pause: rests from restarting when failures come too fast, instead of giving up; `max_restarts` has no say then.
 
     Raises:
         InvalidChildSpec: an argument makes no sense, or an id appears twice.
@@ -85,8 +89,10 @@ class Supervisor(SupervisorBase):
         max_restarts: int = 3,
         max_seconds: float = 5.0,
         auto_shutdown: AutoShutdown = "never",
+        backoff: Backoff | None = None,
+        pause: Pause | None = None,
     ) -> None:
-        super().__init__(max_restarts, max_seconds)
+        super().__init__(max_restarts, max_seconds, backoff, pause)
         validate_strategy(type(self).__name__, strategy)
         validate_auto_shutdown(type(self).__name__, auto_shutdown)
         validate_children(type(self).__name__, [spec.id for spec in children])
@@ -119,9 +125,8 @@ class Supervisor(SupervisorBase):
         """Deal with the death of a child, and with what the supervisor has told itself to do."""
         if isinstance(message, ChildExited):
             return await self._lost(message)
-        if isinstance(message, TryAgain):
-            child = message.child
-            return await self._restart(child) if child.status == "restarting" else None
+        if isinstance(message, Appointment):
+            return await self._restart(message.child) if message.child.keeps(message) else None
         if isinstance(message, Withdraw):
             await self._withdraw(message.child, forget=message.forget)
             return None
@@ -129,6 +134,7 @@ class Supervisor(SupervisorBase):
 
     async def terminate(self, reason: ExitReason) -> None:
         """Stop the children, last started first, each in its own time."""
+        self._call_off()
         await self._stop_all()
 
     # --- administration
@@ -186,6 +192,7 @@ class Supervisor(SupervisorBase):
 
     async def _terminate(self, child: Child) -> None:
         await self._stop(child)
+        child.attempts = 0  # whoever starts it again by hand does not want to wait
         if child.restart == "temporary":
             self._forget(child)
 
@@ -209,7 +216,7 @@ class Supervisor(SupervisorBase):
     # --- one child
 
     def _enlist(self, spec: ChildSpec) -> Child:
-        child = self._children[spec.id] = Child(spec, child_path(self.ref.path, spec.id))
+        child = self._children[spec.id] = Child(spec, self.ref.path, self._backoff)
         return child
 
     def _forget(self, child: Child) -> None:
@@ -249,7 +256,7 @@ class Supervisor(SupervisorBase):
         cell = child.cell
         if cell is None:
             if child.status == "restarting":
-                child.enter("stopped", self.system.now())  # the pending retry finds this and does nothing
+                child.enter("stopped", self.system.now())  # which calls its restart off
             return
         patience = ask_to_stop(cell, child.shutdown)
         self._cell.note_wait(cell)
@@ -278,7 +285,7 @@ class Supervisor(SupervisorBase):
             self._report("child_terminated", exited.reason, child)
         child.lost(exited.reason, self.system.now())
         if again:
-            return await self._restart(child)
+            return await self._bring_back(child)
         if child.restart == "temporary":
             self._forget(child)
         return self._ended_for_good(child)
@@ -290,24 +297,35 @@ class Supervisor(SupervisorBase):
             return Stop(ExitReason.shutdown(f"the significant child {child.path} has ended"))
         return None
 
+    async def _bring_back(self, failed: Child) -> Stop | None:
+        """Restart the group of a child that has died; if not now, stop it already, since what it needs is gone."""
+        appointment = self._appoint(failed)
+        if isinstance(appointment, Stop):
+            return appointment
+        if appointment.is_now:
+            return await self._restart(failed)
+        await self._stop_group(self._plan(failed))
+        return None
+
     async def _restart(self, failed: Child) -> Stop | None:
-        too_many = self._count_restart(failed)
-        if too_many is not None:
-            return too_many
-        failed.enter("restarting", self.system.now())
-        plan = plan_restart(self._strategy, [(child.id, child.restart) for child in self._children.values()], failed.id)
+        plan = self._plan(failed)
+        await self._stop_group(plan)
+        for child_id in plan.start:
+            child = self._children[child_id]
+            child.restarts += 1
+            failure = await self._start(child)
+            if failure is not None:
+                self._report("start_error", failure.reason, child)
+                return self._try_again(child)
+        return None
+
+    def _plan(self, failed: Child) -> RestartPlan:
+        children = [(child.id, child.restart) for child in self._children.values()]
+        return plan_restart(self._strategy, children, failed.id)
+
+    async def _stop_group(self, plan: RestartPlan) -> None:
         for child_id in plan.stop:
             child = self._children[child_id]
             await self._stop(child)
             if child.restart == "temporary":
                 self._forget(child)
-        for child_id in plan.start:
-            child = self._children[child_id]
-            child.restarts += child is not failed
-            failure = await self._start(child)
-            if failure is not None:
-                self._report("start_error", failure.reason, child)
-                child.enter("restarting", self.system.now())
-                self._cell.signal(TryAgain(child))
-                break
-        return None

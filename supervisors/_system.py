@@ -11,6 +11,7 @@ Leaving the block returns when every task has ended, whatever it takes; what was
 
 import logging
 from collections.abc import Callable
+from random import random
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -89,6 +90,8 @@ class System:
         root: the top supervisor. When it ends, the System is over; it is never restarted.
         on_event: told of every lifecycle event, synchronously; without one they go to the `supervisors` logger.
         shutdown_budget: seconds an orderly end may take before everything is killed.
+        draw: makes numbers from 0 to less than 1, which spread the delays of restarts; not random, if they are to be
+            had again.
     """
 
     def __init__(
@@ -98,11 +101,13 @@ class System:
         *,
         on_event: Callable[[Event], None] | None = None,
         shutdown_budget: float = SHUTDOWN_BUDGET,
+        draw: Callable[[], float] = random,
     ) -> None:
         self.name = name
         self._top = root
         self._observer = on_event if on_event is not None else log_event
         self._budget = shutdown_budget
+        self._draw = draw
         self._hub: Hub | None = None
         self._root: Cell | None = None
 
@@ -116,7 +121,7 @@ class System:
     async def __aenter__(self) -> Self:
         if self._hub is not None:
             raise RuntimeError(f"the system {self.name} can be entered only once")
-        self._hub = Hub(detect_backend(), self._observer)
+        self._hub = Hub(detect_backend(), self._observer, self._draw)
         self._sheltered, self._down, self._over = anyio.Event(), anyio.Event(), anyio.Event()
         self._lookout = anyio.CancelScope()
         self._outside = anyio.create_task_group()

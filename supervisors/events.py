@@ -52,6 +52,33 @@ class SupervisorReport:
 
 
 @dataclass(frozen=True, slots=True)
+class RestartDelayed:
+    """A child is to be started again, in so many seconds; `attempt` says which restart in a row it will be."""
+
+    supervisor: str
+    child: ChildInfo
+    seconds: float
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class RestartsPaused:
+    """A supervisor saw too many failures, of which `child` had the last; it restarts nobody for so many seconds."""
+
+    supervisor: str
+    child: ChildInfo
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class RestartsResumed:
+    """A supervisor's pause is over, and the children that were waiting are started again."""
+
+    supervisor: str
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
 class CrashReport:
     """A member of the tree ended in a way nobody meant.
 
@@ -119,7 +146,18 @@ class Unstopped:
     stack: tuple[str, ...]
 
 
-Event: TypeAlias = Progress | SupervisorReport | CrashReport | DeadLetters | UnexpectedMessage | Unstopped | Traced
+Event: TypeAlias = (
+    Progress
+    | SupervisorReport
+    | RestartDelayed
+    | RestartsPaused
+    | RestartsResumed
+    | CrashReport
+    | DeadLetters
+    | UnexpectedMessage
+    | Unstopped
+    | Traced
+)
 
 
 def log_event(event: Event) -> None:
@@ -129,6 +167,13 @@ def log_event(event: Event) -> None:
     elif isinstance(event, SupervisorReport):
         offender = event.offender.path if event.offender is not None else f"{event.count} children"
         _logger.error("%s: %s: %s (%s)", event.supervisor, event.context, offender, event.reason)
+    elif isinstance(event, RestartDelayed):
+        _logger.warning("%s starts %s again in %.3g s", event.supervisor, event.child.path, event.seconds)
+    elif isinstance(event, RestartsPaused):
+        _logger.error("%s restarts nobody for %.3g s, %s being one too many", event.supervisor, event.seconds,
+                      event.child.path)  # fmt: skip
+    elif isinstance(event, RestartsResumed):
+        _logger.warning("%s restarts its children again; %d wait", event.supervisor, event.waiting)
     elif isinstance(event, CrashReport):
         _logger.error("%s ended: %s\n%s", event.path, event.reason, "".join(event.stack))
     elif isinstance(event, DeadLetters):

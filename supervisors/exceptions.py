@@ -110,6 +110,16 @@ class RestartLimitReached(SupervisorError):
         self.max_seconds = max_seconds
 
 
+class BackoffExhausted(SupervisorError):
+    """A child was restarted as often in a row as its `Backoff` allows; the detail of its supervisor's exit reason."""
+
+    def __init__(self, path: str, attempts: int, reset_after: float) -> None:
+        super().__init__(f"{path} was restarted {attempts} times in a row and never stayed up for {reset_after:g} s")
+        self.path = path
+        self.attempts = attempts
+        self.reset_after = reset_after
+
+
 class ActorDown(SupervisorError):
     """The target was dead or died before it answered.
 
@@ -126,10 +136,14 @@ class ActorDown(SupervisorError):
 
 
 class NotRunning(ActorDown):
-    """Nobody held the name until the deadline; the request was never looked at."""
+    """Nobody held the name, or nobody until the deadline; the request was never looked at.
 
-    def __init__(self, path: str, problem: str = "is restarting") -> None:
+    `next_at` says when its supervisor is going to start it, by the clock of the System; None if that is not settled.
+    """
+
+    def __init__(self, path: str, problem: str = "is restarting", next_at: float | None = None) -> None:
         super().__init__(path, ExitReason.NOPROC, started=False, problem=problem)
+        self.next_at = next_at
 
 
 class ActorKilled(SupervisorError):

@@ -59,7 +59,11 @@ class ActorInfo:
 
 @dataclass(frozen=True, slots=True)
 class TreeNode:
-    """A member of the tree, or the place of a child which is not running, with what hangs below it."""
+    """A member of the tree, or the place of a child which is not running, with what hangs below it.
+
+    Attributes:
+        next_at: when a child that is restarting is to be started, in seconds of the System's clock.
+    """
 
     path: str
     id: str
@@ -73,6 +77,7 @@ class TreeNode:
     since: float
     waiting_on: tuple[str, ...]
     children: tuple["TreeNode", ...]
+    next_at: float | None = None
 
     def find(self, path: str) -> "TreeNode | None":
         """Look a member up by its path, from here down."""

@@ -1,8 +1,11 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from supervisors import ChildSpec, DynamicSupervisor, InvalidChildSpec, Mailbox, Supervisor, child_path
+from supervisors._child_spec import child_id_in
 from tests.supervisors.actors import Puppet, puppet
 
 
@@ -31,6 +34,7 @@ def test_a_supervisor_has_all_the_time_to_stop() -> None:
         ("mailbox", 10),
         ("start_timeout", 0),
         ("start_timeout", "long"),
+        ("backoff", 1.5),
         ("significant", "very"),
         ("significant", True),
     ],
@@ -62,6 +66,8 @@ def test_a_wrong_mailbox_is_named(field: str, value: object) -> None:
     [
         ("strategy", "all_for_one"),
         ("auto_shutdown", "sometimes"),
+        ("backoff", 1.5),
+        ("pause", True),
         ("max_restarts", -1),
         ("max_restarts", 1.5),
         ("max_restarts", True),
@@ -91,3 +97,8 @@ def test_a_slash_in_an_id_is_no_level_of_the_tree() -> None:
     assert child_path("app", "plain") == "app/plain"
     assert child_path("app", "a/b") == "app/a%2Fb"
     assert child_path("app", "a%2Fb") != child_path("app", "a/b")
+
+
+@given(st.text(min_size=1), st.text(min_size=1))
+def test_the_id_can_be_read_off_the_path(supervisor_id: str, child_id: str) -> None:
+    assert child_id_in(child_path(child_path("app", supervisor_id), child_id)) == child_id

@@ -1,13 +1,22 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisors._intensity import RestartWindow
+from supervisors import Pause
+from supervisors._intensity import FailureMeter, RestartWindow
 
 
 def counted(window: RestartWindow, *times: float) -> RestartWindow:
     for time in times:
         window = window.add(time)
     return window
+
+
+def measured(*times: float, threshold: float = 5, half_life: float = 30) -> FailureMeter:
+    meter = FailureMeter(Pause(threshold=threshold, half_life=half_life))
+    for time in times:
+        meter = meter.add(time)
+    return meter
 
 
 def test_zero_restarts_bears_none() -> None:
@@ -52,3 +61,30 @@ def test_it_remembers_no_more_than_its_window(gaps: list[float]) -> None:
         now += gap
         window = window.add(now)
     assert all(now - at <= 5 for at in window.restarts)
+
+
+def test_failures_at_one_moment_add_up() -> None:
+    assert measured(7.0, 7.0, 7.0).level == 3
+    assert not measured(7.0, 7.0, threshold=2).exceeded
+    assert measured(7.0, 7.0, 7.0, threshold=2).exceeded
+
+
+def test_what_was_counted_is_halved_with_every_half_life() -> None:
+    assert measured(0, 30).level == pytest.approx(1.5)
+    assert measured(0, 60).level == pytest.approx(1.25)
+    assert measured(0, 30, 60).level == pytest.approx(1.75)
+
+
+def test_failures_that_are_far_apart_never_exceed() -> None:
+    assert not measured(*(30.0 * n for n in range(1000)), threshold=2).exceeded
+
+
+def test_a_meter_that_was_reset_begins_anew() -> None:
+    assert measured(0, 0, 0, threshold=2).reset().add(1.0).level == 1
+
+
+@given(st.lists(st.floats(0, 100), max_size=50), st.floats(0.1, 100))
+def test_every_failure_counts_for_less_the_longer_ago_it_was(gaps: list[float], half_life: float) -> None:
+    times = [sum(gaps[: n + 1]) for n in range(len(gaps))]
+    expected = sum(0.5 ** ((times[-1] - at) / half_life) for at in times)
+    assert measured(*times, half_life=half_life).level == pytest.approx(expected)

@@ -5,6 +5,7 @@ while callers wait. After every step the names and the tree agree; at the end no
 """
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import anyio
 import pytest
@@ -14,11 +15,13 @@ from hypothesis import strategies as st
 
 from supervisors import (
     ActorRef,
+    Backoff,
     ChildSpec,
     DynamicSupervisor,
     Mailbox,
     MonitorRef,
     NamedRef,
+    Pause,
     Supervisor,
     SupervisorError,
     System,
@@ -41,6 +44,8 @@ IDS = ["a", "b", "c"]
 MESSAGES = {"crash": crash, "stop": stop_normally, "hang": hang, "hang shielded": hang_shielded}
 RESTARTS: st.SearchStrategy[Restart] = st.sampled_from(["permanent", "transient", "temporary"])
 SHUTDOWNS: st.SearchStrategy[Shutdown] = st.sampled_from([0.5, "brutal_kill", 2])
+BACKOFFS = st.sampled_from([None, Backoff(min_seconds=0.5, max_seconds=2, reset_after=3), Backoff(max_attempts=4)])
+PAUSES = st.sampled_from([None, Pause(threshold=2, half_life=2, seconds=3)])
 STRATEGIES: st.SearchStrategy[Strategy] = st.sampled_from(["one_for_one", "one_for_all", "rest_for_one"])
 
 STEPS = st.tuples(
@@ -158,14 +163,21 @@ def flattened(node: TreeNode) -> list[TreeNode]:
     strategy=STRATEGIES,
     kinds=st.tuples(*[st.tuples(RESTARTS, SHUTDOWNS)] * len(IDS)),
     steps=st.lists(STEPS, max_size=25),
+    backoff=BACKOFFS,
+    pause=PAUSES,
 )
 async def test_names_tree_and_callers_survive_any_story(
-    strategy: Strategy, kinds: tuple[tuple[Restart, Shutdown], ...], steps: list[tuple[str, str, str]]
+    strategy: Strategy,
+    kinds: tuple[tuple[Restart, Shutdown], ...],
+    steps: list[tuple[str, str, str]],
+    backoff: Backoff | None,
+    pause: Pause | None,
 ) -> None:
     poisoned: set[str] = set()
     specs = [child_spec(child, *kind, poisoned) for child, kind in zip(IDS, kinds, strict=True)]
-    pool = ChildSpec("pool", lambda: DynamicSupervisor(max_restarts=1000), type="supervisor")
-    root = Supervisor([*specs, pool], strategy=strategy, max_restarts=1000)
+    flags: dict[str, Any] = {"max_restarts": 1000, "backoff": backoff, "pause": pause}
+    pool = ChildSpec("pool", lambda: DynamicSupervisor(**flags), type="supervisor", backoff=Backoff())
+    root = Supervisor([*specs, pool], strategy=strategy, **flags)
     system = System("app", root, on_event=EventLog(), shutdown_budget=20)
     async with anyio.create_task_group() as tasks:
         async with system:

@@ -1,15 +1,52 @@
 """Trees to test, and what to read off them."""
 
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Literal
 
-from supervisors import ActorRef, ChildSpec, Supervisor, SupervisorReport, System
-from supervisors.testing import EventLog
+import anyio
+
+from supervisors import (
+    ActorRef,
+    ChildSpec,
+    DynamicSupervisor,
+    Supervisor,
+    SupervisorReport,
+    System,
+    start_child,
+)
+from supervisors.testing import EventLog, settle
 from tests.supervisors.actors import Boom, Puppet
 
+Kind = Literal["static", "dynamic"]
 
-def tree(*specs: ChildSpec, log: EventLog | None = None, **flags: Any) -> System:
+
+def no_spread() -> float:
+    """Draw nothing by which a delay would be lengthened."""
+    return 0.0
+
+
+def tree(*specs: ChildSpec, log: EventLog | None = None, draw: Callable[[], float] = no_spread, **flags: Any) -> System:
     """Make a System of one static supervisor; `flags` are the supervisor's."""
-    return System("app", Supervisor(specs, **flags), on_event=log if log is not None else EventLog())
+    return System("app", Supervisor(specs, **flags), on_event=log if log is not None else EventLog(), draw=draw)
+
+
+@asynccontextmanager
+async def running(
+    kind: Kind, *specs: ChildSpec, log: EventLog | None = None, draw: Callable[[], float] = no_spread, **flags: Any
+) -> AsyncIterator[System]:
+    """Enter a System of one supervisor of either kind, with these children started."""
+    root = Supervisor(**flags) if kind == "static" else DynamicSupervisor(**flags)
+    async with System("app", root, on_event=log if log is not None else EventLog(), draw=draw) as system:
+        for spec in specs:
+            await start_child(system.named("app"), spec)
+        yield system
+
+
+async def let_pass(seconds: float) -> None:
+    """Let time pass, and everything happen that falls due at the end of it."""
+    await anyio.sleep(seconds)
+    await settle()
 
 
 def refs(system: System, *ids: str) -> list[ActorRef | None]:

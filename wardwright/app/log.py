@@ -11,7 +11,7 @@ import msgspec
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from supervisors import CrashReport, DeadLetters, Event, SupervisorReport, Unstopped
+from supervisors import CrashReport, DeadLetters, Event, RestartDelayed, SupervisorReport, Unstopped
 from wardwright.runtime.metrics import Metrics
 
 LogFormat = Literal["text", "json"]
@@ -75,6 +75,14 @@ class TreeLog:
                 context=event.context,
                 child=offender,
                 reason=str(event.reason),
+            )
+        elif isinstance(event, RestartDelayed):
+            _log.warning(
+                "a restart is delayed",
+                supervisor=event.supervisor,
+                child=event.child.path,
+                seconds=round(event.seconds, 3),
+                attempt=event.attempt,
             )
         elif isinstance(event, Unstopped):
             _log.error("an actor was killed and still runs", actor=event.path, stack="".join(event.stack))

@@ -16,6 +16,7 @@ from supervisors import (
     Event,
     ExitReason,
     Progress,
+    RestartDelayed,
     SupervisorReport,
     UnexpectedMessage,
     Unstopped,
@@ -143,6 +144,11 @@ class TestTree:
         assert [event["child"] for event in events] == ["wardwright/storage", "7 children"]
         assert events[0]["context"] == "child_terminated"
         assert events[0]["supervisor"] == "wardwright"
+
+    def test_a_restart_that_waits_is_a_warning_with_its_delay(self) -> None:
+        [event], _ = self.log(RestartDelayed("wardwright", CHILD, 1.23456, attempt=3))
+        assert (event["level"], event["event"]) == ("warning", "a restart is delayed")
+        assert (event["child"], event["seconds"], event["attempt"]) == ("wardwright/storage", 1.235, 3)
 
     def test_what_was_given_up_or_never_read_is_said(self) -> None:
         unread = DeadLetters("wardwright/edge", ExitReason.KILLED, {"Ping": 2})

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from supervisors._call import NO_REPLY, ReplyTo
-from supervisors._cell import Cell
 from supervisors._host import Helper
 from supervisors._mail import MailCell
+from supervisors._member import Member
 from supervisors._monitor import MonitorRef
 from supervisors._reasons import ExitReason
 from supervisors._ref import ActorRef, NamedRef
@@ -200,7 +200,7 @@ class Actor:
         """
         self._cell.receive_timeout(seconds)
 
-    def _child_exited(self, child: Cell, reason: ExitReason) -> None:
+    def _child_exited(self, child: Member, reason: ExitReason) -> None:
         """Hear of a child's death, within its synchronous step; supervisors do."""
 
     def _next_start(self, child_id: str) -> float | None:

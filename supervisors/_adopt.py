@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 
 from supervisors._adopted import AdoptedCell
-from supervisors._cell import Cell, Hub, current_cell
+from supervisors._cell import Cell, current_cell
 from supervisors._dynamic import DynamicSupervisor
+from supervisors._member import Hub
 from supervisors._reasons import ExitReason
 from supervisors._ref import ActorRef, NamedRef, cell_of
 from supervisors._runner import ActorCell

@@ -16,6 +16,7 @@ from supervisors._call import ReplyTo
 from supervisors._cell import Cell
 from supervisors._child_spec import ChildSpec, child_path, validate_backoff, validate_intensity, validate_pause
 from supervisors._intensity import FailureMeter, RestartWindow
+from supervisors._member import Member
 from supervisors._reasons import ExitReason, Shutdown
 from supervisors._ref import ActorRef
 from supervisors._runner import ActorCell, start_actor
@@ -180,7 +181,7 @@ class Child:
 class ChildExited:
     """To a supervisor, from the death of a child; stale if the supervisor itself had stopped it."""
 
-    cell: Cell
+    cell: Member
     reason: ExitReason
 
 
@@ -301,7 +302,7 @@ class SupervisorBase(Actor):
             workers=len(children) - supervisors,
         )
 
-    def _child_exited(self, child: Cell, reason: ExitReason) -> None:
+    def _child_exited(self, child: Member, reason: ExitReason) -> None:
         self._cell.signal(ChildExited(child, reason))
 
     def _tree_children(self) -> Iterable[TreeNode]:

@@ -13,11 +13,12 @@ from typing import Any, Literal
 
 from supervisors._actor import Actor
 from supervisors._call import ReplyTo
-from supervisors._cell import Cell, Hub
+from supervisors._cell import Cell
 from supervisors._child_spec import Mailbox
 from supervisors._errands import GetState, GetStatistics, GetStatus, Hook, Log, ReplaceState, Resume, Suspend, Trace
 from supervisors._mail import MailCell
 from supervisors._mailbox import Cast, Envelope
+from supervisors._member import Hub
 from supervisors._reasons import ExitReason
 from supervisors.events import Traced
 from supervisors.exceptions import ActorDown, UnexpectedRequest

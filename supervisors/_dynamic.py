@@ -18,6 +18,7 @@ from supervisors._call import NO_REPLY, ReplyTo
 from supervisors._cell import Cell
 from supervisors._child_spec import ChildSpec, child_path, validate_max_children, validate_significance
 from supervisors._children import Appointment, Child, ChildExited, SupervisorBase, ask_to_stop
+from supervisors._member import Member
 from supervisors._reasons import ExitReason, Restart, Shutdown, is_expected_exit, should_restart
 from supervisors._ref import ActorRef
 from supervisors._timers import Alarm
@@ -64,7 +65,7 @@ class DynamicSupervisor(SupervisorBase):
         validate_max_children(type(self).__name__, max_children)
         self._max_children = max_children
         self._adopted: dict[str, AdoptedCell] = {}
-        self._patience: dict[Cell, Alarm] = {}
+        self._patience: dict[Member, Alarm] = {}
 
     async def handle_call(self, request: Any, reply_to: ReplyTo[Any]) -> Any:
         """Administer the children."""
@@ -215,7 +216,7 @@ class DynamicSupervisor(SupervisorBase):
         if starter is not None:
             starter.reply(ActorRef(child.cell))
 
-    def _ended(self, cell: Cell, reason: ExitReason) -> Stop | None:
+    def _ended(self, cell: Member, reason: ExitReason) -> Stop | None:
         child = self._children.get(cell.id)
         if child is None or child.cell is not cell:
             return None
@@ -277,7 +278,7 @@ class DynamicSupervisor(SupervisorBase):
             starter.caller.end_wait(child.cell)
         return starter
 
-    def _discard_patience(self, cell: Cell) -> None:
+    def _discard_patience(self, cell: Member) -> None:
         patience = self._patience.pop(cell, None)
         if patience is not None:
             self.system.hub.timers.discard(patience)
@@ -290,7 +291,7 @@ class DynamicSupervisor(SupervisorBase):
         ]
         return children + [(cell, cell.shutdown, cell.restart) for cell in self._adopted.values()]
 
-    def _child_exited(self, child: Cell, reason: ExitReason) -> None:
+    def _child_exited(self, child: Member, reason: ExitReason) -> None:
         if not isinstance(child, AdoptedCell):
             super()._child_exited(child, reason)
             return

@@ -5,7 +5,7 @@ that no scope of the tree claimed is a fault too. An interrupt or an exit reques
 System.
 """
 
-from supervisors._cell import Hub
+from supervisors._member import Hub
 from supervisors._reasons import ExitReason
 from supervisors.exceptions import ForeignCancellation
 from supervisors.inspect import describe_traceback

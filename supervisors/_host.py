@@ -10,9 +10,10 @@ from typing import Literal
 from anyio import TaskHandle
 
 from supervisors._backend import Waiter
-from supervisors._cell import Cell, Hub
+from supervisors._cell import Cell
 from supervisors._failure import contain
 from supervisors._link import Exit, link, unlink
+from supervisors._member import Hub, Member
 from supervisors._monitor import MonitorRef
 from supervisors._reasons import ExitReason
 from supervisors._ref import ActorRef, NamedRef
@@ -97,7 +98,7 @@ class HostCell(Cell):
             self._helpers.pop(helper, None)
         self._wake_reaper()
 
-    def child_exited(self, child: Cell, reason: ExitReason) -> None:
+    def child_exited(self, child: Member, reason: ExitReason) -> None:
         """Strike a dead child off."""
         super().child_exited(child, reason)
         self._wake_reaper()
@@ -139,7 +140,7 @@ class HostCell(Cell):
         """Whether the death of a linked member is news to it, instead of its own death."""
         return False
 
-    def linked_exit(self, peer: Cell, reason: ExitReason) -> None:
+    def linked_exit(self, peer: Member, reason: ExitReason) -> None:
         """Hear of the death of a linked member, or die of it."""
         self._take_exit(ActorRef(peer), reason)
 

@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from supervisors._call import ReplyTo
-from supervisors._cell import Cell, Hub
+from supervisors._cell import Cell
 from supervisors._child_spec import Mailbox
 from supervisors._failure import where
 from supervisors._host import HostCell
 from supervisors._lobby import BlockingInbox, Place
 from supervisors._mailbox import Cast, Envelope, Inbox, Info, Signal
+from supervisors._member import Hub
 from supervisors._reasons import ExitReason
 from supervisors._timers import Alarm
 from supervisors.events import CrashReport, DeadLetters

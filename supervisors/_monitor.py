@@ -8,7 +8,7 @@ which is queued already.
 from dataclasses import dataclass
 
 from supervisors._backend import Waiter
-from supervisors._cell import Cell, Hub
+from supervisors._member import Hub, Member
 from supervisors._reasons import ExitReason
 from supervisors._ref import ActorRef, NamedRef, cell_of
 
@@ -33,28 +33,30 @@ class MonitorRef:
 
     __slots__ = ("_down", "_hub", "_sleeper", "_target", "_watcher", "flushed", "ref")
 
-    def __init__(self, hub: Hub, ref: ActorRef | NamedRef, watcher: Cell | None = None) -> None:
+    def __init__(self, hub: Hub, ref: ActorRef | NamedRef, watcher: Member | None = None) -> None:
         self.ref = ref
         self.flushed = False
         self._hub = hub
-        self._watcher = watcher
+        self._watcher = None if watcher is None else ActorRef(watcher)
+        self._target: ActorRef | None = None
         self._down: Down | None = None
         self._sleeper: Waiter | None = None
-        self._target: Cell | None = cell_of(ref)
-        if self._target is None or self._target.exit_reason is not None:
+        target = cell_of(ref)
+        if target is None or target.exit_reason is not None:
             self.down(ExitReason.NOPROC)
-        else:
-            self._target.watch(self)
-            if watcher is not None:
-                watcher.at_exit(self.demonitor)
+            return
+        self._target = ActorRef(target)
+        target.watch(self)
+        if watcher is not None:
+            watcher.at_exit(self.demonitor)
 
     def down(self, reason: ExitReason) -> None:
         """Pass the news on; called by the target at its death."""
         self._target = None
         self._down = Down(self.ref, reason, self)
         if self._watcher is not None:
-            self._watcher.forget_exit(self.demonitor)
-            self._watcher.signal(self._down)
+            self._watcher._cell.forget_exit(self.demonitor)
+            self._watcher._cell.signal(self._down)
         if self._sleeper is not None:
             self._sleeper.wake()
 
@@ -62,10 +64,10 @@ class MonitorRef:
         """Stop watching; with `flush`, a `Down` which waits in the mailbox is dropped too."""
         self.flushed = flush
         if self._target is not None:
-            self._target.unwatch(self)
+            self._target._cell.unwatch(self)
             self._target = None
         if self._watcher is not None:
-            self._watcher.forget_exit(self.demonitor)
+            self._watcher._cell.forget_exit(self.demonitor)
 
     async def wait(self) -> Down:
         """Sleep until the target is dead: for watchers that are not actors.

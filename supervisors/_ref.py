@@ -5,13 +5,14 @@ looks it up at every send, so it outlives restarts. Both give the same promise f
 with the reason why there is none. Both belong to the event loop's thread; other threads go through `anyio.from_thread`.
 """
 
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from supervisors._call import Call, ReplyTo
-from supervisors._cell import Cell, Hub, current_cell
+from supervisors._cell import current_cell
 from supervisors._child_spec import child_id_in
 from supervisors._lobby import Place
 from supervisors._mailbox import Cast, Info
+from supervisors._member import Handle, Hub, Member
 from supervisors._reasons import ExitReason
 from supervisors._timers import Alarm
 from supervisors.exceptions import ActorDown, CallTimeout, NotRunning, SupervisorError
@@ -22,22 +23,29 @@ R = TypeVar("R")
 DEFAULT_TIMEOUT = 5.0
 
 
-class ActorRef:
+class ActorRef(Handle):
     """One incarnation of an actor, or of another member.
 
     It never reaches the next incarnation. Two handles to the same one are equal.
     """
 
-    __slots__ = ("_cell",)
+    __slots__ = ()
 
-    def __init__(self, cell: Cell) -> None:
-        self._cell = cell
+    def __new__(cls, cell: Member) -> Self:
+        handle = cell.handle
+        if isinstance(handle, cls):
+            return handle
+        made = super().__new__(cls)
+        made._cell = cell
+        if cell.exit_reason is None:
+            cell.handle = made
+        return made
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ActorRef) and other._cell is self._cell
 
     def __hash__(self) -> int:
-        return hash(self._cell)
+        return hash(self._cell.path)
 
     def __repr__(self) -> str:
         return f"<ActorRef {self.path} {self._cell.status}>"
@@ -219,8 +227,8 @@ class NamedRef:
         return None if above is None else above.next_start(child_id_in(self.path))
 
 
-def cell_of(target: ActorRef | NamedRef) -> Cell | None:
-    """Find the cell behind a handle; None when a name has no holder."""
+def cell_of(target: ActorRef | NamedRef) -> Member | None:
+    """Find the member behind a handle; None when a name has no holder."""
     if isinstance(target, ActorRef):
         return target._cell
     return target._hub.names.whereis(target.path)
@@ -240,7 +248,7 @@ async def run_errand(target: ActorRef | NamedRef, message: Call[R], timeout: flo
     return await _ask(cell, message, cell.hub.backend.now() + timeout, timeout, errand=True)
 
 
-async def _ask(cell: Cell, message: Call[R], deadline: float, timeout: float, *, errand: bool = False) -> R:
+async def _ask(cell: Member, message: Call[R], deadline: float, timeout: float, *, errand: bool = False) -> R:
     if cell.exit_reason is not None:
         raise ActorDown(cell.path, ExitReason.NOPROC)
     caller = current_cell.get()
@@ -256,7 +264,7 @@ async def _ask(cell: Cell, message: Call[R], deadline: float, timeout: float, *,
         caller.end_wait(cell)
 
 
-async def _exchange(cell: Cell, request: ReplyTo[R], errand: bool) -> R:
+async def _exchange(cell: Member, request: ReplyTo[R], errand: bool) -> R:
     hub = cell.hub
     if errand:
         cell.accept_errand(request)
@@ -269,7 +277,7 @@ async def _exchange(cell: Cell, request: ReplyTo[R], errand: bool) -> R:
         hub.timers.discard(request)
 
 
-async def _wait_for_room(cell: Cell, envelope: Cast, timeout: float) -> bool:
+async def _wait_for_room(cell: Member, envelope: Cast, timeout: float) -> bool:
     place = cell.accept_or_wait(envelope)
     if isinstance(place, bool):
         return place
@@ -288,7 +296,7 @@ async def _wait_for_room(cell: Cell, envelope: Cast, timeout: float) -> bool:
         caller.end_wait(cell)
 
 
-async def _in_line(cell: Cell, place: Place, deadline: float) -> bool:
+async def _in_line(cell: Member, place: Place, deadline: float) -> bool:
     timers = cell.hub.timers
     timers.add(deadline, place)
     try:
@@ -297,7 +305,7 @@ async def _in_line(cell: Cell, place: Place, deadline: float) -> bool:
         timers.discard(place)
 
 
-async def _stop(cell: Cell, timeout: float | None) -> ExitReason:
+async def _stop(cell: Member, timeout: float | None) -> ExitReason:
     timers = cell.hub.timers
     cell.request_stop(ExitReason.NORMAL)
     if timeout is None:

@@ -26,6 +26,7 @@ from supervisors._child_spec import ChildSpec, Startable, child_path
 from supervisors._desk import DeskCell
 from supervisors._failure import contain
 from supervisors._mailbox import Cast, Envelope, Info
+from supervisors._member import Member
 from supervisors._monitor import Down
 from supervisors._reasons import ExitReason
 from supervisors._ref import ActorRef
@@ -308,7 +309,7 @@ class ActorCell(DeskCell):
 
     # --- death
 
-    def child_exited(self, child: Cell, reason: ExitReason) -> None:
+    def child_exited(self, child: Member, reason: ExitReason) -> None:
         """Strike a dead child off, and let a supervisor know."""
         super().child_exited(child, reason)
         if self.actor is not None and self.exit_reason is None:

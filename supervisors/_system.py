@@ -18,7 +18,8 @@ from typing import Protocol, Self
 import anyio
 
 from supervisors._backend import detect_backend
-from supervisors._cell import Cell, Hub, current_cell
+from supervisors._cell import Cell, current_cell
+from supervisors._member import Hub, Member
 from supervisors._monitor import MonitorRef
 from supervisors._reasons import ExitReason
 from supervisors._ref import ActorRef, NamedRef, cell_of
@@ -342,7 +343,7 @@ class System:
         return self._root
 
 
-def _abort_start(cell: Cell) -> None:
+def _abort_start(cell: Member) -> None:
     """Give up a start: kill whoever is being initialised, so that the supervisors above fail and unwind in order."""
     starting = [child for child in cell.children if child.status == "starting"]
     for child in starting:

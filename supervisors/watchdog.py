@@ -29,8 +29,8 @@ from typing import Any, Self
 from anyio.lowlevel import current_token
 
 from supervisors._adopted import AdoptedCell
-from supervisors._cell import Cell
 from supervisors._host import HostCell
+from supervisors._member import Member
 from supervisors._runner import ActorCell
 from supervisors._system import System
 
@@ -176,17 +176,17 @@ def _running_member(system: System) -> str | None:
     return max(running, key=lambda cell: (isinstance(cell, AdoptedCell), cell.since)).path
 
 
-def _from_here_down(cell: Cell) -> Iterator[Cell]:
+def _from_here_down(cell: Member) -> Iterator[Member]:
     yield cell
     for child in cell.children:
         yield from _from_here_down(child)
 
 
-def _is_running(cell: Cell) -> bool:
+def _is_running(cell: Member) -> bool:
     return any(getattr(coroutine, "cr_running", False) for coroutine in _coroutines(cell))
 
 
-def _coroutines(cell: Cell) -> Iterator[object]:
+def _coroutines(cell: Member) -> Iterator[object]:
     if isinstance(cell, AdoptedCell) and cell.host is not None:
         yield cell.host.coro if hasattr(cell.host, "coro") else cell.host.get_coro()
     if isinstance(cell, ActorCell) and cell._task is not None:

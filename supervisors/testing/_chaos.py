@@ -15,7 +15,8 @@ from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
 from supervisors._admin import count_children
-from supervisors._cell import KILL_GRACE, Cell
+from supervisors._cell import KILL_GRACE
+from supervisors._member import Member
 from supervisors._ref import ActorRef
 from supervisors._system import System
 from supervisors.exceptions import ActorDown, CallTimeout, SupervisorError
@@ -70,7 +71,7 @@ class Chaos:
         self._may_die = victims
         self._patience = patience
         self._waiting: dict[int, float] = {}
-        self._doomed: dict[Cell, float] = {}
+        self._doomed: dict[Member, float] = {}
         self._quiet: anyio.Event | None = None
         self._last = "nobody yet"
 
@@ -178,7 +179,7 @@ class Chaos:
         self.kills += 1
         victim.kill()
 
-    async def _candidates(self) -> list[Cell]:
+    async def _candidates(self) -> list[Member]:
         deadline = self.system.now() + self._patience
         while True:
             root, *others = members(self.system)

@@ -15,9 +15,9 @@ from collections.abc import Iterator, Sequence
 
 import anyio
 
-from supervisors._cell import Cell
 from supervisors._children import SupervisorBase
 from supervisors._host import HostCell
+from supervisors._member import Member
 from supervisors._runner import ActorCell
 from supervisors._system import System
 
@@ -68,7 +68,7 @@ def count_tasks() -> int:
     return len(anyio.get_running_tasks())
 
 
-def members(system: System) -> Iterator[Cell]:
+def members(system: System) -> Iterator[Member]:
     """Walk the members, parents before children, in the order in which they were started."""
     yield from _from_here_down(system._root_cell())
 
@@ -102,7 +102,7 @@ def unkept_at_rest(system: System) -> list[str]:
     return problems
 
 
-def _from_here_down(cell: Cell) -> Iterator[Cell]:
+def _from_here_down(cell: Member) -> Iterator[Member]:
     yield cell
     for child in cell.children:
         yield from _from_here_down(child)

@@ -21,6 +21,7 @@ from supervisors import (
     UnexpectedMessage,
     start_child,
 )
+from supervisors._cell import Cell
 from supervisors._runner import start_actor
 from supervisors.testing import EventLog, settle
 from tests.supervisors.actors import (
@@ -174,7 +175,9 @@ async def test_kill_interrupts_init() -> None:
 async def test_who_is_killed_before_the_task_began_does_nothing_at_all() -> None:
     trace: list[str] = []
     async with tree() as system:
-        cell = start_actor(system, puppet("a", trace), started(system, "app")._cell)
+        root = started(system, "app")._cell
+        assert isinstance(root, Cell)
+        cell = start_actor(system, puppet("a", trace), root)
         cell.kill()
         await settle()
         assert cell.exit_reason == ExitReason.KILLED

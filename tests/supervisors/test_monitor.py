@@ -74,7 +74,7 @@ async def test_taking_a_monitor_off_silences_it() -> None:
             actor.monitor(target).demonitor()
 
         await watcher.call(Do(watch))
-        assert not watcher._cell._on_exit
+        assert watcher._cell._tied().at_exit == {}
         target.kill()
         await settle()
         assert puppet_of(watcher).infos == []
@@ -128,7 +128,7 @@ async def test_a_dead_watcher_leaves_no_watch_behind() -> None:
         await watcher.call(Do(watch))
         watcher.kill()
         await settle()
-        assert target._cell._watchers == {}
+        assert target._cell._tied().watchers == {}
 
 
 async def test_an_adopted_task_can_be_watched() -> None:

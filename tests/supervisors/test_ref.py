@@ -36,9 +36,14 @@ async def test_an_old_reference_never_reaches_the_next_incarnation() -> None:
 
 
 async def test_references_to_one_incarnation_are_equal() -> None:
-    async with System("app", Supervisor([puppet("a")])) as system:
-        assert started(system, "app/a") == started(system, "app/a")
-        assert len({started(system, "app/a"), started(system, "app/a")}) == 1
+    async with System("app", Supervisor([puppet("a", restart="temporary")]), on_event=EventLog()) as system:
+        ref = started(system, "app/a")
+        monitor = system.monitor(ref)
+        assert ref == started(system, "app/a")
+        assert len({ref, started(system, "app/a"), puppet_of(ref).ref}) == 1
+        ref.kill()
+        assert (await monitor.wait()).ref == ref
+        assert ref == ref._cell.actor.ref  # type: ignore[attr-defined]
 
 
 async def test_casting_to_the_dead_or_the_unknown_is_harmless() -> None:

@@ -134,7 +134,7 @@ async def test_waiting_for_the_end_in_vain_leaves_nothing_behind() -> None:
         for _ in range(3):
             with anyio.move_on_after(1):
                 await system.wait_stopped()
-        assert started(system, "app")._cell._waiters == []
+        assert started(system, "app")._cell._tied().sleepers == []
 
 
 async def test_shutdown_waits_and_may_be_repeated() -> None:

@@ -4,6 +4,8 @@ Both keep every field the other side sent as raw JSON: what Wardwright does not 
 must understand (the model's name, messages for the estimate, streaming flags, usage) is decoded beside it.
 """
 
+from typing import Literal
+
 import msgspec
 
 Fields = dict[str, msgspec.Raw]
@@ -44,11 +46,15 @@ class ChatRequest(msgspec.Struct, frozen=True):
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """Token counts of one answer. `source` says whether the provider reported them or the gateway estimated them."""
+    """Token counts of one answer. `source` says whether the provider reported them or the gateway estimated them.
+
+    `cached_prompt_tokens` are those of the prompt that the provider had cached; they are part of `prompt_tokens`.
+    """
 
     prompt_tokens: int
     completion_tokens: int
-    source: str = "reported"
+    source: Literal["reported", "estimated"] = "reported"
+    cached_prompt_tokens: int = 0
 
 
 class Completion(msgspec.Struct, frozen=True):

@@ -68,6 +68,14 @@ class ModelRetired(msgspec.Struct, frozen=True, tag="model.retired", omit_defaul
     source: Source
 
 
+class KeyLimits(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a key may use, in any minute and in a day of UTC. None is no limit."""
+
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    usd_per_day: float | None = None
+
+
 class KeyCreated(msgspec.Struct, frozen=True, tag="key.created", omit_defaults=True):
     """A caller that shows this key may call one model. `caller` holds the fields of the caller that the key vouches for."""
 
@@ -77,6 +85,7 @@ class KeyCreated(msgspec.Struct, frozen=True, tag="key.created", omit_defaults=T
     prefix: str
     key_hash: str
     caller: Mapping[str, str] = {}
+    limits: KeyLimits = KeyLimits()
 
 
 class KeyRevoked(msgspec.Struct, frozen=True, tag="key.revoked"):

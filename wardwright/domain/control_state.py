@@ -15,6 +15,7 @@ from wardwright.domain.control import (
     ControlEntry,
     KeyCreated,
     KeyEvent,
+    KeyLimits,
     KeyRevoked,
     ModelEvent,
     ModelRetired,
@@ -94,6 +95,7 @@ class ApiKey(msgspec.Struct, frozen=True):
     prefix: str
     key_hash: str
     caller: Mapping[str, str]
+    limits: KeyLimits
     created_at: float
     revoked_at: float | None = None
 
@@ -203,7 +205,9 @@ def _with_key(known: ApiKey | None, event: KeyEvent, at: float) -> ApiKey:
             raise Contradiction(f"there is no key {event.key_id!r}")
         return known if known.revoked_at is not None else msgspec.structs.replace(known, revoked_at=at)
     if known is None:
-        return ApiKey(event.key_id, event.model_id, event.label, event.prefix, event.key_hash, event.caller, at)
+        return ApiKey(
+            event.key_id, event.model_id, event.label, event.prefix, event.key_hash, event.caller, event.limits, at
+        )
     if known.key_hash == event.key_hash:
         return known
     raise Contradiction(f"{event.key_id!r} is already there as another key")

@@ -39,9 +39,14 @@ class _Answer(msgspec.Struct):
 _Tokens = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
+class _PromptDetails(msgspec.Struct):
+    cached_tokens: _Tokens | None = None
+
+
 class _Usage(msgspec.Struct):
     prompt_tokens: _Tokens
     completion_tokens: _Tokens
+    prompt_tokens_details: _PromptDetails | None = None
 
 
 _FIELDS = msgspec.json.Decoder(Fields)
@@ -99,7 +104,9 @@ def read_usage(fields: Fields) -> Usage | None:
         usage = _USAGE.decode(raw)
     except JSON_FAULTS:
         return None
-    return Usage(usage.prompt_tokens, usage.completion_tokens)
+    details = usage.prompt_tokens_details
+    cached = 0 if details is None else details.cached_tokens or 0
+    return Usage(usage.prompt_tokens, usage.completion_tokens, cached_prompt_tokens=cached)
 
 
 def joined_text(content: str | list[Part] | None) -> str:

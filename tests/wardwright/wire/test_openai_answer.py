@@ -39,6 +39,16 @@ def test_reads_text_in_parts_and_answers_without_text() -> None:
 
 
 @pytest.mark.parametrize(
+    ("details", "cached"),
+    [({"cached_tokens": 3}, 3), ({"cached_tokens": None}, 0), ({"audio_tokens": 1}, 0), (None, 0)],
+)
+def test_tokens_from_the_providers_cache_are_told_apart(details: object, cached: int) -> None:
+    usage = {"prompt_tokens": 9, "completion_tokens": 4, "prompt_tokens_details": details}
+    completion = parse_completion(body(usage=usage))
+    assert completion.usage == Usage(9, 4, cached_prompt_tokens=cached)
+
+
+@pytest.mark.parametrize(
     "usage",
     [None, {}, {"prompt_tokens": 3}, {"prompt_tokens": -1, "completion_tokens": 1}, "many", {"total_tokens": 3}],
 )

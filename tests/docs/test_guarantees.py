@@ -15,11 +15,13 @@ import supervisors
 import supervisors.sys
 import supervisors.testing
 from supervisors import (
+    Backoff,
     ChildSpec,
     DynamicSupervisor,
     Event,
     ExitReason,
     Mailbox,
+    Pause,
     Supervisor,
     SupervisorError,
     System,
@@ -59,6 +61,11 @@ class TestNames:
     def test_every_field_of_a_mailbox_is_listed_with_its_default(self) -> None:
         assert listed("A mailbox") == [field.name for field in dataclasses.fields(Mailbox)]
         assert wrong_defaults("A mailbox", Mailbox) == {}
+
+    @pytest.mark.parametrize(("heading", "options"), [("A backoff", Backoff), ("A pause", Pause)])
+    def test_every_option_of_delays_is_listed_with_its_default(self, heading: str, options: type) -> None:
+        assert listed(heading) == list(inspect.signature(options).parameters)
+        assert wrong_defaults(heading, options) == {}
 
     def test_every_argument_of_a_supervisor_is_listed_with_its_default(self) -> None:
         both = {**inspect.signature(Supervisor).parameters, **inspect.signature(DynamicSupervisor).parameters}

@@ -38,8 +38,10 @@ from supervisors._child_spec import ChildSpec, Mailbox, child_path
 from supervisors._dynamic import DynamicSupervisor
 from supervisors._host import Helper
 from supervisors._link import Exit
+from supervisors._locks import Lock
 from supervisors._mail import Timeout
 from supervisors._monitor import Down, MonitorRef
+from supervisors._names import Registered, Registration, Unregistered
 from supervisors._pubsub import PubSub, Subscription
 from supervisors._reasons import ExitReason
 from supervisors._ref import ActorRef, NamedRef
@@ -75,9 +77,11 @@ from supervisors.exceptions import (
     ChildRunning,
     ForeignCancellation,
     InvalidChildSpec,
+    LockTimeout,
     MailboxFull,
     NoMailbox,
     NotRunning,
+    NotTheHolder,
     RestartLimitReached,
     StartFailed,
     StartIgnored,
@@ -125,15 +129,20 @@ __all__ = [
     "Helper",
     "Ignore",
     "InvalidChildSpec",
+    "Lock",
+    "LockTimeout",
     "Mailbox",
     "MailboxFull",
     "MonitorRef",
     "NamedRef",
     "NoMailbox",
     "NotRunning",
+    "NotTheHolder",
     "Pause",
     "Progress",
     "PubSub",
+    "Registered",
+    "Registration",
     "ReplyTo",
     "RestartDelayed",
     "RestartLimitReached",
@@ -156,6 +165,7 @@ __all__ = [
     "TreeNode",
     "UnexpectedMessage",
     "UnexpectedRequest",
+    "Unregistered",
     "Unstopped",
     "adopt",
     "child_path",

@@ -166,6 +166,7 @@ class Cell(Member):
             exit_reason=self.exit_reason,
             details=self.details(),
             links=self.links,
+            names=self.names,
         )
 
     def node(self) -> TreeNode:

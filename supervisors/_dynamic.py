@@ -111,7 +111,7 @@ class DynamicSupervisor(SupervisorBase):
             TooManyChildren: there is no room.
         """
         self._check_room()
-        holder = cell.claim(cell.path)
+        holder = cell.claim()
         if holder is not cell:
             raise AlreadyStarted(cell.path, ActorRef(holder))
         self._adopted[cell.id] = cell

@@ -52,7 +52,7 @@ class Ties:
     __slots__ = ("aliases", "at_exit", "links", "sleepers", "watchers")
 
     def __init__(self) -> None:
-        self.aliases: list[str] = []
+        self.aliases: dict[str, None] = {}
         self.at_exit: dict[Callable[[], None], None] = {}
         self.links: dict[Member, None] = {}
         self.sleepers: list[Waiter] = []
@@ -224,18 +224,27 @@ class Member:
         """Paths of those it is linked to."""
         return () if self.ties is None else tuple(peer.path for peer in self.ties.links)
 
-    def claim(self, name: str) -> "Member":
-        """Take a name; the holder is returned, and that may be somebody else."""
-        holder = self.hub.names.claim(name, self)
+    def claim(self) -> "Member":
+        """Take its own path; the holder is returned, and that may be somebody else."""
+        return self.hub.names.claim(self.path, self)
+
+    def register(self, name: str, value: object) -> "Member":
+        """Take a further name; the holder is returned, and that may be somebody else."""
+        holder = self.hub.names.register(name, self, value)
         if holder is self and name != self.path:
-            self._tied().aliases.append(name)
+            self._tied().aliases[name] = None
         return holder
 
-    def disclaim(self, name: str) -> None:
-        """Give a further name back."""
+    def unregister(self, name: str) -> None:
+        """Give a further name back; nothing happens to its path."""
         if self.ties is not None and name in self.ties.aliases:
-            self.ties.aliases.remove(name)
-            self.hub.names.release(name, self)
+            del self.ties.aliases[name]
+            self.hub.names.unregister(name)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Further names that it holds."""
+        return () if self.ties is None else tuple(self.ties.aliases)
 
     # --- views
 
@@ -262,7 +271,7 @@ class Member:
         names.release(self.path, self)
         if ties is not None:
             for alias in ties.aliases:
-                names.release(alias, self)
+                names.unregister(alias)
             actions, ties.at_exit = ties.at_exit, {}
             for action in actions:
                 action()

@@ -64,7 +64,7 @@ def start_actor(
         raise ActorDown(parent.path, ExitReason.NOPROC)
     path = spec.id if parent is None else child_path(parent.path, spec.id)
     cell = ActorCell(system, path, spec, parent)
-    holder = cell.claim(path)
+    holder = cell.claim()
     if holder is not cell:
         raise AlreadyStarted(path, ActorRef(holder))
     cell.restarts = restarts

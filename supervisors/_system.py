@@ -10,22 +10,24 @@ Leaving the block returns when every task has ended, whatever it takes; what was
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from random import random
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import anyio
 
 from supervisors._backend import detect_backend
 from supervisors._cell import Cell, current_cell
+from supervisors._locks import Lock, Locks
 from supervisors._member import Hub, Member
 from supervisors._monitor import MonitorRef
+from supervisors._names import Names, Registration
 from supervisors._reasons import ExitReason
-from supervisors._ref import ActorRef, NamedRef, cell_of
+from supervisors._ref import DEFAULT_TIMEOUT, ActorRef, NamedRef, cell_of
 from supervisors._timers import Revocable, Timers
 from supervisors.events import Event, log_event
-from supervisors.exceptions import ActorDown, AlreadyStarted, CallCycle
+from supervisors.exceptions import CallCycle
 from supervisors.inspect import TreeNode
 
 SHUTDOWN_BUDGET = 30.0
@@ -109,6 +111,7 @@ class System:
         self._observer = on_event if on_event is not None else log_event
         self._budget = shutdown_budget
         self._draw = draw
+        self._locks = Locks()
         self._hub: Hub | None = None
         self._root: Cell | None = None
 
@@ -151,6 +154,10 @@ class System:
 
     # --- finding and watching members
 
+    @property
+    def _names(self) -> Names:
+        return Names(self.hub)
+
     def named(self, path: str) -> NamedRef:
         """Make a handle which looks the name up at every send. Nobody need hold it yet."""
         return NamedRef(self.hub, path)
@@ -159,25 +166,74 @@ class System:
         """Find the present holder of a name; None when there is none. The dead are never found."""
         return self.named(path).resolve()
 
-    def register(self, name: str, ref: ActorRef) -> None:
+    def register(self, name: str, ref: ActorRef, value: object = None) -> None:
         """Give a living actor a further name, which is freed at its death, before anybody hears of that.
+
+        A name that the actor has already stays as it is, its value included.
+
+        Args:
+            name: how it is to be found; no path of a member.
+            ref: who is to be found.
+            value: what else is to be found under the name; see `lookup` and `update_value`.
 
         Raises:
             AlreadyStarted: the name is taken.
             ActorDown: the actor is dead.
         """
-        cell = ref._cell
-        if cell.exit_reason is not None:
-            raise ActorDown(cell.path, ExitReason.NOPROC)
-        holder = cell.claim(name)
-        if holder is not cell:
-            raise AlreadyStarted(name, ActorRef(holder))
+        self._names.register(name, ref, value)
 
     def unregister(self, name: str) -> None:
         """Free a further name; nothing happens if nobody has it."""
-        holder = self.hub.names.whereis(name)
-        if holder is not None and holder.path != name:
-            holder.disclaim(name)
+        self._names.unregister(name)
+
+    def lookup(self, name: str) -> Registration | None:
+        """Find the holder and the value of a further name; None when there is none. The path of a member is none."""
+        return self._names.lookup(name)
+
+    def registrations(self) -> tuple[Registration, ...]:
+        """List all further names, in the order in which they were registered."""
+        return self._names.everything()
+
+    def update_value(self, name: str, change: Callable[[Any], Any]) -> Any:
+        """Set the value of a further name to `change(value)`, which is returned. Only its holder may, in a callback.
+
+        It happens in one step, so nobody sees anything between. If `change` raises, the value stays.
+
+        Raises:
+            NotTheHolder: the caller is not the holder.
+        """
+        return self._names.update_value(name, change)
+
+    def listen(self, ref: ActorRef) -> None:
+        """Have an actor told of each further name that comes or goes, until it dies; twice is the same as once.
+
+        It gets `Registered` and `Unregistered` at `handle_info`, whatever the mailbox's bound says; a name that goes
+        because of a death before the `Down` of that. What is there already, `registrations` tells.
+
+        Raises:
+            ActorDown: the actor is dead.
+        """
+        self._names.listen(ref)
+
+    def unlisten(self, ref: ActorRef) -> None:
+        """Tell an actor no more about names; nothing happens if it was not told."""
+        self._names.unlisten(ref)
+
+    def lock(self, key: Hashable, timeout: float = DEFAULT_TIMEOUT) -> Lock:
+        """Hold the lock of a key while a block runs: `async with system.lock(key)`.
+
+        Those who want the same key take turns, in the order of their coming; other keys have nothing to do with it.
+        The lock is free when the block is left, or when its holder dies, even if the holder's code still runs. Inside a
+        handler the deadline is never later than that of the request being handled.
+
+        Raises:
+            LockTimeout: on entering, the deadline passed.
+            CallingSelf: on entering, the caller holds this lock already.
+            CallCycle: on entering, the holder waits for the caller.
+            ActorDown: on entering, the caller is dead, its code having outlived it.
+        Cancellation: entering is a cancel point if it has to wait; on cancel the place in the line is free.
+        """
+        return Lock(self.hub, self._locks, key, timeout)
 
     def monitor(self, ref: ActorRef | NamedRef) -> MonitorRef:
         """Watch a member from outside the tree: `await system.monitor(ref).wait()`.

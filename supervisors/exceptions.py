@@ -169,6 +169,24 @@ class CallTimeout(SupervisorError):
         self.started = started
 
 
+class LockTimeout(SupervisorError):
+    """The lock was not had before the deadline; whoever holds it goes on."""
+
+    def __init__(self, key: object, timeout: float) -> None:
+        super().__init__(f"the lock {key!r} was not to be had within {timeout:g} s")
+        self.key = key
+        self.timeout = timeout
+
+
+class NotTheHolder(SupervisorError):
+    """The value of a name is changed by its holder alone, whose `ActorRef` is `ref`; None if nobody holds the name."""
+
+    def __init__(self, name: str, ref: Any) -> None:
+        super().__init__(f"only the holder of {name} may change its value")
+        self.name = name
+        self.ref = ref
+
+
 class MailboxFull(SupervisorError):
     """The target's mailbox had no room for the request, or it gave way to a newer message; it was never looked at."""
 

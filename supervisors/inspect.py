@@ -36,6 +36,7 @@ class ActorInfo:
         exit_reason: how this one ended.
         details: its own redacted view of itself.
         links: paths of those it is linked to.
+        names: further names that it holds.
     """
 
     path: str
@@ -55,6 +56,7 @@ class ActorInfo:
     exit_reason: ExitReason | None
     details: Mapping[str, object]
     links: tuple[str, ...]
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """What a System promises about its tree at any moment, and how a test holds it to that.
 
 Always:
-- A name belongs to somebody alive, and whoever is alive has its name.
+- A name belongs to somebody alive, and whoever is alive has its name. So does a lock that a member holds.
 - Every member stands on its parent's list, and the parent is alive.
 
 When nothing can run any more (after `settle`):
@@ -84,6 +84,7 @@ def unkept_always(system: System) -> list[str]:
             problems.append(f"{cell.path} is on nobody's list")
         elif cell.parent is not None and cell.parent.exit_reason is not None:
             problems.append(f"{cell.path} has outlived its parent")
+    problems += [f"the lock {key!r} is held or wanted by the dead" for key in system._locks.wanted_by_the_dead()]
     for cell in members(system):
         if names.get(cell.path) is not cell and cell.exit_reason is None:
             problems.append(f"{cell.path} is alive and has lost its name")

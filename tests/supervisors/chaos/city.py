@@ -15,17 +15,21 @@ from supervisors import (
     Actor,
     ActorKilled,
     ActorRef,
+    Backoff,
     Call,
     ChildSpec,
     Down,
     DynamicSupervisor,
     ExitReason,
     Mailbox,
+    Pause,
     PubSub,
+    Registered,
     ReplyTo,
     Stop,
     Supervisor,
     System,
+    Unregistered,
     adopt,
     delete_child,
     restart_child,
@@ -41,14 +45,18 @@ from tests.supervisors.actors import Boom
 NEWS = "news"
 
 
-class Limits(TypedDict):
-    """How many restarts a supervisor bears."""
+class Limits(TypedDict, total=False):
+    """How many restarts a supervisor bears, and when they come."""
 
     max_restarts: int
     max_seconds: float
+    backoff: Backoff
+    pause: Pause
 
 
 ENDLESS: Limits = {"max_restarts": 10**9, "max_seconds": 1.0}
+DELAYED: Limits = {**ENDLESS, "backoff": Backoff(min_seconds=0.1, max_seconds=0.5, reset_after=1)}
+RESTFUL: Limits = {"pause": Pause(threshold=2, half_life=1, seconds=0.3)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +79,36 @@ class Forward(Call[int]):
 
     number: int
     to: str
+
+
+@dataclass(frozen=True, slots=True)
+class Draw(Call[None]):
+    """Draw water from a well, alone."""
+
+    wells: "Wells"
+    well: int
+
+
+class Wells:
+    """At each well there is room for one of the living."""
+
+    def __init__(self) -> None:
+        self.drawn = 0
+        self.crowded = 0
+        self._at: dict[int, ActorRef | None] = {}
+
+    async def draw(self, system: System, well: int, who: ActorRef | None) -> None:
+        """Take the lock of a well and stay for a while."""
+        async with system.lock(well, timeout=2):
+            other = self._at.get(well, who)
+            self.crowded += well in self._at and (other is None or other.alive)
+            self._at[well] = who
+            try:
+                await anyio.sleep(0.1)
+                self.drawn += 1
+            finally:
+                if self._at.get(well) == who:
+                    del self._at[well]
 
 
 class Citizen(Actor):
@@ -96,6 +134,8 @@ class Citizen(Actor):
                 return NO_REPLY
             case Forward(number, to):
                 return await self.system.named(to).call(Echo(number), timeout=3)
+            case Draw(wells, well):
+                return await wells.draw(self.system, well, self.ref)
             case _:
                 return await super().handle_call(request, reply_to)
 
@@ -124,6 +164,7 @@ class Chronicler(Actor):
     def __init__(self, city: "City") -> None:
         self._city = city
         self._watched: dict[Any, ActorRef] = {}
+        self._mayor: ActorRef | None = None
 
     async def init(self) -> None:
         self._city.news.subscribe(NEWS, self.ref)
@@ -133,7 +174,13 @@ class Chronicler(Actor):
 
     async def handle_info(self, message: Any) -> None:
         await checkpoint()
-        if isinstance(message, Down):
+        if isinstance(message, Registered):
+            self._mayor = message.ref
+        elif isinstance(message, Unregistered):
+            if self._mayor not in (None, message.ref):
+                self._city.wrongs.append(f"{message.ref} lost an office which it did not hold")
+            self._mayor = None
+        elif isinstance(message, Down):
             self._city.downs += 1
             ref = self._watched.pop(message.monitor)  # a second Down would be a KeyError
             if ref.alive or self.system.whereis(ref.path) == ref:
@@ -146,6 +193,7 @@ class City:
     def __init__(self, seed: int) -> None:
         self.log = EventLog()
         self.news = PubSub()
+        self.wells = Wells()
         self.wrongs: list[str] = []
         self.downs = 0
         self.system = System("city", self._root(), on_event=self.log, shutdown_budget=200)
@@ -169,6 +217,9 @@ class City:
             self._watch,
             self._govern,
             self._publish,
+            self._draw,
+            self._draw,
+            self._elect,
             self._stop,
             self._give_up_asking,
         )
@@ -181,7 +232,9 @@ class City:
                 self._district("north", "one_for_all", ENDLESS),
                 self._district("east", "rest_for_one", ENDLESS),
                 self._district("south", "one_for_one", {"max_restarts": 2, "max_seconds": 1.0}),
-                ChildSpec("inn", partial(DynamicSupervisor, **ENDLESS, max_children=12), type="supervisor"),
+                self._district("west", "rest_for_one", DELAYED),
+                self._district("centre", "one_for_one", RESTFUL),
+                ChildSpec("inn", partial(DynamicSupervisor, **DELAYED, max_children=12), type="supervisor"),
                 ChildSpec("hostel", partial(DynamicSupervisor, max_restarts=1, max_seconds=1.0), type="supervisor"),
                 ChildSpec("chronicle", partial(Chronicler, self)),
             ],
@@ -203,7 +256,7 @@ class City:
     # --- traffic
 
     def _somebody(self) -> str:
-        district = self._random.choice(["north", "east", "south"])
+        district = self._random.choice(["north", "east", "south", "west", "centre"])
         house = self._random.choice(["a", "slow", "deaf", "brief", "hasty", "yard/cat"])
         return f"city/{district}/{house}"
 
@@ -273,6 +326,21 @@ class City:
             case _:
                 await terminate_child(district, house, timeout=20)
                 await restart_child(district, house, timeout=20)
+
+    async def _draw(self) -> None:
+        well = self._random.randint(1, 3)
+        if self._random.random() < 0.2:
+            await self.wells.draw(self.system, well, None)
+        else:
+            await self.system.named(self._somebody()).call(Draw(self.wells, well), timeout=4)
+
+    async def _elect(self) -> None:
+        ref = self.system.whereis(self._somebody())
+        chronicle = self.system.whereis("city/chronicle")
+        if ref is not None and chronicle is not None:
+            self.system.listen(chronicle)
+            self.system.unregister("mayor")
+            self.system.register("mayor", ref, next(self._numbers))
 
     async def _publish(self) -> None:
         self.news.publish(NEWS, "nothing new")

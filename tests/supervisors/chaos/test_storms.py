@@ -4,7 +4,15 @@ from typing import Literal
 
 import pytest
 
-from supervisors import CrashReport, DeadLetters, SupervisorError, SupervisorReport, Unstopped
+from supervisors import (
+    CrashReport,
+    DeadLetters,
+    RestartDelayed,
+    RestartsPaused,
+    SupervisorError,
+    SupervisorReport,
+    Unstopped,
+)
 from supervisors.testing import chaos, run_virtual
 from tests.supervisors.actors import Boom
 from tests.supervisors.chaos.city import NEWS, City
@@ -23,6 +31,8 @@ async def storm(seed: int, kills: int) -> City:
     assert over.refused.total() > 0
     assert city.wrongs == []
     assert city.downs > 0
+    assert city.wells.drawn > 0
+    assert city.wells.crowded == 0
     assert city.news.subscribers(NEWS) == 0
     crashes = [report.reason.error for report in city.log.of(CrashReport) if report.reason.kind == "crashed"]
     assert [error for error in crashes if not isinstance(error, Boom | SupervisorError)] == []
@@ -33,5 +43,5 @@ async def storm(seed: int, kills: int) -> City:
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_the_tree_keeps_its_promises_whoever_is_killed(backend: Literal["asyncio", "trio"], seed: int) -> None:
     city = run_virtual(storm, seed, KILLS, backend=backend, seed=seed)
-    for kind in (CrashReport, DeadLetters, SupervisorReport, Unstopped):
+    for kind in (CrashReport, DeadLetters, RestartDelayed, RestartsPaused, SupervisorReport, Unstopped):
         assert city.log.of(kind)

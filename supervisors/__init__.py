@@ -21,7 +21,7 @@
 Everything public is in this list; modules with a leading underscore are not.
 """
 
-from supervisors._actor import Actor, Continue, Ignore, Stop
+from supervisors._actor import Actor, Continue, Ignore, Passivate, Stop
 from supervisors._admin import (
     ChildStatus,
     count_children,
@@ -138,6 +138,7 @@ __all__ = [
     "NoMailbox",
     "NotRunning",
     "NotTheHolder",
+    "Passivate",
     "Pause",
     "Progress",
     "PubSub",

@@ -1,8 +1,8 @@
 """What a user writes: a class with a mailbox.
 
 An actor is a plain object that lives inside one task. Its handlers run one at a time, so its state needs no lock. What
-happens next is a value: a handler returns None to go on or `Stop` to end; `init` may also return `Ignore` or
-`Continue`. Raising is a crash, and a crash is the supervisor's business.
+happens next is a value: a handler returns None to go on, `Stop` to end or `Passivate` to rest until the next message;
+`init` may also return `Ignore` or `Continue`. Raising is a crash, and a crash is the supervisor's business.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from supervisors._call import NO_REPLY, ReplyTo
+from supervisors._child_spec import ChildSpec
 from supervisors._host import Helper
 from supervisors._mail import MailCell
 from supervisors._member import Member
@@ -37,14 +38,34 @@ class Continue:
     message: Any
 
 
+class Leave:
+    """Returned by a handler: the actor wants to be away, for good or until somebody needs it."""
+
+    __slots__ = ()
+
+    reply: Any
+
+
 @dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(Leave):
     """Returned by `init` or a handler: end with this reason.
 
     From `handle_call` it may carry the answer to the request; without one the caller gets `ActorDown` with the reason.
     """
 
     reason: ExitReason = ExitReason.NORMAL
+    reply: Any = NO_REPLY
+
+
+@dataclass(frozen=True, slots=True)
+class Passivate(Leave):
+    """Returned by a handler: nothing is to be done before the next message, so let all but the state go meanwhile.
+
+    It is a wish. It is granted to an actor whose spec has `passivate_after`, if no message waits and nothing else is
+    under way; else the actor goes on as if it had returned None, and may ask again after its next message. From
+    `handle_call` it may carry the answer to the request.
+    """
+
     reply: Any = NO_REPLY
 
 
@@ -83,7 +104,18 @@ class Actor:
         """
         return None
 
-    async def handle_continue(self, message: Any) -> Continue | Stop | None:
+    async def activate(self, state: Any) -> Continue | Stop | None:
+        """Take up again what `passivate` has left, in a fresh object: instead of `init`, before any message.
+
+        Whatever woke the actor waits for this, within its own deadline. If it raises, or returns `Stop`, the
+        incarnation has ended with that, and its supervisor decides what follows; `terminate` does not run.
+
+        By default it does as `set_state` with the state.
+        """
+        self.set_state(state)
+        return None
+
+    async def handle_continue(self, message: Any) -> Continue | Passivate | Stop | None:
         """Take the message of a `Continue`, before any other; another `Continue` may follow."""
         raise NotImplementedError(f"{type(self).__qualname__} returned Continue and has no handle_continue")
 
@@ -98,20 +130,20 @@ class Actor:
             reply_to: where the answer goes, if it is not returned.
 
         Returns:
-            The answer; or `NO_REPLY`, when `reply_to` will be used later; or `Stop`.
+            The answer; or `NO_REPLY`, when `reply_to` will be used later; or `Stop`, or `Passivate`.
         """
         reply_to.fail(UnexpectedRequest(self.ref.path, type(request).__qualname__))
         return NO_REPLY
 
-    async def handle_cast(self, message: Any) -> Stop | None:
-        """Take a message nobody waits for: None to go on, `Stop` to end.
+    async def handle_cast(self, message: Any) -> Passivate | Stop | None:
+        """Take a message nobody waits for: None to go on, `Stop` to end, `Passivate` to rest.
 
         By default it is reported as an `UnexpectedMessage`, once per type.
         """
         self._cell.unexpected("cast", message)
         return None
 
-    async def handle_info(self, message: Any) -> Stop | None:
+    async def handle_info(self, message: Any) -> Passivate | Stop | None:
         """Take a `Down`, an `Exit`, a `Timeout`, a timer's message, or one that was sent with `send` or published.
 
         By default it is reported as an `UnexpectedMessage`, once per type.
@@ -125,6 +157,18 @@ class Actor:
         It is shielded: only a kill interrupts it, such as that of a supervisor whose patience (`ChildSpec.shutdown`) is
         over. What it raises becomes the exit reason. Names are freed and callers are told after it.
         """
+
+    def passivate(self) -> Any:
+        """Hand over what the actor needs to go on after a rest; `activate` will be given it.
+
+        Runs between two messages, when nothing is under way. Then the actor goes passive: its task, its mailbox and this
+        object are let go, and this state is all that is kept, so make it small. Leave nothing open: if the actor is
+        ended before somebody wakes it, `terminate` does not run. And spoil nothing: if a message comes of this, or the
+        supervisor is about to end, the actor goes on with this object. If it raises, the actor has crashed.
+
+        By default the state as `get_state` has it.
+        """
+        return self.get_state()
 
     def format_status(self) -> Mapping[str, object]:
         """Describe the state for operators and crash reports; leave out what they may not see.
@@ -202,6 +246,13 @@ class Actor:
 
     def _child_exited(self, child: Member, reason: ExitReason) -> None:
         """Hear of a child's death, within its synchronous step; supervisors do."""
+
+    def _keep(self, child: MailCell, spec: ChildSpec, state: Any) -> bool:
+        """Let a child go passive; False if this is no time for it. Dynamic supervisors do."""
+        return False
+
+    def _count_passive(self) -> int:
+        return 0
 
     def _next_start(self, child_id: str) -> float | None:
         """When a child is to be started again; supervisors know."""

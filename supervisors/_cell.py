@@ -140,6 +140,11 @@ class Cell(Member):
         """Strike a dead child off."""
         self.children.pop(child, None)
 
+    def child_exchanged(self, child: Member, successor: Member) -> None:
+        """Have another stand for a child."""
+        del self.children[child]
+        self.children[successor] = None
+
     # --- views
 
     def details(self) -> Mapping[str, object]:
@@ -184,6 +189,7 @@ class Cell(Member):
             since=self.since,
             waiting_on=self._waiting_paths(),
             children=tuple(self._child_nodes()),
+            passive=self._count_passive(),
         )
 
     def ancestors(self) -> tuple[str, ...]:
@@ -202,6 +208,9 @@ class Cell(Member):
 
     def _stack(self) -> tuple[str, ...]:
         return ()
+
+    def _count_passive(self) -> int:
+        return 0
 
     def _child_nodes(self) -> Iterable[TreeNode]:
         return [child.node() for child in self.children]

@@ -6,7 +6,7 @@ the mistake shows. Each field has its own check and its own message.
 
 import math
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias, get_args
 
 from supervisors._backoff import Backoff, Pause
@@ -56,6 +56,9 @@ class Mailbox:
             raise InvalidChildSpec("mailbox", "overflow", expected_one_of(get_args(Overflow), self.overflow))
 
 
+DEFAULT_MAILBOX = Mailbox()
+
+
 @dataclass(frozen=True, slots=True)
 class ChildSpec:
     """What a supervisor knows about a child before it runs.
@@ -74,7 +77,9 @@ class ChildSpec:
         backoff: delays between its restarts, instead of those its supervisor has for all.
         mailbox: the bound of its mailbox.
         interrupt: stop by cancelling the running handler instead of waiting for it; `terminate` runs either way.
-        start_timeout: seconds its `init` may take.
+        start_timeout: seconds its `init` may take, or its `activate`.
+        passivate_after: seconds without a message after which it goes passive (`Actor.passivate`); infinity lets it do
+            so only when it asks to. None keeps it live. Only workers of a dynamic supervisor may have this.
     """
 
     id: str
@@ -82,11 +87,12 @@ class ChildSpec:
     restart: Restart = "permanent"
     shutdown: Shutdown | None = None
     type: ChildType = "worker"
-    mailbox: Mailbox = field(default_factory=Mailbox)
+    mailbox: Mailbox = DEFAULT_MAILBOX
     interrupt: bool = False
     start_timeout: float = math.inf
     significant: bool = False
     backoff: Backoff | None = None
+    passivate_after: float | None = None
 
     def __post_init__(self) -> None:
         subject = f"child {self.id!r}"
@@ -100,6 +106,8 @@ class ChildSpec:
         if not isinstance(self.mailbox, Mailbox):
             raise InvalidChildSpec(subject, "mailbox", f"expected a Mailbox, got {self.mailbox!r}")
         validate_backoff(subject, self.backoff)
+        if self.passivate_after is not None:
+            _validate_passivate_after(self.passivate_after, self.type, subject)
 
     @property
     def shutdown_policy(self) -> Shutdown:
@@ -149,6 +157,13 @@ def validate_significance(spec: ChildSpec, auto_shutdown: AutoShutdown) -> None:
     if spec.significant and auto_shutdown == "never":
         problem = "the supervisor does not shut down with any child, its auto_shutdown being never"
         raise InvalidChildSpec(f"child {spec.id!r}", "significant", problem)
+
+
+def validate_residence(spec: ChildSpec) -> None:
+    """Refuse a child that would go passive where nobody keeps its record."""
+    if spec.passivate_after is not None:
+        problem = "only a dynamic supervisor has passive children"
+        raise InvalidChildSpec(f"child {spec.id!r}", "passivate_after", problem)
 
 
 def validate_intensity(supervisor: str, max_restarts: int, max_seconds: float) -> None:
@@ -207,6 +222,14 @@ def _validate_significant(significant: object, restart: Restart, subject: str) -
         raise InvalidChildSpec(subject, "significant", f"expected True or False, got {significant!r}")
     if significant and restart == "permanent":
         raise InvalidChildSpec(subject, "significant", "a permanent child is always restarted, so it has no end")
+
+
+def _validate_passivate_after(seconds: object, child_type: ChildType, subject: str) -> None:
+    if not is_number(seconds) or not seconds > 0:
+        problem = f"expected a positive number of seconds or None, got {seconds!r}"
+        raise InvalidChildSpec(subject, "passivate_after", problem)
+    if child_type == "supervisor":
+        raise InvalidChildSpec(subject, "passivate_after", "a supervisor cannot leave its children")
 
 
 def _validate_choice(value: object, allowed: tuple[str, ...], subject: str, name: str) -> None:

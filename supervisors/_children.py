@@ -207,8 +207,9 @@ class SupervisorBase(Actor):
         """Deal with the end of a pause."""
         if isinstance(message, Rest):
             self._resume()
-            return None
-        return await super().handle_info(message)
+        else:
+            await super().handle_info(message)
+        return None
 
     # --- when a child comes back
 

@@ -73,7 +73,7 @@ class Scribe:
 class DeskCell(MailCell):
     """A member that serves system requests; `halt` is the reason for which it is to end."""
 
-    __slots__ = ("_answered", "_errands", "_scribe", "_started_at", "actor", "halt")
+    __slots__ = ("_answered", "_errands", "_started_at", "actor", "halt", "scribe")
 
     def __init__(self, hub: Hub, path: str, child_id: str, parent: Cell | None, bound: Mailbox) -> None:
         super().__init__(hub, path, child_id, parent, bound)
@@ -82,7 +82,7 @@ class DeskCell(MailCell):
         self._started_at = self.since
         self._answered = 0
         self._errands: deque[ReplyTo[Any]] | None = None
-        self._scribe: Scribe | None = None
+        self.scribe: Scribe | None = None
 
     @property
     def traps_exit(self) -> bool:
@@ -151,24 +151,24 @@ class DeskCell(MailCell):
             hook = to
         elif to:
             hook = self.hub.emit
-        self._scribe = self._scribe or Scribe(self.path)
-        self._scribe.hook = hook
+        self.scribe = self.scribe or Scribe(self.path)
+        self.scribe.hook = hook
         self._dismiss_scribe()
 
     def _log(self, keep: int | None) -> tuple[Traced, ...]:
-        kept = () if self._scribe is None else tuple(self._scribe.kept)
+        kept = () if self.scribe is None else tuple(self.scribe.kept)
         if keep is not None:
-            self._scribe = self._scribe or Scribe(self.path)
-            self._scribe.keep(keep)
+            self.scribe = self.scribe or Scribe(self.path)
+            self.scribe.keep(keep)
             self._dismiss_scribe()
         return kept
 
     def _dismiss_scribe(self) -> None:
-        if self._scribe is not None and self._scribe.idle:
-            self._scribe = None
+        if self.scribe is not None and self.scribe.idle:
+            self.scribe = None
 
     def _describe(self) -> ActorStatus:
-        actor, scribe = type(self._living()), self._scribe
+        actor, scribe = type(self._living()), self.scribe
         switched_on = {
             "trace": scribe is not None and scribe.hook is not None,
             "log": scribe is not None and scribe.kept.maxlen != 0,

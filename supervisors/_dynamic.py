@@ -4,10 +4,12 @@ It never waits for a child while it serves. Starting, stopping and restarting ar
 arrives, so a slow `init` holds up nobody and every administrative step costs the same with ten children or ten
 thousand. Only its own end waits: all children are asked at once, and then all are awaited.
 
-Besides children that it starts it takes in tasks which are running already (`adopt`).
+Besides children that it starts it takes in tasks which are running already (`adopt`). Children which go passive are out
+of its way, with their records in a dormitory of their own.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from supervisors._actor import Stop
@@ -18,12 +20,16 @@ from supervisors._call import NO_REPLY, ReplyTo
 from supervisors._cell import Cell
 from supervisors._child_spec import ChildSpec, child_path, validate_max_children, validate_significance
 from supervisors._children import Appointment, Child, ChildExited, SupervisorBase, ask_to_stop
+from supervisors._mail import MailCell
 from supervisors._member import Member
+from supervisors._passive import Dormitory, Passive, revive, spec_of
 from supervisors._reasons import ExitReason, Restart, Shutdown, is_expected_exit, should_restart
 from supervisors._ref import ActorRef
+from supervisors._runner import ActorCell
 from supervisors._timers import Alarm
 from supervisors.events import ChildInfo, SupervisorReport
 from supervisors.exceptions import (
+    ActorDown,
     AlreadyPresent,
     AlreadyStarted,
     ChildNotFound,
@@ -65,6 +71,7 @@ class DynamicSupervisor(SupervisorBase):
         validate_max_children(type(self).__name__, max_children)
         self._max_children = max_children
         self._adopted: dict[str, AdoptedCell] = {}
+        self._dormitory = Dormitory(self)
         self._patience: dict[Member, Alarm] = {}
 
     async def handle_call(self, request: Any, reply_to: ReplyTo[Any]) -> Any:
@@ -81,6 +88,10 @@ class DynamicSupervisor(SupervisorBase):
             return self._ended(message.cell, message.reason)
         if isinstance(message, Appointment):
             return self._restart(message.child) if message.child.keeps(message) else None
+        if isinstance(message, PassiveExited):
+            child = message.child
+            on_record = self._children.get(child.id) is child and child.cell is None and child.status == "running"
+            return self._lost(child, message.reason) if on_record else None
         return await super().handle_info(message)
 
     async def terminate(self, reason: ExitReason) -> None:
@@ -89,6 +100,7 @@ class DynamicSupervisor(SupervisorBase):
         stopping = [
             (cell, shutdown, restart, ask_to_stop(cell, shutdown)) for cell, shutdown, restart in self._living()
         ]
+        await self._dormitory.clear(ExitReason.SHUTDOWN)
         surprises: dict[str, list[ExitReason]] = {}
         for cell, shutdown, restart, patience in stopping:
             ended = await cell.wait_exit()
@@ -157,7 +169,7 @@ class DynamicSupervisor(SupervisorBase):
             return self._end(adopted, adopted.shutdown, reply_to)
         child = self._children.get(child_id)
         if child is None:
-            raise ChildNotFound(child_path(self.ref.path, child_id))
+            return self._put_down(child_path(self.ref.path, child_id))
         if child.cell is None:
             del self._children[child_id]
             child.enter("stopped", self.system.now())  # which calls its restart off
@@ -174,14 +186,23 @@ class DynamicSupervisor(SupervisorBase):
         cell.watch(_ReplyAtDeath(reply_to))
         return NO_REPLY
 
+    def _put_down(self, path: str) -> None:
+        record = self._dormitory.find(path)
+        if record is None:
+            raise ChildNotFound(path)
+        self._dormitory.discharge(record)
+        record.request_stop(ExitReason.SHUTDOWN)
+
     def _withdraw(self, child: Child) -> None:
         """Take back a child whose starter has gone."""
         if child.cell is not None:
             child.enter("stopping", self.system.now())
             child.cell.kill()
+        elif self._dormitory.find(child.path) is not None:
+            self._put_down(child.path)
 
     def _check_room(self) -> None:
-        held = len(self._children) + len(self._adopted)
+        held = len(self._children) + len(self._adopted) + len(self._dormitory)
         if self._max_children is not None and held >= self._max_children:
             raise TooManyChildren(self.ref.path, self._max_children)
 
@@ -190,13 +211,18 @@ class DynamicSupervisor(SupervisorBase):
             ChildStatus(cell.id, ActorRef(cell), cell.status, cell.type, cell.restart)
             for cell in self._adopted.values()
         ]
-        return [child.as_status() for child in self._children.values()] + adopted
+        passive = [record.as_status() for record in self._dormitory]
+        return [child.as_status() for child in self._children.values()] + adopted + passive
 
     def _counts(self) -> ChildCounts:
         counts = super()._counts()
-        adopted = len(self._adopted)
+        adopted, passive = len(self._adopted), len(self._dormitory)
         return ChildCounts(
-            counts.specs + adopted, counts.active + adopted, counts.supervisors, counts.workers + adopted
+            counts.specs + adopted + passive,
+            counts.active + adopted,
+            counts.supervisors,
+            counts.workers + adopted + passive,
+            passive,
         )
 
     # --- one child
@@ -283,6 +309,60 @@ class DynamicSupervisor(SupervisorBase):
         if patience is not None:
             self.system.hub.timers.discard(patience)
 
+    # --- passive children: called from whatever task wakes or ends them, so these may not wait
+
+    def _keep(self, child: MailCell, spec: ChildSpec, state: Any) -> bool:
+        record = self._children.get(child.id)
+        if self._ends or record is None or record.cell is not child or record.status != "running":
+            return False
+        del self._children[record.id]
+        self._dormitory.admit(record, record.cell, spec, state)
+        record.cell = None
+        return True
+
+    def wake(self, record: Passive) -> ActorCell:
+        """Put a cell in the place of a record.
+
+        Raises:
+            ActorDown: the supervisor ends, and starts nobody any more.
+        """
+        self._dormitory.discharge(record)
+        if self._ends:
+            record.request_stop(ExitReason.SHUTDOWN)
+            raise ActorDown(record.path, ExitReason.SHUTDOWN)
+        spec = spec_of(record)
+        child = self._enlist(record, spec)
+        cell = child.cell = revive(record, self.system, spec, self._cell)
+        cell.restarts, cell.last_exit = child.restarts, child.last_exit
+        cell.on_ready = lambda: self._awake(child)
+        child.enter("starting", self.system.now())
+        if child.restart == "temporary":
+            child.spec = None
+        cell.start(spec.start_timeout)
+        return cell
+
+    def _awake(self, child: Child) -> None:
+        if child.cell is not None and child.status == "starting":
+            child.enter("running", self.system.now())
+
+    def _passive_exited(self, record: Passive, reason: ExitReason) -> None:
+        """Bring a passive child back that somebody has ended, if its spec wants that."""
+        if self._dormitory.discharge(record) and not self._ends:
+            child = self._enlist(record, spec_of(record))
+            child.enter("running", record.since)
+            self._cell.signal(PassiveExited(child, reason))
+
+    def _enlist(self, record: Passive, spec: ChildSpec) -> Child:
+        child = record.history or Child(spec, self.ref.path, self._backoff)
+        child.kind = record.recipe.kind
+        self._children[child.id] = child
+        return child
+
+    @property
+    def _ends(self) -> bool:
+        cell = self._cell
+        return cell.status == "stopping" or cell.kill_reason is not None or cell.exit_reason is not None
+
     # --- everybody
 
     def _living(self) -> list[tuple[Cell, Shutdown, Restart]]:
@@ -292,6 +372,9 @@ class DynamicSupervisor(SupervisorBase):
         return children + [(cell, cell.shutdown, cell.restart) for cell in self._adopted.values()]
 
     def _child_exited(self, child: Member, reason: ExitReason) -> None:
+        if isinstance(child, Passive):
+            self._passive_exited(child, reason)
+            return
         if not isinstance(child, AdoptedCell):
             super()._child_exited(child, reason)
             return
@@ -301,8 +384,19 @@ class DynamicSupervisor(SupervisorBase):
             info = ChildInfo(child.path, child.kind, child.restart, child.shutdown, child.type)
             self.system.hub.emit(SupervisorReport(self.ref.path, "child_terminated", reason, info))
 
+    def _count_passive(self) -> int:
+        return len(self._dormitory)
+
     def _tree_children(self) -> Iterable[TreeNode]:
         return [*super()._tree_children(), *(cell.node() for cell in self._adopted.values())]
+
+
+@dataclass(frozen=True, slots=True)
+class PassiveExited:
+    """To a dynamic supervisor from itself: a passive child is dead; stale if the child is no longer on record."""
+
+    child: Child
+    reason: ExitReason
 
 
 class _ReplyAtDeath:

@@ -70,12 +70,12 @@ class Helper:
 class HostCell(Cell):
     """A member that runs code of its own: it may have helpers, and it ends only after all it has started."""
 
-    __slots__ = ("_helpers", "_reaper", "_unexpected")
+    __slots__ = ("_helpers", "_reaper", "unexpected_types")
 
     def __init__(self, hub: Hub, path: str, child_id: str, parent: Cell | None) -> None:
         super().__init__(hub, path, child_id, parent)
         self._helpers: dict[Helper, None] | None = None
-        self._unexpected: set[tuple[str, type]] | None = None
+        self.unexpected_types: set[tuple[str, type]] | None = None
         self._reaper: Waiter | None = None
 
     def spawn(self, body: Callable[..., Awaitable[object]], args: tuple[object, ...]) -> Helper:
@@ -152,9 +152,9 @@ class HostCell(Cell):
 
     def unexpected(self, lane: Literal["cast", "info"], message: object) -> None:
         """Say once that the actor has no handler for this type of message."""
-        self._unexpected = self._unexpected or set()
-        if (lane, type(message)) not in self._unexpected:
-            self._unexpected.add((lane, type(message)))
+        self.unexpected_types = self.unexpected_types or set()
+        if (lane, type(message)) not in self.unexpected_types:
+            self.unexpected_types.add((lane, type(message)))
             self.hub.emit(UnexpectedMessage(self.path, lane, type(message).__qualname__))
 
     def _cancel(self) -> None:

@@ -42,6 +42,7 @@ def link(cell: Cell, target: ActorRef | NamedRef) -> ExitReason | None:
     peer = cell_of(target)
     if peer is None or peer.exit_reason is not None:
         return ExitReason.NOPROC
+    peer = peer.awake()
     if peer.type == "supervisor" and (peer.status == "stopping" or peer.kill_reason is not None):
         raise ActorDown(peer.path, ExitReason.NOPROC, problem="is stopping")
     if peer is not cell:

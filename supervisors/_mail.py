@@ -81,6 +81,11 @@ class MailCell(HostCell):
             self._deferred = set()
         request.defer(self._deferred)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a message is being handled, or waits."""
+        return self._current is not None or bool(self._inbox.queue)
+
     def call_away(self) -> None:
         """Have something seen to before the next message."""
         self.called = True

@@ -105,6 +105,18 @@ class Member:
         """Those it waits for."""
         return ()
 
+    def awake(self) -> "Member":
+        """Get ready to have dealings with others: whoever is passive puts a cell in its place.
+
+        Raises:
+            ActorDown: it is passive, and its supervisor ends.
+        """
+        return self
+
+    def hold(self, held: bool) -> bool:
+        """Suspend the member, or resume it, if that takes nothing but a note; False if it does."""
+        return False
+
     # --- kin
 
     @property
@@ -184,6 +196,29 @@ class Member:
     def child_exited(self, child: "Member", reason: ExitReason) -> None:
         """Hear of the death of a member whose parent this is."""
         raise NotImplementedError
+
+    def child_exchanged(self, child: "Member", successor: "Member") -> None:
+        """Have another stand for a child."""
+        raise NotImplementedError
+
+    def hand_over(self, successor: "Member") -> None:
+        """Have `successor` be this incarnation from here on, with its names, its handle and its ties.
+
+        What is left is nobody: it ends without a word.
+        """
+        names, ties, handle = self.hub.names, self.ties, self.handle
+        names.pass_on(self.path, self, successor)
+        if ties is not None:
+            for alias in ties.aliases:
+                names.pass_on(alias, self, successor)
+        if handle is not None:
+            handle._cell = successor
+        successor.handle, self.handle = handle, None
+        successor.ties, self.ties = ties, None
+        if self.parent is not None:
+            self.parent.child_exchanged(self, successor)
+        self.exit_reason = ExitReason.NORMAL
+        self.status = "dead"
 
     # --- ties
 

@@ -234,6 +234,12 @@ def cell_of(target: ActorRef | NamedRef) -> Member | None:
     return target._hub.names.whereis(target.path)
 
 
+def hold(target: ActorRef | NamedRef, held: bool) -> bool:
+    """Suspend or resume a member if that takes nothing but a note; False if it has to be asked."""
+    cell = cell_of(target)
+    return cell is not None and cell.hold(held)
+
+
 async def run_errand(target: ActorRef | NamedRef, message: Call[R], timeout: float) -> R:
     """Send a request in the system lane and wait for its answer.
 
@@ -248,9 +254,10 @@ async def run_errand(target: ActorRef | NamedRef, message: Call[R], timeout: flo
     return await _ask(cell, message, cell.hub.backend.now() + timeout, timeout, errand=True)
 
 
-async def _ask(cell: Member, message: Call[R], deadline: float, timeout: float, *, errand: bool = False) -> R:
-    if cell.exit_reason is not None:
-        raise ActorDown(cell.path, ExitReason.NOPROC)
+async def _ask(target: Member, message: Call[R], deadline: float, timeout: float, *, errand: bool = False) -> R:
+    if target.exit_reason is not None:
+        raise ActorDown(target.path, ExitReason.NOPROC)
+    cell = target.awake()
     caller = current_cell.get()
     if caller is None:
         request = ReplyTo(message, cell.path, deadline, timeout, cell.hub.backend.new_waiter())

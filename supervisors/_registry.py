@@ -46,6 +46,11 @@ class Registry(Generic[T]):
             self._wake(name)
         return current
 
+    def pass_on(self, name: str, holder: T, successor: T) -> None:
+        """Have another hold a name in the holder's place."""
+        if self._holders.get(name) is holder:
+            self._holders[name] = successor
+
     def release(self, name: str, holder: T) -> None:
         """Free a name, unless somebody else holds it by now."""
         if self._holders.get(name) is holder:

@@ -18,13 +18,14 @@ import anyio
 from anyio import TaskHandle
 from anyio.lowlevel import checkpoint
 
-from supervisors._actor import Actor, Continue, Ignore, Stop
+from supervisors._actor import Actor, Continue, Ignore, Leave, Passivate, Stop
 from supervisors._backend import Waiter
 from supervisors._call import NO_REPLY, ReplyTo
 from supervisors._cell import Cell, current_cell
 from supervisors._child_spec import ChildSpec, Startable, child_path
 from supervisors._desk import DeskCell
 from supervisors._failure import contain
+from supervisors._idleness import NOTHING, Idleness
 from supervisors._mailbox import Cast, Envelope, Info
 from supervisors._member import Member
 from supervisors._monitor import Down
@@ -82,6 +83,7 @@ class ActorCell(DeskCell):
     __slots__ = (
         "_factory",
         "_fin",
+        "_idleness",
         "_ignored",
         "_initialised",
         "_interrupt",
@@ -106,6 +108,9 @@ class ActorCell(DeskCell):
         self._patience: Alarm | None = None
         self._initialised = False
         self._ignored = False
+        self._idleness: Idleness | None = None
+        if spec.passivate_after is not None:
+            self._idleness = Idleness(self, spec, spec.passivate_after)
 
     @property
     def kind(self) -> str:
@@ -142,8 +147,8 @@ class ActorCell(DeskCell):
 
     @property
     def initialised(self) -> bool:
-        """Whether `init` succeeded."""
-        return self._initialised
+        """Whether `init` succeeded, for this cell or for one before it."""
+        return self._initialised or (self._idleness is not None and self._idleness.resumes)
 
     # --- reasons to end
 
@@ -173,7 +178,7 @@ class ActorCell(DeskCell):
             reason = await self._live()
             self._fin = anyio.CancelScope(shield=True)
             with self._fin:
-                if self._initialised and self.kill_reason is None:
+                if self._initialised and self.kill_reason is None and self.exit_reason is None:
                     reason = await self._finish(reason)
             if self.leaves_something:
                 with anyio.CancelScope(shield=True):
@@ -201,14 +206,16 @@ class ActorCell(DeskCell):
 
     async def _serve(self) -> ExitReason:
         actor = self._make()
-        outcome: object = await actor.init()
-        if isinstance(outcome, Ignore):
+        kept = NOTHING if self._idleness is None else self._idleness.kept
+        resumes = kept is not NOTHING
+        outcome: object = await (actor.activate(kept) if resumes else actor.init())
+        if isinstance(outcome, Ignore) and not resumes:
             self._ignored = True
             return ExitReason.NORMAL
         if isinstance(outcome, Stop):
             return outcome.reason
         if outcome is not None and not isinstance(outcome, Continue):
-            raise BadReturnValue("init", type(outcome).__qualname__)
+            raise BadReturnValue("activate" if resumes else "init", type(outcome).__qualname__)
         self._announce()
         if outcome is not None:
             await self._continue(actor, outcome)
@@ -229,6 +236,8 @@ class ActorCell(DeskCell):
         self._initialised = True
         self._enter("running")
         self._end_handshake()
+        if self._idleness is not None:
+            self._begin_idleness(self._idleness)
         on_ready, self.on_ready = self.on_ready, None
         if on_ready is not None:
             on_ready()
@@ -244,15 +253,19 @@ class ActorCell(DeskCell):
             self._read_outcome("handle_continue", outcome)
 
     async def _loop(self, actor: Actor) -> ExitReason:
-        inbox, now = self._inbox, self.hub.backend.now
+        inbox, now, idleness = self._inbox, self.hub.backend.now, self._idleness
         burst = 0
         while True:
             if self.called:
                 await self.attend()
                 if self.halt is not None:
                     return self.halt
+                if idleness is not None and idleness.asked and self._go_passive(actor, idleness):
+                    return ExitReason.NORMAL
             elif not inbox.queue:
                 burst = 0
+                if idleness is not None:
+                    idleness.since = now()
                 await inbox.wait()
             elif burst == BURST:
                 burst = 0
@@ -268,8 +281,8 @@ class ActorCell(DeskCell):
                     self._read_outcome("handle_cast" if isinstance(envelope, Cast) else "handle_info", outcome)
 
     def _handling(self, actor: Actor, envelope: Envelope) -> Awaitable[object]:
-        if self._scribe is not None:
-            self._scribe.took(envelope, self._busy_since)
+        if self.scribe is not None:
+            self.scribe.took(envelope, self._busy_since)
         if isinstance(envelope, Cast):
             return actor.handle_cast(envelope.message)
         if isinstance(envelope, ReplyTo):
@@ -279,18 +292,23 @@ class ActorCell(DeskCell):
         return actor.handle_info(envelope.message)
 
     def _read_outcome(self, handler: str, outcome: object) -> None:
+        if isinstance(outcome, Passivate):
+            if self._idleness is not None:
+                self._idleness.asked = True
+                self.called = True
+            return
         if not isinstance(outcome, Stop):
             raise BadReturnValue(handler, type(outcome).__qualname__)
         if self.halt is None:
             self._halt_with(outcome.reason)
 
-    async def _answer(self, actor: Actor, request: ReplyTo[Any]) -> Stop | None:
+    async def _answer(self, actor: Actor, request: ReplyTo[Any]) -> Leave | None:
         if not request.begin(self._busy_since):
             return None
         self.deadline = request.deadline
         outcome = await actor.handle_call(request.message, request)
         self.deadline = math.inf
-        if isinstance(outcome, Stop):
+        if isinstance(outcome, Leave):
             if outcome.reply is not NO_REPLY:
                 self._reply(request, outcome.reply)
             self.defer(request)
@@ -304,8 +322,50 @@ class ActorCell(DeskCell):
     def _reply(self, request: ReplyTo[Any], answer: object) -> None:
         self._answered += 1
         request.reply(answer)
-        if self._scribe is not None:
-            self._scribe.answered(request, answer, self.hub.backend.now())
+        if self.scribe is not None:
+            self.scribe.answered(request, answer, self.hub.backend.now())
+
+    # --- going passive, and coming back
+
+    def take_up(self, state: Any, *, held: bool) -> None:
+        """Begin with what this actor's last cell has left; `held`, without looking at a message."""
+        if self._idleness is not None:
+            self._idleness.kept = state
+            self._idleness.held = held
+
+    def _begin_idleness(self, idleness: Idleness) -> None:
+        idleness.kept = NOTHING
+        idleness.watch()
+        if idleness.held:
+            self._enter("suspended")
+            self.called = True
+
+    def _go_passive(self, actor: Actor, idleness: Idleness) -> bool:
+        """Let a record stand for this actor, unless something is under way; then look again later."""
+        keeper = self.parent.actor if isinstance(self.parent, ActorCell) else None
+        if keeper is not None and self._is_free():
+            state = actor.passivate()
+            if self._is_free() and keeper._keep(self, idleness.spec, state):
+                idleness.end()
+                self.actor = None
+                return True
+        idleness.watch()
+        return False
+
+    def _is_free(self) -> bool:
+        """Whether nothing waits, nothing is owed to anybody, and nothing would be cut off."""
+        ties = self.ties
+        return not (
+            self.halt is not None
+            or self.kill_reason is not None
+            or self._inbox.queue
+            or self._errands
+            or self._deferred
+            or self._alarm is not None
+            or self._idle_after is not None
+            or self.leaves_something
+            or (ties is not None and (ties.links or ties.sleepers))
+        )
 
     # --- death
 
@@ -342,6 +402,8 @@ class ActorCell(DeskCell):
 
     def _last_words(self, reason: ExitReason) -> None:
         self._end_handshake()
+        if self._idleness is not None:
+            self._idleness.end()
         super()._last_words(reason)
 
     def _end_handshake(self) -> None:
@@ -365,6 +427,9 @@ class ActorCell(DeskCell):
             return dict(self.actor.format_status())
         except Exception as error:  # noqa: BLE001 a view must not be able to hurt whoever looks
             return {"format_status": f"raised {type(error).__name__}"}
+
+    def _count_passive(self) -> int:
+        return 0 if self.actor is None else self.actor._count_passive()
 
     def _child_nodes(self) -> Iterable[TreeNode]:
         return () if self.actor is None else self.actor._tree_children()

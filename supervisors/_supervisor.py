@@ -31,6 +31,7 @@ from supervisors._child_spec import (
     child_path,
     validate_auto_shutdown,
     validate_children,
+    validate_residence,
     validate_significance,
     validate_strategy,
 )
@@ -98,6 +99,7 @@ class Supervisor(SupervisorBase):
         validate_children(type(self).__name__, [spec.id for spec in children])
         for spec in children:
             validate_significance(spec, auto_shutdown)
+            validate_residence(spec)
         self._specs = tuple(children)
         self._strategy: Strategy = strategy
         self._auto_shutdown: AutoShutdown = auto_shutdown
@@ -158,6 +160,7 @@ class Supervisor(SupervisorBase):
 
     async def _add(self, spec: ChildSpec, reply_to: ReplyTo[ActorRef]) -> ActorRef:
         validate_significance(spec, self._auto_shutdown)
+        validate_residence(spec)
         present = self._children.get(spec.id)
         if present is not None:
             path = present.path

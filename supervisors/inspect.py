@@ -17,7 +17,7 @@ _OUTERMOST = 16
 _INNERMOST = 48
 """How much of a very deep stack is shown."""
 
-Status: TypeAlias = Literal["starting", "running", "suspended", "stopping", "dead", "restarting", "stopped"]
+Status: TypeAlias = Literal["starting", "running", "suspended", "passive", "stopping", "dead", "restarting", "stopped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,7 @@ class TreeNode:
 
     Attributes:
         next_at: when a child that is restarting is to be started, in seconds of the System's clock.
+        passive: how many of its children are passive; those have no node here, since there may be very many.
     """
 
     path: str
@@ -80,6 +81,7 @@ class TreeNode:
     waiting_on: tuple[str, ...]
     children: tuple["TreeNode", ...]
     next_at: float | None = None
+    passive: int = 0
 
     def find(self, path: str) -> "TreeNode | None":
         """Look a member up by its path, from here down."""
@@ -97,15 +99,17 @@ class ChildCounts:
 
     Attributes:
         specs: all it knows of, running or not.
-        active: those with an incarnation, starting and stopping ones included.
+        active: those with a task of their own, starting and stopping ones included.
         supervisors: those of all that are supervisors by their spec.
         workers: the others.
+        passive: those of all that are passive, and so not active.
     """
 
     specs: int
     active: int
     supervisors: int
     workers: int
+    passive: int = 0
 
 
 @dataclass(frozen=True, slots=True)

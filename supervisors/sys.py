@@ -24,7 +24,7 @@ from collections.abc import Callable
 from typing import Any
 
 from supervisors._errands import GetState, GetStatistics, GetStatus, Hook, Log, ReplaceState, Resume, Suspend, Trace
-from supervisors._ref import DEFAULT_TIMEOUT, ActorRef, NamedRef, run_errand
+from supervisors._ref import DEFAULT_TIMEOUT, ActorRef, NamedRef, hold, run_errand
 from supervisors.events import Traced
 from supervisors.inspect import ActorStatus, Statistics
 
@@ -37,12 +37,14 @@ async def suspend(ref: ActorRef | NamedRef, timeout: float = DEFAULT_TIMEOUT) ->
     It still answers the functions of this module, and can still be stopped and killed. A suspended supervisor restarts
     nobody and starts nobody; what happened meanwhile it deals with on `resume`. Suspending twice is the same as once.
     """
-    await run_errand(ref, Suspend(), timeout)
+    if not hold(ref, held=True):
+        await run_errand(ref, Suspend(), timeout)
 
 
 async def resume(ref: ActorRef | NamedRef, timeout: float = DEFAULT_TIMEOUT) -> None:
     """Let a suspended actor go on, with the messages that have come meanwhile in their order."""
-    await run_errand(ref, Resume(), timeout)
+    if not hold(ref, held=False):
+        await run_errand(ref, Resume(), timeout)
 
 
 async def get_state(ref: ActorRef | NamedRef, timeout: float = DEFAULT_TIMEOUT) -> Any:

@@ -14,6 +14,7 @@ from supervisors import (
     ChildSpec,
     ExitReason,
     Ignore,
+    Passivate,
     ReplyTo,
     Stop,
     Supervisor,
@@ -80,9 +81,9 @@ class Puppet(Actor):
             case _:
                 return await super().handle_call(request, reply_to)
 
-    async def handle_cast(self, message: Any) -> Stop | None:
+    async def handle_cast(self, message: Any) -> Passivate | Stop | None:
         if callable(message):
-            outcome: Stop | None = await message(self)
+            outcome: Passivate | Stop | None = await message(self)
             return outcome
         if isinstance(message, str):
             self.trace.append(message)

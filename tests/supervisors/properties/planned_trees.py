@@ -107,7 +107,7 @@ class Writing(Actor):
             self.diary.note("up", self, self.number)
         return outcome
 
-    async def handle_info(self, message: Any) -> Stop | None:
+    async def handle_info(self, message: Any) -> Any:
         if message == "fault":
             raise Boom("was told to")
         return await super().handle_info(message)

@@ -109,6 +109,7 @@ def test_streams_longer_than_the_drain_are_told_and_recorded(
 
     assert time.monotonic() - began < 8
     assert all(one.is_well_formed and one.error is not None for one in seen), seen
-    second = start_daemon(gateway_config(upstream, "ok", backend=backend))
+    changed = gateway_config(upstream, "ok", backend=backend).replace('version = "v1"', 'version = "v2"')
+    second = start_daemon(changed)
     for one in seen:
         assert second.receipt(one.receipt_id)["final"]["status"] == "interrupted"

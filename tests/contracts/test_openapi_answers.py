@@ -53,6 +53,78 @@ MODEL = {"model": "wardwright/ok"}
 CHAT = ("POST", "/v1/chat/completions")
 PROTECTED_LISTS = ("/v1/receipts", "/admin/runtime", "/admin/providers", "/admin/storage", "/metrics")
 
+MODELS = "/admin/wardwright-models"
+ONE_MODEL = f"{MODELS}/{{model}}"
+ONE_VERSION = f"{ONE_MODEL}/versions/{{version}}"
+SPARE = {"model": "spare"}
+ONE, TWO = ({**SPARE, "version": name} for name in ("one", "two"))
+
+
+def artifact(version: str, description: str) -> dict[str, object]:
+    return {"version": version, "description": description, "cascades": [{"id": "only", "models": ["up/ok"]}]}
+
+
+def post(path: str, status: int = 200, code: str | None = None, **more: Any) -> Exchange:
+    return Exchange("POST", path, status, code, **more)
+
+
+def refused_bodies(path: str, values: Mapping[str, str]) -> list[Exchange]:
+    """What is wrong with a body, whatever the endpoint makes of a right one."""
+    return [
+        post(path, 400, "invalid_request", values=values, body=[]),
+        post(path, 413, "request_too_large", values=values, body={"x": "x" * 9000}),
+        post(path, 415, "unsupported_media_type", values=values, body={}, headers={"content-type": "text/plain"}),
+    ]
+
+
+# In this order: a model of two versions that are published, tried, rolled back, and retired.
+CATALOG_EXCHANGES = [
+    get(MODELS),
+    get(MODELS, 403, "protected_endpoint", headers=ELSEWHERE),
+    post(f"{ONE_MODEL}/drafts", 201, values=SPARE, body=artifact("one", "first")),
+    post(f"{ONE_MODEL}/drafts", 200, values=SPARE, body=artifact("one", "first")),
+    post(f"{ONE_MODEL}/drafts", 201, values=SPARE, body=artifact("two", "second")),
+    post(f"{ONE_MODEL}/drafts", 409, "version_conflict", values=SPARE, body=artifact("two", "third")),
+    post(f"{ONE_MODEL}/drafts", 400, "invalid_config", values=SPARE, body={"colour": "red"}),
+    post(f"{ONE_MODEL}/drafts", 403, "protected_endpoint", values=SPARE, body={}, headers=ELSEWHERE),
+    *refused_bodies(f"{ONE_MODEL}/drafts", SPARE),
+    get(ONE_MODEL, values=SPARE),
+    get(ONE_MODEL, 403, "protected_endpoint", values=SPARE, headers=ELSEWHERE),
+    get(ONE_MODEL, 404, "model_not_found", values={"model": "nobody"}),
+    post(f"{ONE_VERSION}/publish", values=ONE),
+    post(f"{ONE_VERSION}/publish", 409, "version_conflict", values=TWO, body={"instead_of": "two"}),
+    post(f"{ONE_VERSION}/publish", 404, "version_not_found", values={**SPARE, "version": "x"}),
+    post(f"{ONE_VERSION}/publish", 403, "protected_endpoint", values=TWO, headers=ELSEWHERE),
+    *refused_bodies(f"{ONE_VERSION}/publish", TWO),
+    post(f"{ONE_VERSION}/canary", values=TWO, body={"percent": 12.5}),
+    post(f"{ONE_VERSION}/canary", 409, "version_conflict", values=ONE, body={"percent": 1}),
+    post(f"{ONE_VERSION}/canary", 404, "version_not_found", values={**SPARE, "version": "x"}, body={"percent": 1}),
+    post(f"{ONE_VERSION}/canary", 403, "protected_endpoint", values=TWO, headers=ELSEWHERE),
+    *refused_bodies(f"{ONE_VERSION}/canary", TWO),
+    chat("spare", 200, headers={"x-wardwright-session-id": "session"}),
+    get("/v1/receipts/{receipt_id}", values={"receipt_id": "newest"}),
+    get(MODELS),
+    get(f"{ONE_MODEL}/versions", values=SPARE),
+    get(f"{ONE_MODEL}/versions", 403, "protected_endpoint", values=SPARE, headers=ELSEWHERE),
+    get(f"{ONE_MODEL}/versions", 404, "model_not_found", values={"model": "nobody"}),
+    get(ONE_VERSION, values=TWO),
+    get(ONE_VERSION, 403, "protected_endpoint", values=TWO, headers=ELSEWHERE),
+    get(ONE_VERSION, 404, "version_not_found", values={**SPARE, "version": "x"}),
+    post(f"{ONE_MODEL}/rollback", values=SPARE),
+    post(f"{ONE_VERSION}/publish", values=TWO, body={"instead_of": "one"}),
+    post(f"{ONE_VERSION}/rollback", values=TWO),
+    post(f"{ONE_VERSION}/rollback", 409, "version_conflict", values=TWO),
+    post(f"{ONE_VERSION}/rollback", 403, "protected_endpoint", values=TWO, headers=ELSEWHERE),
+    post(f"{ONE_VERSION}/rollback", 404, "model_not_found", values={"model": "nobody", "version": "x"}),
+    post(f"{ONE_MODEL}/rollback", 409, "version_conflict", values=SPARE),
+    post(f"{ONE_MODEL}/rollback", 403, "protected_endpoint", values=SPARE, headers=ELSEWHERE),
+    post(f"{ONE_MODEL}/rollback", 404, "model_not_found", values={"model": "nobody"}),
+    Exchange("DELETE", ONE_MODEL, 403, "protected_endpoint", values=SPARE, headers=ELSEWHERE),
+    Exchange("DELETE", ONE_MODEL, 200, values=SPARE),
+    Exchange("DELETE", ONE_MODEL, 409, "version_conflict", values=SPARE),
+    Exchange("DELETE", ONE_MODEL, 404, "model_not_found", values={"model": "nobody"}),
+]
+
 EXCHANGES = [
     chat("ok", 200, headers={"x-wardwright-run-id": "run", "x-wardwright-session-id": "session"}),
     chat("wardwright/ok", 200, stream=True, stream_options={"include_usage": True}),
@@ -102,6 +174,7 @@ EXCHANGES = [
     Exchange("POST", f"{ACTOR}/kill", 202, values={"path": "wardwright/catalog"}),
     Exchange("POST", f"{ACTOR}/kill", 403, "protected_endpoint", values={"path": "wardwright"}, headers=ELSEWHERE),
     Exchange("POST", f"{ACTOR}/kill", 404, "actor_not_found", values={"path": "nobody"}),
+    *CATALOG_EXCHANGES,
     get("/livez", headers=ELSEWHERE),
     get("/readyz", headers=ELSEWHERE),
 ]

@@ -90,7 +90,7 @@ MEANINGS: Mapping[str, str] = {
     "price.output": "Answer tokens.",
     "price.cached_input": "Prompt tokens from the provider's cache.",
     "models.id": "The public name. Callers may write `wardwright/` in front.",
-    "models.version": "The name of this version; absent: a hash of the definition, equal for equal content.",
+    "models.version": "A label for this version, which names this content for good; absent: a hash of the content is its name.",
     "models.description": "For lists.",
     "models.route_root": "The selector or target where routing begins; absent: the only selector, or all targets.",
     "models.access": "See [access](#access-of-a-model).",

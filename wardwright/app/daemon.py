@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -21,12 +22,15 @@ from wardwright.app.log import LogFormat, TreeLog, configure_logging
 from wardwright.app.parts import control_opener, provider_part, store_opener
 from wardwright.config.address import parse_bind
 from wardwright.config.load import Loaded
+from wardwright.config.problems import ConfigError
 from wardwright.config.settings import CannedSettings
 from wardwright.domain.errors import WardwrightError
 from wardwright.edge.app import build_app
 from wardwright.edge.server import CannotBind, HttpServer, bind
 from wardwright.runtime.admin import RuntimeView
-from wardwright.runtime.catalog import Catalog, CatalogBoard
+from wardwright.runtime.catalog import Catalog, CatalogParts, ConfigBoard
+from wardwright.runtime.catalog_board import CatalogBoard
+from wardwright.runtime.catalog_desk import CatalogDesk
 from wardwright.runtime.checkpointer import Checkpointer, Logs, StoreBoard
 from wardwright.runtime.control import ControlBoard
 from wardwright.runtime.edge import Edge
@@ -37,6 +41,7 @@ from wardwright.runtime.metrics import Metrics
 from wardwright.runtime.provider import ProviderBoard
 from wardwright.runtime.run import RunParts
 from wardwright.runtime.tree import ROOT, build_tree
+from wardwright.runtime.versions import Versions
 from wardwright.tokens.splintr_counter import SplintrCounter
 
 _CONNECTIONS_CLOSE_S = 2.0
@@ -51,10 +56,13 @@ class CannotStart(WardwrightError):
     code = "cannot_start"
 
 
-def run_daemon(loaded: Loaded, *, log_format: LogFormat = "text") -> int:
+def run_daemon(loaded: Loaded, *, log_format: LogFormat = "text", reload: Callable[[], Loaded] | None = None) -> int:
     """Run until a signal or a fatal fault; returns the exit code: 0 after an orderly stop, 1 when the tree gave up.
 
-    Raises: CannotStart with one sentence for a mistake the operator can mend.
+    `reload` reads the configuration again and raises ConfigError; without it the daemon goes on as it began.
+
+    Raises: CannotStart with one sentence for a mistake the operator can mend; ConfigError when the configuration contradicts what was
+    published before.
     """
     configure_logging(log_format)
     settings = loaded.settings
@@ -72,15 +80,24 @@ def run_daemon(loaded: Loaded, *, log_format: LogFormat = "text") -> int:
     options = {"use_uvloop": True} if settings.runtime.backend == "asyncio" and sys.platform != "win32" else {}
     with listener:
         return anyio.run(
-            Daemon(loaded, listener, log_format).run, backend=settings.runtime.backend, backend_options=options
+            Daemon(loaded, listener, log_format, reload).run,
+            backend=settings.runtime.backend,
+            backend_options=options,
         )
 
 
 class Daemon:
     """One daemon on one listening socket."""
 
-    def __init__(self, loaded: Loaded, listener: socket.socket, log_format: LogFormat) -> None:
-        self._loaded = loaded
+    def __init__(
+        self,
+        loaded: Loaded,
+        listener: socket.socket,
+        log_format: LogFormat,
+        reload: Callable[[], Loaded] | None = None,
+    ) -> None:
+        self._config = ConfigBoard(loaded)
+        self._reload = reload or (lambda: loaded)
         self._settings = loaded.settings
         self._listener = listener
         self._log_format = log_format
@@ -93,9 +110,10 @@ class Daemon:
         self._gateway: Gateway | None = None
         self._exact_counts = ExactCounts(SplintrCounter())
         self._boards = Boards(CatalogBoard(), StoreBoard(), ControlBoard(), ProviderBoard())
+        self._versions = Versions(self._boards.control)
 
     async def run(self) -> int:
-        """Grow the tree, serve, stop in order. Raises: CannotStart."""
+        """Grow the tree, serve, stop in order. Raises: CannotStart, ConfigError."""
         refusal: StartFailed | None = None
         reason: ExitReason | None = None
         async with anyio.create_task_group() as signals:
@@ -104,7 +122,6 @@ class Daemon:
                 try:
                     system = self._plant(host)
                     async with system:
-                        await self._load_vocabularies()
                         _spare_the_collector()
                         self._tree_log.is_starting = False
                         self._announce()
@@ -115,7 +132,7 @@ class Daemon:
                 host.cancel_scope.deadline = anyio.current_time() + _CONNECTIONS_CLOSE_S
             signals.cancel_scope.cancel()
         if refusal is not None:
-            raise CannotStart(_cause_of(refusal)) from refusal
+            raise _cause_of(refusal) from refusal
         if reason is None:
             _log.info("stopped")
             return 0
@@ -134,9 +151,9 @@ class Daemon:
                 boot=self._boot,
                 now=time.time,
             ),
-            catalog=partial(Catalog, lambda: self._loaded.definitions, board=boards.catalog),
+            catalog=partial(Catalog, self._catalog_parts()),
             providers=[provider_part(provider, settings, boards.providers) for provider in settings.providers],
-            models=self._loaded.definitions,
+            models=boards.catalog,
             edge=lambda: Edge(start=server.start, drain=drain, url=self._url),
             drain_seconds=settings.server.drain_seconds,
         )
@@ -147,6 +164,7 @@ class Daemon:
         app = build_app(
             gateway,
             RuntimeView(system, boards.providers, boot=self._boot),
+            CatalogDesk(system, board=boards.catalog, versions=self._versions),
             self._metrics,
             tasks=host,
             admin_token=os.environ.get(settings.server.admin_token_env) or None,
@@ -160,11 +178,16 @@ class Daemon:
 
         return system
 
-    async def _load_vocabularies(self) -> None:
-        """Read the tokenizers that targets name before anybody waits: reading one keeps the event loop for up to 160 ms."""
-        models = self._boards.catalog.models.values()
-        named = {target.tokenizer for model in models for target in model.targets if target.tokenizer is not None}
-        await self._exact_counts.load(sorted(named))
+    def _catalog_parts(self) -> CatalogParts:
+        boards = self._boards
+        return CatalogParts(
+            config=self._config,
+            control=boards.control,
+            board=boards.catalog,
+            versions=self._versions,
+            exact_counts=self._exact_counts,
+            load=self._reload,
+        )
 
     async def _heed_signals(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
         """The first signal asks for an orderly stop; the next one ends its patience with live requests."""
@@ -196,14 +219,16 @@ class Daemon:
 
     def _announce(self) -> None:
         settings = self._settings
-        models = [definition.id for definition in self._loaded.definitions]
+        models = sorted(self._boards.catalog.models)
         demo = [provider.id for provider in settings.providers if isinstance(provider, CannedSettings)]
         took_s = round(time.monotonic() - self._began, 2)
         where = str(receipts_dir(settings)) if settings.storage.kind == "file" else "memory: gone when the daemon stops"
         if self._log_format == "json":
-            _log.info("ready", url=self._url, models=models, receipts=where, config=self._loaded.source, took_s=took_s)
+            _log.info(
+                "ready", url=self._url, models=models, receipts=where, config=self._config.loaded.source, took_s=took_s
+            )
         else:
-            sys.stderr.write(_banner(self._url, models, where, self._loaded.source, took_s))
+            sys.stderr.write(_banner(self._url, models, where, self._config.loaded.source, took_s))
             sys.stderr.flush()
         if demo:
             _log.warning("canned answers, no language model: these providers only demonstrate", providers=demo)
@@ -246,9 +271,11 @@ def _url_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _cause_of(failed: StartFailed) -> str:
-    """The sentence of whatever kept the tree from starting: the innermost reason that has one for operators."""
+def _cause_of(failed: StartFailed) -> WardwrightError:
+    """Whatever kept the tree from starting, for the operator: problems of the configuration, or the innermost reason's sentence."""
     cause: object = failed
     while isinstance(cause, StartFailed):
         failed, cause = cause, cause.reason.error or cause.reason.detail
-    return cause.message if isinstance(cause, WardwrightError) else str(failed)
+    if isinstance(cause, ConfigError):
+        return cause
+    return CannotStart(cause.message if isinstance(cause, WardwrightError) else str(failed))

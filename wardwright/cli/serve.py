@@ -1,5 +1,6 @@
 """`wardwright serve`: the daemon."""
 
+from functools import partial
 from typing import Annotated, Literal
 
 import typer
@@ -17,4 +18,4 @@ def serve(
     from wardwright.app.daemon import run_daemon
     from wardwright.app.files import load
 
-    raise typer.Exit(run_daemon(load(config), log_format=log_format))
+    raise typer.Exit(run_daemon(load(config), log_format=log_format, reload=partial(load, config)))

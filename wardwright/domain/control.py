@@ -43,7 +43,7 @@ class CanarySet(msgspec.Struct, frozen=True, tag="canary.set"):
 
     model_id: str
     version: str
-    percent: int
+    percent: float
     seed: int
 
 

@@ -13,6 +13,7 @@ from wardwright.domain.control import (
     CanaryEnded,
     CanarySet,
     ControlEntry,
+    ControlEvent,
     KeyCreated,
     KeyEvent,
     KeyLimits,
@@ -46,7 +47,7 @@ class Canary(msgspec.Struct, frozen=True):
     """The version that serves a share of the sessions; see `CanarySet`."""
 
     version: str
-    percent: int
+    percent: float
     seed: int
 
 
@@ -57,14 +58,15 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
     what: StepKind
     version: str | None = None
     source: Source | None = None
-    percent: int | None = None
+    percent: float | None = None
 
 
 class ModelHistory(msgspec.Struct, frozen=True):
     """A model through time.
 
     `published` is the way to the active version, which is its last: a rollback takes one step back on it. `file_version` is what the
-    configuration file last said of the model, None when it said nothing or took it out.
+    configuration file last said of the model, None when it said nothing or took it out. `source` is who had the last word on what
+    answers.
     """
 
     model_id: str
@@ -72,6 +74,7 @@ class ModelHistory(msgspec.Struct, frozen=True):
     published: tuple[str, ...] = ()
     canary: Canary | None = None
     file_version: str | None = None
+    source: Source | None = None
     retired: bool = False
     steps: tuple[Step, ...] = ()
 
@@ -127,6 +130,11 @@ def fold_control(entries: Iterable[ControlEntry], onto: ControlState = ControlSt
     return ControlState(seq, models, keys)
 
 
+def fold_next(state: ControlState, events: Iterable[ControlEvent], at: float = 0.0) -> ControlState:
+    """Carry a state on over events that would come next. Purity: pure. Raises: Contradiction."""
+    return fold_control((ControlEntry(seq, at, event) for seq, event in enumerate(events, state.seq + 1)), state)
+
+
 def _with_step(model: ModelHistory, event: ModelEvent, at: float) -> ModelHistory:
     match event:
         case VersionAdded():
@@ -148,11 +156,11 @@ def _with_step(model: ModelHistory, event: ModelEvent, at: float) -> ModelHistor
         case RolledBack():
             return _rolled_back(model, event, at)
         case ModelRetired(source=source):
-            if model.retired:
-                return model
             file_version = None if source == "file" else model.file_version
+            if model.retired:  # all that may be new is that the file has no word on it any more
+                return msgspec.structs.replace(model, file_version=file_version)
             step = Step(at, "retired", source=source)
-            return _changed(model, step, canary=None, retired=True, file_version=file_version)
+            return _changed(model, step, canary=None, retired=True, source=source, file_version=file_version)
         case _:
             assert_never(event)
 
@@ -177,6 +185,7 @@ def _published(model: ModelHistory, event: Published, at: float) -> ModelHistory
         published=model.published if is_top else (*model.published, event.version),
         canary=None,
         file_version=event.version if event.source == "file" else model.file_version,
+        source=event.source,
         retired=False,
     )
 
@@ -187,7 +196,7 @@ def _rolled_back(model: ModelHistory, event: RolledBack, at: float) -> ModelHist
     if model.published[-2:] != (event.version, event.undone):
         raise Contradiction(f"{model.model_id!r} cannot go back from {event.undone!r} to {event.version!r}")
     step = Step(at, "rolled_back", event.version)
-    return _changed(model, step, published=model.published[:-1], canary=None, retired=False)
+    return _changed(model, step, published=model.published[:-1], canary=None, source="admin", retired=False)
 
 
 def _changed(model: ModelHistory, step: Step, **changes: object) -> ModelHistory:

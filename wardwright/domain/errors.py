@@ -102,6 +102,12 @@ class NotFound(WardwrightError):
         self.code = code
 
 
+class Conflict(WardwrightError):
+    """What was asked cannot be done as things stand: somebody else decided meanwhile, or it would contradict what is there."""
+
+    code = "version_conflict"
+
+
 class ProviderError(WardwrightError):
     """An upstream attempt failed; `failure` says how, and its class decides the wire code.
 

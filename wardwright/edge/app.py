@@ -8,14 +8,16 @@ from starlette.routing import BaseRoute, Route, Router
 from wardwright.domain.errors import InternalError, WardwrightError
 from wardwright.edge.admin import Admin
 from wardwright.edge.auth import AdminGuard
+from wardwright.edge.catalog import CatalogAdmin
 from wardwright.edge.chat import ChatCompletions
-from wardwright.edge.errors import error_answer, http_error_answer
+from wardwright.edge.errors import error_answer, error_facts, http_error_answer
 from wardwright.edge.health import Health
 from wardwright.edge.http import ClientGone, Endpoint, Message, Receive, Scope, Send, send_error
 from wardwright.edge.models import Models
 from wardwright.edge.presence import Presence
 from wardwright.edge.receipts import Receipts
 from wardwright.runtime.admin import RuntimeView
+from wardwright.runtime.catalog_desk import CatalogDesk
 from wardwright.runtime.gateway import Gateway
 from wardwright.runtime.identity import mint_request_id
 from wardwright.runtime.metrics import Metrics
@@ -26,6 +28,7 @@ _log = structlog.get_logger("wardwright.edge")
 def build_app(
     gateway: Gateway,
     view: RuntimeView,
+    catalog: CatalogDesk,
     metrics: Metrics,
     *,
     tasks: anyio.abc.TaskGroup,
@@ -35,7 +38,7 @@ def build_app(
     """The ASGI application of one daemon. `tasks` must outlive every request."""
     protect = AdminGuard(admin_token).protect
     models, receipts, health = Models(gateway), Receipts(gateway), Health(gateway)
-    admin = Admin(gateway, view, metrics)
+    admin, versions = Admin(gateway, view, metrics), CatalogAdmin(catalog, max_body_bytes=max_body_bytes)
     chat = ChatCompletions(gateway, Presence(tasks, gateway.call_after), max_body_bytes=max_body_bytes)
     routes: list[BaseRoute] = [
         _route("POST", "/v1/chat/completions", chat),
@@ -50,6 +53,18 @@ def build_app(
         _route("POST", "/admin/runtime/actors/{path:path}/kill", protect(admin.kill)),
         _route("GET", "/admin/runtime/actors/{path:path}", protect(admin.actor)),
         _route("GET", "/admin/providers", protect(admin.providers)),
+        _route("GET", "/admin/wardwright-models", protect(versions.list)),
+        _route("GET", "/admin/wardwright-models/{model}", protect(versions.show)),
+        _route("DELETE", "/admin/wardwright-models/{model}", protect(versions.retire)),
+        _route("POST", "/admin/wardwright-models/{model}/drafts", protect(versions.draft)),
+        _route("POST", "/admin/wardwright-models/{model}/rollback", protect(versions.roll_back)),
+        _route("GET", "/admin/wardwright-models/{model}/versions", protect(versions.list_versions)),
+        _route("POST", "/admin/wardwright-models/{model}/versions/{version:path}/publish", protect(versions.publish)),
+        _route("POST", "/admin/wardwright-models/{model}/versions/{version:path}/canary", protect(versions.canary)),
+        _route(
+            "POST", "/admin/wardwright-models/{model}/versions/{version:path}/rollback", protect(versions.roll_back)
+        ),
+        _route("GET", "/admin/wardwright-models/{model}/versions/{version:path}", protect(versions.show_version)),
         _route("GET", "/admin/storage", protect(admin.storage)),
         _route("GET", "/metrics", protect(admin.metrics)),
         _route("GET", "/livez", health.live),
@@ -86,7 +101,7 @@ class ErrorBoundary:
         except ClientGone:
             return
         except WardwrightError as error:
-            await send_error(identified_send, error_answer(error))
+            await send_error(identified_send, error_answer(error), wardwright=error_facts(error))
         except HTTPException as error:
             answer = http_error_answer(error.status_code, scope["method"], scope["path"])
             headers = [(name.lower(), value) for name, value in (error.headers or {}).items()]

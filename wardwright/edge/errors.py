@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from wardwright.config.problems import ConfigError
 from wardwright.domain.errors import FailureClass, ProviderError, RequestError, WardwrightError
 from wardwright.wire.errors import render_error
 
@@ -13,13 +14,16 @@ STATUS_BY_CODE: Mapping[str, int] = {
     "context_length_exceeded": 400,
     "unsupported_parameter": 400,
     "content_filter": 400,
+    "invalid_config": 400,
     "model_internal": 403,
     "protected_endpoint": 403,
     "model_not_found": 404,
     "receipt_not_found": 404,
+    "version_not_found": 404,
     "actor_not_found": 404,
     "not_found": 404,
     "method_not_allowed": 405,
+    "version_conflict": 409,
     "request_too_large": 413,
     "unsupported_media_type": 415,
     "rate_limit_exceeded": 429,
@@ -86,6 +90,13 @@ def _provider_words(error: ProviderError) -> tuple[str, str | None]:
     if error.failure.failure_class == "timeout":
         return error.message, None
     return f"the provider behind this model {_PROVIDER_FAULTS[error.failure.failure_class]}", None
+
+
+def error_facts(error: WardwrightError) -> Mapping[str, object] | None:
+    """What stands beside an error that belongs to no accepted request: of a configuration, every problem by itself."""
+    if not isinstance(error, ConfigError):
+        return None
+    return {"problems": [{"path": problem.path, "message": problem.message} for problem in error.problems]}
 
 
 def http_error_answer(status: int, method: str, path: str) -> ErrorAnswer:

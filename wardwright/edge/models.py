@@ -2,7 +2,7 @@
 
 from wardwright.domain.route import ModelDefinition
 from wardwright.edge.http import Receive, Scope, Send, send_json
-from wardwright.runtime.catalog import PREFIX
+from wardwright.runtime.catalog_board import PREFIX
 from wardwright.runtime.gateway import Gateway
 
 

@@ -74,11 +74,26 @@ class Decision(msgspec.Struct, frozen=True, omit_defaults=True):
     policy_actions: tuple[PolicyAction, ...] = ()
 
 
+class CanarySide(msgspec.Struct, frozen=True):
+    """The side of a canary that a request was on: `taken` says whether it went by the canary's version.
+
+    The request fell into one of ten thousand buckets, by its session or, having none, by a draw of the server's; the canary takes the
+    first `percent` of them.
+    """
+
+    model_id: str
+    version: str
+    percent: float
+    bucket: int
+    by: Literal["session", "draw"]
+    taken: bool
+
+
 class Opened(msgspec.Struct, frozen=True, tag="receipt.opened", omit_defaults=True):
     """The request was accepted and decided. On disk before the first upstream call.
 
-    `boot` names the daemon process: an open receipt of another boot is one whose process died. `simulation` says that no
-    provider was ever going to be called.
+    `boot` names the daemon process: an open receipt of another boot is one whose process died. `canaries` are those that might
+    have concerned the request, `simulation` says that no provider was ever going to be called.
     """
 
     boot: str
@@ -88,6 +103,7 @@ class Opened(msgspec.Struct, frozen=True, tag="receipt.opened", omit_defaults=Tr
     request: RequestSummary
     decision: Decision
     session_turn: int | None = None
+    canaries: tuple[CanarySide, ...] = ()
     simulation: bool = False
 
 

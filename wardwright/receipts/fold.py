@@ -17,6 +17,7 @@ from wardwright.domain.errors import Failure, FailureClass
 from wardwright.receipts.events import (
     AttemptFinished,
     AttemptStarted,
+    CanarySide,
     Closed,
     Decision,
     Entry,
@@ -96,6 +97,7 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
     final: Final | None
     run_id: str | None = None
     session_turn: int | None = None
+    canaries: tuple[CanarySide, ...] = ()
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -147,6 +149,7 @@ def fold(entries: Sequence[Entry]) -> Receipt:
         final=_final(entries),
         run_id=_value(opened.caller.run_id),
         session_turn=opened.session_turn,
+        canaries=opened.canaries,
     )
 
 

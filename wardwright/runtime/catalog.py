@@ -1,57 +1,304 @@
-"""The catalog: which definition stands behind each public name right now.
+"""The catalog: where the configuration file and the admin API meet, and decide which versions answer.
 
-Requests do not ask the actor: they read its board, an immutable mapping that is swapped in one step. A request keeps the
-definition it began with. While the actor restarts, the last good catalog goes on serving.
+Every change is made in one order: checked against what is served, made durable in the control log, put on the board in one step. What is
+on the board is made from the control log alone, so a crash anywhere in between loses nothing: the next incarnation shows whatever
+was decided. Two changes at once take turns.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
 
-from supervisors import Actor
-from wardwright.domain.errors import Forbidden, UnknownModel
+import anyio
+import anyio.to_thread
+import structlog
+
+from supervisors import NO_REPLY, Actor, ExitReason, ReplyTo, Stop, SupervisorError
+from wardwright.config.artifact import read_artifact
+from wardwright.config.load import Loaded
+from wardwright.config.problems import ConfigError, Problem
+from wardwright.domain.control import CanaryEnded, CanarySet, ControlEvent, ModelRetired, Published, RolledBack
+from wardwright.domain.control_state import ControlState, ModelHistory, Version, fold_next
+from wardwright.domain.errors import Conflict, StorageUnavailable, WardwrightError
 from wardwright.domain.route import ModelDefinition
+from wardwright.runtime.catalog_board import CatalogBoard, Trial, activate
+from wardwright.runtime.catalog_calls import AddDraft, Drafted, Publish, Reload, Retire, RollBack, SetCanary
+from wardwright.runtime.catalog_checks import CannotServe, catalog_problems
+from wardwright.runtime.catalog_file import FilesWord, files_word, version_event
+from wardwright.runtime.control import ControlBoard, decide
+from wardwright.runtime.exact import ExactCounts
+from wardwright.runtime.fleet import align_models
+from wardwright.runtime.tree import STORAGE
+from wardwright.runtime.versions import Versions
 
-PREFIX = "wardwright/"
+_log = structlog.get_logger("wardwright.catalog")
+_SEEDS = 2**63
+_TRY_AGAIN_S = 1.0
 
 
-class CatalogBoard:
-    """The active definitions by public name. Written by the catalog actor alone."""
+class ConfigBoard:
+    """The configuration that is followed. Written by the catalog alone; it outlives it, since a reload must outlive a crash."""
 
-    def __init__(self) -> None:
-        self.models: Mapping[str, ModelDefinition] = MappingProxyType({})
+    def __init__(self, loaded: Loaded) -> None:
+        self.loaded = loaded
 
-    def resolve(self, name: str) -> ModelDefinition:
-        """The active definition for a name as a caller wrote it, with or without the `wardwright/` prefix.
 
-        Raises: UnknownModel, Forbidden for a model that only serves other models.
-        """
-        definition = self.models.get(name.removeprefix(PREFIX))
-        if definition is None:
-            raise UnknownModel(self._unknown(name), param="model")
-        if not definition.callable_from_outside:
-            raise Forbidden(f"the model {name!r} is only available for internal composition", "model_internal")
-        return definition
+@dataclass(frozen=True, slots=True)
+class CatalogParts:
+    """What the catalog works with. `load` reads the configuration again: it may block, and raises ConfigError."""
 
-    def callable_models(self) -> list[ModelDefinition]:
-        """Every model a client may call, by id."""
-        return [self.models[name] for name in sorted(self.models) if self.models[name].callable_from_outside]
+    config: ConfigBoard
+    control: ControlBoard
+    board: CatalogBoard
+    versions: Versions
+    exact_counts: ExactCounts
+    load: Callable[[], Loaded]
+    draw: Callable[[int], int] = random.SystemRandom().randrange
 
-    def _unknown(self, name: str) -> str:
-        known = ", ".join(definition.id for definition in self.callable_models()) or "none"
-        return f"unknown model {name!r}; models served here: {known}"
+
+class _ControlChanged:
+    """Cast by the catalog's own helper: the control log has gone on, whatever its writer heard of it."""
+
+
+class _TryAgain:
+    """Sent to itself: the tree could not be brought in line with the board."""
 
 
 class Catalog(Actor):
-    """Compiles definitions and publishes them. A crash loses nothing: they are compiled again from the configuration."""
+    """Takes decisions about versions, one at a time; see the module's page for their order."""
 
-    def __init__(self, definitions: Callable[[], Sequence[ModelDefinition]], *, board: CatalogBoard) -> None:
-        self._definitions = definitions
-        self._board = board
+    def __init__(self, parts: CatalogParts) -> None:
+        self._config = parts.config
+        self._control = parts.control
+        self._board = parts.board
+        self._versions = parts.versions
+        self._exact_counts = parts.exact_counts
+        self._load = parts.load
+        self._draw = parts.draw
+        self._shown: ControlState | None = None
+        self._thread = anyio.CapacityLimiter(1)
+        self._takers: Mapping[type, Callable[[Any], Awaitable[object]]] = {
+            AddDraft: self._add_draft,
+            Publish: self._publish,
+            SetCanary: self._set_canary,
+            RollBack: self._roll_back,
+            Retire: self._retire,
+            Reload: self._reload,
+        }
 
-    async def init(self) -> None:
-        """Publish every configured model."""
-        self._board.models = MappingProxyType({definition.id: definition for definition in self._definitions()})
+    async def init(self) -> Stop | None:
+        """Follow the configuration where it has changed since it was last followed, and put everything on the board.
+
+        A configuration that contradicts what was published is no crash of ours: the start is refused with its problems.
+        """
+        try:
+            await self._follow(self._word(self._config.loaded))
+        except (ConfigError, StorageUnavailable) as error:
+            return Stop(ExitReason.shutdown(error))
+        await self._prepare(self._control.state)
+        self._show()
+        for problem in catalog_problems(self._control.state, self._versions, _provider_ids(self._config.loaded)):
+            _log.error("a published version cannot serve as it should", problem=str(problem))
+        self.spawn(self._watch_control)
+        return None
+
+    async def handle_call(self, request: object, reply_to: ReplyTo[Any]) -> object:
+        """Take one decision; see `runtime.catalog_calls`."""
+        take = self._takers.get(type(request))
+        if take is None:
+            return await super().handle_call(request, reply_to)
+        try:
+            return await take(request)
+        except WardwrightError as refusal:
+            reply_to.fail(refusal)
+            return NO_REPLY
+
+    async def handle_cast(self, message: object) -> None:
+        """Show what was decided, even when its writer never heard of it."""
+        if isinstance(message, _ControlChanged):
+            self._show()
+            await self._align()
+
+    async def handle_info(self, message: object) -> None:
+        """Try again to bring the tree in line."""
+        if isinstance(message, _TryAgain):
+            await self._align()
 
     def format_status(self) -> Mapping[str, object]:
-        """The active version of each model."""
-        return {"active_versions": {name: model.version for name, model in self._board.models.items()}}
+        """The active version of each model, and the models that have none although they should."""
+        active = {name: activation.definition.version for name, activation in self._board.models.items()}
+        return {"active_versions": active, "broken": dict(self._board.broken), "config": self._config.loaded.source}
+
+    # --- decisions ----------------------------------------------------------------------------------------------------
+
+    async def _add_draft(self, asked: AddDraft) -> Drafted:
+        settings = self._config.loaded.settings
+        defined = read_artifact(
+            {"id": asked.model_id, **asked.artifact}, targets=settings.targets, providers=settings.providers
+        )
+        definition = defined.definition
+        if definition.id != asked.model_id:
+            message = f'expected "{asked.model_id}", the model that is drafted, got "{definition.id}"'
+            raise ConfigError("the draft", [Problem("id", message)])
+        known = self._control.state.models.get(definition.id, ModelHistory(definition.id)).versions
+        if definition.version in known:
+            if known[definition.version].content == defined.content:
+                return Drafted(definition.version, is_new=False)
+            raise Conflict(
+                f"the version {definition.version!r} of {definition.id!r} is already there with other content: versions never change, "
+                "so this one needs a name of its own, or none"
+            )
+        await self._decide(version_event(defined, "admin"))
+        return Drafted(definition.version, is_new=True)
+
+    async def _publish(self, asked: Publish) -> None:
+        history = self._versions.history(asked.model_id)
+        self._versions.version(asked.model_id, asked.version)
+        active = _name(history.active)
+        if asked.instead_of is not None and asked.instead_of != active:
+            raise Conflict(f"{asked.model_id!r} answers with {active!r} by now, not with {asked.instead_of!r}")
+        if active != asked.version or history.canary is not None:
+            await self._decide(Published(asked.model_id, asked.version, "admin"))
+
+    async def _set_canary(self, asked: SetCanary) -> None:
+        history = self._versions.history(asked.model_id)
+        self._versions.version(asked.model_id, asked.version)
+        running = history.canary
+        if asked.percent == 0:
+            if running is not None and running.version == asked.version:
+                await self._decide(CanaryEnded(asked.model_id))
+            return
+        if history.active is None:
+            raise Conflict(
+                f"{asked.model_id!r} has no published version that a canary could stand beside: publish one first"
+            )
+        if history.active.version == asked.version:
+            raise Conflict(f"{asked.version!r} is what {asked.model_id!r} answers with: a canary is another version")
+        is_same = running is not None and running.version == asked.version
+        seed = running.seed if running is not None and is_same else self._draw(_SEEDS)
+        await self._decide(CanarySet(asked.model_id, asked.version, asked.percent, seed))
+
+    async def _roll_back(self, asked: RollBack) -> None:
+        history = self._versions.history(asked.model_id)
+        active, previous = history.active, history.previous
+        undone = _name(active) if history.canary is None else history.canary.version
+        if asked.undo is not None and asked.undo != undone:
+            raise Conflict(f"the last step of {asked.model_id!r} is {undone!r} by now, not {asked.undo!r}")
+        if history.canary is not None:
+            await self._decide(CanaryEnded(asked.model_id))
+        elif active is None:
+            raise Conflict(f"{asked.model_id!r} is not served, so there is nothing to roll back")
+        elif previous is None:
+            raise Conflict(f"{active.version!r} is the first version that {asked.model_id!r} was published with")
+        else:
+            await self._decide(RolledBack(asked.model_id, previous.version, active.version))
+
+    async def _retire(self, asked: Retire) -> None:
+        if self._versions.history(asked.model_id).active is None:
+            raise Conflict(f"{asked.model_id!r} is not served")
+        await self._decide(ModelRetired(asked.model_id, "admin"))
+
+    async def _decide(self, *events: ControlEvent) -> None:
+        """Carry a decision out: check what it leads to, make it durable, show it."""
+        after = fold_next(self._control.state, events)
+        problems = self._new_problems(after, self._config.loaded)
+        if problems:
+            raise CannotServe("what would be served", problems)
+        await self._prepare(after)
+        await decide(self.system.named(STORAGE), *events)
+        self._show()
+        await self._align()
+
+    async def _prepare(self, after: ControlState) -> None:
+        """Have at hand what requests will need of the versions that a step leads to."""
+        served = [definition for definition, _ in self._served(after).values()]
+        await self._exact_counts.load(sorted({t.tokenizer for model in served for t in model.targets if t.tokenizer}))
+
+    def _new_problems(self, after: ControlState, loaded: Loaded) -> list[Problem]:
+        """Everything that a step would break; old faults of others are in nobody's way."""
+        known = set(catalog_problems(self._control.state, self._versions, _provider_ids(self._config.loaded)))
+        found = catalog_problems(after, self._versions, _provider_ids(loaded))
+        return [problem for problem in found if problem not in known]
+
+    # --- the configuration --------------------------------------------------------------------------------------------
+
+    async def _reload(self, _: Reload) -> FilesWord:
+        loaded = await anyio.to_thread.run_sync(self._load, limiter=self._thread)
+        word = self._word(loaded)
+        after = fold_next(self._control.state, word.events)
+        problems = self._new_problems(after, loaded)
+        if problems:
+            raise ConfigError(loaded.source, problems)
+        await self._prepare(after)
+        await self._follow(word)
+        self._config.loaded = loaded
+        self._show()
+        await self._align()
+        return word
+
+    def _word(self, loaded: Loaded) -> FilesWord:
+        """What the configuration says that it has not said before. Raises: ConfigError."""
+        word = files_word(loaded, self._control.state)
+        if word.problems:
+            raise ConfigError(loaded.source, word.problems)
+        return word
+
+    async def _follow(self, word: FilesWord) -> None:
+        if word.events:
+            await decide(self.system.named(STORAGE), *word.events)
+
+    # --- the board ----------------------------------------------------------------------------------------------------
+
+    def _show(self) -> None:
+        """Put on the board what the control log amounts to."""
+        state = self._control.state
+        if state is self._shown:
+            return
+        served = self._served(state)
+        definitions = {name: definition for name, (definition, _) in served.items()}
+        trials = {name: trial for name, (_, trial) in served.items() if trial is not None}
+        missing = (name for name, history in state.models.items() if history.active is not None and name not in served)
+        broken = dict.fromkeys(missing, "the published version cannot be read by this release of Wardwright")
+        self._board.replace(activate(definitions, trials, reuse=self._board.models), broken)
+        self._shown = state
+
+    def _served(self, state: ControlState) -> dict[str, tuple[ModelDefinition, Trial | None]]:
+        """What every public name stands for in a state, and its canary; without those that cannot be read."""
+        served: dict[str, tuple[ModelDefinition, Trial | None]] = {}
+        for name, history in state.models.items():
+            if history.active is None:
+                continue
+            with suppress(ConfigError):
+                definition, trial = self._versions.defined(name, history.active).definition, None
+                if history.canary is not None:
+                    canary = history.canary
+                    tried = self._versions.defined(name, history.versions[canary.version]).definition
+                    trial = Trial(tried, canary.percent, canary.seed)
+                served[name] = (definition, trial)
+        return served
+
+    async def _align(self) -> None:
+        """Have the tree run what the board has; a supervisor that cannot be asked now is asked again."""
+        try:
+            await align_models(self.system, self._board)
+        except SupervisorError as error:
+            _log.warning("the tree is not in line with the catalog yet", reason=str(error))
+            self.system.send_after(_TRY_AGAIN_S, self.ref, _TryAgain())
+
+    async def _watch_control(self) -> None:
+        self.ref.cast(_ControlChanged())  # a crash may have left the tree behind the board
+        while True:
+            changed = self._control.changed
+            if self._control.state is not self._shown:
+                self.ref.cast(_ControlChanged())
+            await changed.wait()
+
+
+def _name(version: Version | None) -> str | None:
+    return None if version is None else version.version
+
+
+def _provider_ids(loaded: Loaded) -> set[str]:
+    return {provider.id for provider in loaded.settings.providers}

@@ -15,7 +15,7 @@ from supervisors import ActorRef, AlreadyStarted, Callback, ChildSpec, Superviso
 from wardwright.domain.caller import Caller
 from wardwright.domain.chat import ChatRequest
 from wardwright.domain.errors import NotFound, StorageUnavailable
-from wardwright.domain.route import Composition, ModelDefinition, PlanInputs, SessionFacts
+from wardwright.domain.route import ModelDefinition, PlanInputs, SessionFacts
 from wardwright.planner.estimate import request_facts
 from wardwright.ports.provider import ProviderInfo
 from wardwright.ports.storage import StoreHealth
@@ -23,7 +23,7 @@ from wardwright.receipts.events import Opened, RequestSummary
 from wardwright.receipts.fold import Receipt, fold
 from wardwright.receipts.query import Page, ReceiptFilter, page
 from wardwright.runtime.admin import walk
-from wardwright.runtime.catalog import CatalogBoard
+from wardwright.runtime.catalog_board import CatalogBoard
 from wardwright.runtime.checkpointer import StoreBoard
 from wardwright.runtime.control import ControlBoard
 from wardwright.runtime.decision import decide
@@ -76,7 +76,7 @@ class Gateway:
         return self._boards.catalog.callable_models()
 
     def model(self, name: str) -> ModelDefinition:
-        """One callable model by its name, with or without prefix. Raises: UnknownModel, Forbidden."""
+        """One callable model by its name, with or without prefix. Raises: as `CatalogBoard.resolve`."""
         return self._boards.catalog.resolve(name)
 
     async def chat(
@@ -92,10 +92,12 @@ class Gateway:
 
         Raises: WardwrightError: what the client is to be told. Once `responder.begin` was called the receipt exists.
         """
-        definition = self.model(request.model)
+        session_id = None if caller.session_id is None else caller.session_id.value
+        route = self._boards.catalog.route(request.model, session_id, self._parts.draw)
+        composition = route.composition
+        definition = composition.root
         turn = await self._turn(definition, caller)
         session = None if turn is None else SessionFacts(turn)
-        composition = Composition(definition)
         constraints, actions = self._policies.judge(composition, request)
         facts = await self._exact_counts.refine(request_facts(request), request, composition)
         inputs = PlanInputs(facts, session=session, constraints=constraints)
@@ -123,6 +125,7 @@ class Gateway:
                 ),
                 decision=decided.recorded,
                 session_turn=turn,
+                canaries=route.canaries,
             ),
             receipt_id=receipt_id,
             request_id=request_id,

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from supervisors import Actor
-from wardwright.domain.route import ModelDefinition
+from wardwright.runtime.catalog_board import CatalogBoard
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +19,9 @@ class RequestEnded:
 class ModelActor(Actor):
     """Counts outcomes of one model since its own start."""
 
-    def __init__(self, definition: ModelDefinition) -> None:
-        self._definition = definition
+    def __init__(self, model_id: str, board: CatalogBoard) -> None:
+        self._model_id = model_id
+        self._board = board
         self._by_status: Counter[str] = Counter()
         self._by_target: Counter[str] = Counter()
 
@@ -32,10 +33,11 @@ class ModelActor(Actor):
                 self._by_target[message.target] += 1
 
     def format_status(self) -> Mapping[str, object]:
-        """Version and counts."""
+        """Active version and counts."""
+        active = self._board.models.get(self._model_id)
         return {
-            "model_id": self._definition.id,
-            "version": self._definition.version,
+            "model_id": self._model_id,
+            "version": None if active is None else active.definition.version,
             "requests_by_status": dict(self._by_status),
             "answers_by_target": dict(self._by_target),
         }

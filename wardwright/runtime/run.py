@@ -63,6 +63,7 @@ class RunParts:
     boot: str
     wall_clock: Callable[[], float] = time.time
     jitter: Callable[[], float] = random.random
+    draw: Callable[[int], int] = random.randrange
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,13 @@ from functools import partial
 import msgspec
 
 from supervisors import Actor, ChildSpec, DynamicSupervisor, Mailbox, Supervisor
-from wardwright.domain.route import ModelDefinition
 from wardwright.ports.server import ServerSpec
+from wardwright.runtime.catalog_board import CatalogBoard
 from wardwright.runtime.model import ModelActor
 
 ROOT = "wardwright"
 STORAGE = f"{ROOT}/storage"
+CATALOG = f"{ROOT}/catalog"
 PROVIDERS = f"{ROOT}/providers"
 MODELS = f"{ROOT}/models"
 RUNS = f"{ROOT}/runs"
@@ -56,7 +57,7 @@ def build_tree(
     checkpointer: Callable[[], Actor],
     catalog: Callable[[], Actor],
     providers: Sequence[ProviderPart],
-    models: Sequence[ModelDefinition],
+    models: CatalogBoard,
     edge: Callable[[], Actor],
     drain_seconds: float,
 ) -> Supervisor:
@@ -85,22 +86,27 @@ def _providers(parts: Sequence[ProviderPart]) -> Supervisor:
     return Supervisor(children, strategy="one_for_one", max_restarts=_BRANCH_RESTARTS, max_seconds=_WITHIN_S)
 
 
-def _models(models: Sequence[ModelDefinition]) -> Supervisor:
-    children = [ChildSpec(model.id, partial(_model, model), type="supervisor") for model in models]
+def _models(board: CatalogBoard) -> Supervisor:
+    """One child for each model on the board as it is now; the catalog starts and stops those that come and go later."""
+    children = [model_spec(model_id, board) for model_id in sorted(board.models)]
     return Supervisor(children, strategy="one_for_one", max_restarts=_BRANCH_RESTARTS, max_seconds=_WITHIN_S)
 
 
-def _model(model: ModelDefinition) -> Supervisor:
-    """A model and its sessions: sessions depend on their model and go with it."""
-    return Supervisor(
-        [
-            ChildSpec("model", partial(ModelActor, model), mailbox=_MANY),
-            ChildSpec("sessions", _members, type="supervisor"),
-        ],
-        strategy="rest_for_one",
-        max_restarts=_BRANCH_RESTARTS,
-        max_seconds=_WITHIN_S,
-    )
+def model_spec(model_id: str, board: CatalogBoard) -> ChildSpec:
+    """A model and its sessions: sessions depend on their model and go with it. Neither is of one version."""
+
+    def start() -> Supervisor:
+        return Supervisor(
+            [
+                ChildSpec("model", partial(ModelActor, model_id, board), mailbox=_MANY),
+                ChildSpec("sessions", _members, type="supervisor"),
+            ],
+            strategy="rest_for_one",
+            max_restarts=_BRANCH_RESTARTS,
+            max_seconds=_WITHIN_S,
+        )
+
+    return ChildSpec(model_id, start, type="supervisor")
 
 
 def _members() -> DynamicSupervisor:

@@ -12,6 +12,8 @@ from tests.wardwright.runtime.stage import Stage, stage
 from wardwright.edge.app import ErrorBoundary, build_app
 from wardwright.edge.http import Message, Scope
 from wardwright.ports.provider import Provider
+from wardwright.runtime.catalog_desk import CatalogDesk
+from wardwright.runtime.versions import Versions
 
 LOOPBACK = ("127.0.0.1", 50000)
 ELSEWHERE = ("192.0.2.7", 50000)
@@ -148,8 +150,15 @@ async def site(
     """Serve on the stage; `options` are the stage's."""
     async with anyio.create_task_group() as tasks:
         async with stage(*providers, **options) as on:
+            desk = CatalogDesk(on.system, board=on.boards.catalog, versions=Versions(on.boards.control))
             app = build_app(
-                on.gateway, on.view, on.metrics, tasks=tasks, admin_token=admin_token, max_body_bytes=max_body_bytes
+                on.gateway,
+                on.view,
+                desk,
+                on.metrics,
+                tasks=tasks,
+                admin_token=admin_token,
+                max_body_bytes=max_body_bytes,
             )
             yield Site(app, on)
         tasks.cancel_scope.cancel()

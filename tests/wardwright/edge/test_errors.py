@@ -15,6 +15,7 @@ import wardwright
 from wardwright.domain import errors
 from wardwright.domain.errors import (
     ActorRestarting,
+    Conflict,
     ContextLengthExceeded,
     DeadlineExceeded,
     Failure,
@@ -72,6 +73,7 @@ ANSWERS: list[tuple[WardwrightError, tuple[int, str, str], bool, str | None]] = 
     (Forbidden("x", "model_internal"), (403, "model_internal", "permission_error"), False, None),
     (NotFound("x"), (404, "not_found", "invalid_request_error"), False, None),
     (NotFound("x", "receipt_not_found"), (404, "receipt_not_found", "invalid_request_error"), False, None),
+    (Conflict("x"), (409, "version_conflict", "invalid_request_error"), False, None),
     (NoTargetAvailable("x"), (503, "no_target_available", "server_error"), True, None),
     (DeadlineExceeded("x"), (504, "deadline_exceeded", "server_error"), True, None),
     (StorageUnavailable("x"), (503, "storage_unavailable", "server_error"), True, "1"),

@@ -5,7 +5,7 @@ thread's answer would be awaited; how long it takes is up to the test.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -16,7 +16,7 @@ import msgspec
 import pytest
 from anyio.lowlevel import checkpoint
 
-from supervisors import System
+from supervisors import Actor, System
 from supervisors.testing import EventLog
 from wardwright.config.settings import CannedSettings, Timeouts
 from wardwright.domain.caller import Caller
@@ -29,7 +29,7 @@ from wardwright.ports.provider import Provider
 from wardwright.receipts.chain import verify
 from wardwright.receipts.events import Closed, Entry, Event
 from wardwright.runtime.admin import RuntimeView
-from wardwright.runtime.catalog import Catalog, CatalogBoard
+from wardwright.runtime.catalog_board import CatalogBoard, activate
 from wardwright.runtime.checkpointer import Checkpointer, Logs, StoreBoard
 from wardwright.runtime.control import ControlBoard
 from wardwright.runtime.edge import Edge
@@ -57,9 +57,11 @@ class InlineThreads:
     def __init__(self) -> None:
         self.takes_s = 0.0
 
-    async def run_sync(self, work: Callable[..., T], *args: Any, limiter: anyio.CapacityLimiter, **_: Any) -> T:
+    async def run_sync(
+        self, work: Callable[..., T], *args: Any, limiter: anyio.CapacityLimiter | None = None, **_: Any
+    ) -> T:
         await checkpoint()
-        async with limiter:
+        async with limiter or nullcontext():
             shield = anyio.CancelScope(shield=True)  # a thread cannot be interrupted
             with shield:
                 await anyio.sleep(self.takes_s)
@@ -212,12 +214,12 @@ async def stage(
             boot=BOOT,
             now=lambda: 1_800_000_000.0,
         ),
-        catalog=partial(Catalog, lambda: models, board=boards.catalog),
+        catalog=partial(FixedCatalog, models, boards.catalog),
         providers=[
             _part(provider, boards.providers, (timeouts_of or {}).get(provider.info.id, timeouts), retry)
             for provider in providers
         ],
-        models=models,
+        models=boards.catalog,
         edge=lambda: Edge(start=start_generation, drain=lambda: gateway.drain(drain_seconds), url="http://test"),
         drain_seconds=drain_seconds,
     )
@@ -227,6 +229,24 @@ async def stage(
     view = RuntimeView(system, boards.providers, boot=BOOT)
     async with system:
         yield Stage(system, boards, gateway, view, metrics, store, events, generations)
+
+
+def board_of(*definitions: ModelDefinition) -> CatalogBoard:
+    """A board with these models."""
+    board = CatalogBoard()
+    board.replace(activate({definition.id: definition for definition in definitions}))
+    return board
+
+
+class FixedCatalog(Actor):
+    """A catalog whose models are given as definitions, and never change."""
+
+    def __init__(self, definitions: Sequence[ModelDefinition], board: CatalogBoard) -> None:
+        self._definitions = definitions
+        self._board = board
+
+    async def init(self) -> None:
+        self._board.replace(activate({definition.id: definition for definition in self._definitions}))
 
 
 class LetterCounter:

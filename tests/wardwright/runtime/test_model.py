@@ -6,14 +6,14 @@ import pytest
 
 from supervisors import ChildSpec, Supervisor, System
 from supervisors.testing import settle
-from tests.wardwright.runtime.stage import cascade
+from tests.wardwright.runtime.stage import board_of, cascade
 from wardwright.runtime.model import ModelActor, RequestEnded
 
 pytestmark = pytest.mark.anyio
 
 
 async def test_it_counts_outcomes_and_the_targets_behind_them() -> None:
-    children = [ChildSpec("model", partial(ModelActor, cascade("first")))]
+    children = [ChildSpec("model", partial(ModelActor, "test-model", board_of(cascade("first"))))]
     async with System("test", Supervisor(children)) as system:
         model = system.whereis("test/model")
         assert model is not None

@@ -6,7 +6,7 @@ import pytest
 
 from supervisors import Actor, System
 from supervisors.testing import EventLog, settle
-from tests.wardwright.runtime.stage import cascade
+from tests.wardwright.runtime.stage import board_of, cascade
 from wardwright.ports.server import ServerSpec
 from wardwright.runtime.admin import walk
 from wardwright.runtime.tree import PROVIDERS, ROOT, ProviderPart, build_tree, model_path, server_path, sessions_path
@@ -36,7 +36,7 @@ def system(story: list[str], events: EventLog | None = None) -> System:
         checkpointer=part("storage"),
         catalog=part("catalog"),
         providers=[ProviderPart("local", part("local"), part("server")), ProviderPart("cloud", part("cloud"))],
-        models=[cascade("local")],
+        models=board_of(cascade("local")),
         edge=part("edge"),
         drain_seconds=1.0,
     )
@@ -109,7 +109,7 @@ async def test_a_branch_that_cannot_be_kept_up_is_given_up_by_the_root_in_the_en
         checkpointer=partial(Part, "storage", []),
         catalog=partial(Part, "catalog", []),
         providers=[ProviderPart("local", refuse)],
-        models=[],
+        models=board_of(),
         edge=partial(Part, "edge", []),
         drain_seconds=1.0,
     )

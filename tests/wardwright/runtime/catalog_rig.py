@@ -1,0 +1,141 @@
+"""A catalog with everything it works with: the control log, the tree's branch of models, and a configuration that can be edited."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from supervisors import Actor, Call, System
+from supervisors.testing import EventLog
+from tests.wardwright.runtime.stage import LetterCounter, ScriptedStore
+from wardwright.config.load import Loaded, load_config
+from wardwright.domain.control_state import ModelHistory
+from wardwright.runtime.catalog import Catalog, CatalogParts, ConfigBoard
+from wardwright.runtime.catalog_board import CatalogBoard
+from wardwright.runtime.catalog_desk import CatalogDesk
+from wardwright.runtime.checkpointer import Checkpointer, Logs, StoreBoard
+from wardwright.runtime.control import ControlBoard
+from wardwright.runtime.exact import ExactCounts
+from wardwright.runtime.tree import CATALOG, MODELS, ROOT, build_tree
+from wardwright.runtime.versions import Versions
+from wardwright.storage.control import MemoryControlLog
+
+R = TypeVar("R")
+
+HEAD = """
+[[providers]]
+id = "local"
+kind = "canned"
+outputs = ["hello"]
+
+[[targets]]
+id = "local/small"
+provider = "local"
+context_window = 8192
+
+[[targets]]
+id = "local/large"
+provider = "local"
+context_window = 32768
+"""
+
+
+def model(name: str, *targets: str, **keys: str) -> str:
+    """The table of a model that is a cascade over these targets."""
+    lines = "".join(f'{key} = "{value}"\n' for key, value in keys.items())
+    members = ", ".join(f'"{target}"' for target in targets or ("local/small",))
+    return f'\n[[models]]\nid = "{name}"\n{lines}\n[[models.cascades]]\nid = "in-order"\nmodels = [{members}]\n'
+
+
+def draft(*targets: str, **keys: Any) -> dict[str, Any]:
+    """The artifact of such a model."""
+    return {**keys, "cascades": [{"id": "in-order", "models": list(targets or ("local/small",))}]}
+
+
+class Idle(Actor):
+    """A part that these tests have no use for."""
+
+
+@dataclass
+class Rig:
+    """Everything a test may look at, pull, or edit."""
+
+    system: System
+    file: Path
+    board: CatalogBoard
+    control: ControlBoard
+    versions: Versions
+    config: ConfigBoard
+    desk: CatalogDesk
+    events: EventLog
+    counter: LetterCounter
+
+    async def ask(self, request: Call[R]) -> R:
+        return await self.system.named(CATALOG).call(request, timeout=100)
+
+    def write(self, *models: str, head: str = HEAD) -> None:
+        self.file.write_text(head + "".join(models), encoding="utf-8")
+
+    def kill(self, path: str = CATALOG) -> None:
+        ref = self.system.whereis(path)
+        assert ref is not None
+        ref.kill()
+
+    def active(self) -> Mapping[str, str]:
+        """What answers, by name."""
+        return {name: activation.definition.version for name, activation in self.board.models.items()}
+
+    def history(self, name: str = "m") -> ModelHistory:
+        return self.versions.history(name)
+
+    def steps(self, name: str = "m") -> list[str]:
+        return [f"{step.what} {step.version or step.source}" for step in self.history(name).steps]
+
+    def in_tree(self) -> set[str]:
+        """The models that the tree has actors for."""
+        node = self.system.tree().find(MODELS)
+        assert node is not None
+        return {child.id for child in node.children if child.status == "running"}
+
+
+def loaded_from(file: Path) -> Loaded:
+    return load_config(file, {"WARDWRIGHT_DATA_DIR": str(file.parent / "data")})
+
+
+@asynccontextmanager
+async def rig(folder: Path, *models: str, log: MemoryControlLog | None = None, head: str = HEAD) -> AsyncIterator[Rig]:
+    """Run a catalog on a configuration of these models; with the log of an earlier one, as after a restart of the daemon."""
+    file = folder / "wardwright.toml"
+    file.write_text(head + "".join(models or (model("m"),)), encoding="utf-8")
+    log, store, counter = log or MemoryControlLog(), ScriptedStore(), LetterCounter()
+    board, control, config, events = CatalogBoard(), ControlBoard(), ConfigBoard(loaded_from(file)), EventLog()
+    versions = Versions(control)
+    parts = CatalogParts(
+        config=config,
+        control=control,
+        board=board,
+        versions=versions,
+        exact_counts=ExactCounts(counter),
+        load=partial(loaded_from, file),
+        draw=lambda below: 7,
+    )
+    tree = build_tree(
+        checkpointer=partial(
+            Checkpointer,
+            Logs(lambda: store, lambda: log),
+            board=StoreBoard(),
+            control=control,
+            boot="boot",
+            now=lambda: 1_800_000_000.0,
+        ),
+        catalog=partial(Catalog, parts),
+        providers=[],
+        models=board,
+        edge=Idle,
+        drain_seconds=1.0,
+    )
+    async with System(ROOT, tree, on_event=events) as system:
+        desk = CatalogDesk(system, board=board, versions=versions)
+        yield Rig(system, file, board, control, versions, config, desk, events, counter)

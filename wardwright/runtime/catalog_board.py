@@ -1,0 +1,176 @@
+"""What answers under each public name right now, prepared so that a request only has to take it.
+
+Requests do not ask the catalog's actor: they read this board, an immutable mapping that is swapped in one step. A request keeps the
+versions it began with. While the actor restarts, the last good board goes on serving.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from wardwright.domain.errors import Forbidden, NoTargetAvailable, UnknownModel
+from wardwright.domain.route import Composition, ModelDefinition
+from wardwright.planner.canary import BUCKETS, bucket_of, takes
+from wardwright.receipts.events import CanarySide
+
+PREFIX = "wardwright/"
+
+Draw = Callable[[int], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A canary that may concern a request: the version that takes a share of the sessions from the active one."""
+
+    definition: ModelDefinition
+    percent: float
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """One public name: its active definition, and the canaries of it and of the models below it, in any of their versions.
+
+    `models` are the definition and all that it may come to stand on, each in its active version.
+    """
+
+    definition: ModelDefinition
+    models: Mapping[str, ModelDefinition]
+    trials: tuple[Trial, ...] = ()
+    _composed: dict[frozenset[str], Composition] = field(default_factory=dict)
+
+    def composition(self, on_trial: frozenset[str] = frozenset()) -> Composition:
+        """What a request goes by when it is on the canary's side for these models; put together once."""
+        found = self._composed.get(on_trial)
+        if found is None:
+            chosen = dict(self.models)
+            chosen.update((t.definition.id, t.definition) for t in self.trials if t.definition.id in on_trial)
+            found = self._composed[on_trial] = compose(chosen[self.definition.id], chosen)
+        return found
+
+    def is_made_of(self, models: Mapping[str, ModelDefinition], trials: tuple[Trial, ...]) -> bool:
+        """Whether it was made of exactly these."""
+        is_same = self.models.keys() == models.keys() and all(self.models[name] is models[name] for name in models)
+        return is_same and self.trials == trials
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What one request goes by: the versions, and the side it is on of every canary that concerns it."""
+
+    composition: Composition
+    canaries: tuple[CanarySide, ...] = ()
+
+
+class CatalogBoard:
+    """The active models by public name, and why others that should be active are not. Written by the catalog's actor alone."""
+
+    def __init__(self) -> None:
+        self.models: Mapping[str, Activation] = MappingProxyType({})
+        self.broken: Mapping[str, str] = MappingProxyType({})
+
+    def replace(self, models: Mapping[str, Activation], broken: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Put all names in the place of the current ones, in one step."""
+        self.models, self.broken = MappingProxyType(dict(models)), MappingProxyType(dict(broken))
+
+    def resolve(self, name: str) -> ModelDefinition:
+        """The active definition for a name as a caller wrote it, with or without the `wardwright/` prefix.
+
+        Raises: UnknownModel; Forbidden for a model that only serves other models; NoTargetAvailable for one that is broken.
+        """
+        return self._find(name).definition
+
+    def route(self, name: str, session_id: str | None, draw: Draw) -> Route:
+        """Decide which versions a request for a name goes by. `draw` takes a number below its argument, for who has no session.
+
+        Raises: as `resolve`.
+        """
+        activation = self._find(name)
+        if not activation.trials:
+            return Route(activation.composition())
+        sides = [_side(trial, session_id, draw) for trial in activation.trials]
+        composition = activation.composition(frozenset(side.model_id for side in sides if side.taken))
+        return Route(composition, tuple(side for side in sides if side.model_id in composition.versions))
+
+    def callable_models(self) -> list[ModelDefinition]:
+        """Every model a client may call, by id."""
+        active = (self.models[name].definition for name in sorted(self.models))
+        return [definition for definition in active if definition.callable_from_outside]
+
+    def _find(self, name: str) -> Activation:
+        plain = name.removeprefix(PREFIX)
+        activation = self.models.get(plain)
+        if activation is None:
+            if plain in self.broken:
+                raise NoTargetAvailable(f"the model {name!r} cannot be served: {self.broken[plain]}")
+            raise UnknownModel(self._unknown(name), param="model")
+        if not activation.definition.callable_from_outside:
+            raise Forbidden(f"the model {name!r} is only available for internal composition", "model_internal")
+        return activation
+
+    def _unknown(self, name: str) -> str:
+        known = ", ".join(definition.id for definition in self.callable_models()) or "none"
+        return f"unknown model {name!r}; models served here: {known}"
+
+
+def activate(
+    definitions: Mapping[str, ModelDefinition],
+    trials: Mapping[str, Trial] = MappingProxyType({}),
+    reuse: Mapping[str, Activation] = MappingProxyType({}),
+) -> dict[str, Activation]:
+    """Prepare every model, anew only where something has changed since `reuse` was made. Purity: pure."""
+    activations = {}
+    for name, definition in definitions.items():
+        reached = _reached(name, definitions, trials)
+        models = {model: definitions[model] for model in reached}
+        concerned = tuple(trials[model] for model in reached if model in trials)
+        before = reuse.get(name)
+        if before is not None and before.is_made_of(models, concerned):
+            activations[name] = before
+        else:
+            activations[name] = Activation(definition, models, concerned)
+            activations[name].composition()  # now, so that no request pays for it
+    return activations
+
+
+def _reached(name: str, definitions: Mapping[str, ModelDefinition], trials: Mapping[str, Trial]) -> list[str]:
+    """The model and all that it may come to stand on, in whatever version it is met."""
+    reached: dict[str, None] = {}
+    waiting = [name]
+    while waiting:
+        model = waiting.pop()
+        if model not in reached and model in definitions:
+            reached[model] = None
+            waiting += nested_models(definitions[model])
+            waiting += nested_models(trials[model].definition) if model in trials else ()
+    return list(reached)
+
+
+def compose(root: ModelDefinition, models: Mapping[str, ModelDefinition]) -> Composition:
+    """Collect the definitions that a model is made of, from those to go by. Purity: pure."""
+    nested: dict[str, ModelDefinition] = {}
+    waiting = [root]
+    while waiting:
+        for name in nested_models(waiting.pop()):
+            if name in models and name != root.id and name not in nested:
+                nested[name] = models[name]
+                waiting.append(models[name])
+    return Composition(root, nested)
+
+
+def nested_models(definition: ModelDefinition) -> list[str]:
+    """The models that a definition names as members. Purity: pure."""
+    names = [definition.root, *(member for selector in definition.selectors for member in selector.models)]
+    return [name.removeprefix(PREFIX) for name in names if name.startswith(PREFIX)]
+
+
+def _side(trial: Trial, session_id: str | None, draw: Draw) -> CanarySide:
+    bucket = draw(BUCKETS) if session_id is None else bucket_of(session_id, trial.seed)
+    return CanarySide(
+        model_id=trial.definition.id,
+        version=trial.definition.version,
+        percent=trial.percent,
+        bucket=bucket,
+        by="draw" if session_id is None else "session",
+        taken=takes(bucket, trial.percent),
+    )

@@ -1,0 +1,50 @@
+"""Every version of every model that was ever defined, by name: what receipts name can be found here again."""
+
+from wardwright.config.artifact import Defined, decode_artifact
+from wardwright.domain.control_state import ModelHistory, Version
+from wardwright.domain.errors import NotFound
+from wardwright.domain.route import ModelDefinition
+from wardwright.runtime.control import ControlBoard
+
+
+class Versions:
+    """Versions from the control log, defined when they are first asked for; one version is one object from then on."""
+
+    def __init__(self, control: ControlBoard) -> None:
+        self._control = control
+        self._defined: dict[tuple[str, str, str], Defined] = {}
+
+    def history(self, model_id: str) -> ModelHistory:
+        """A model through time. Raises: NotFound."""
+        history = self._control.state.models.get(model_id)
+        if history is None:
+            raise NotFound(f"there is no model {model_id!r}", "model_not_found")
+        return history
+
+    def histories(self) -> list[ModelHistory]:
+        """Every model through time, by id."""
+        return [history for _, history in sorted(self._control.state.models.items())]
+
+    def active(self, history: ModelHistory) -> Version:
+        """The version that a model answers with. Raises: NotFound when it is not served."""
+        if history.active is None:
+            raise NotFound(f"the model {history.model_id!r} has no published version", "version_not_found")
+        return history.active
+
+    def version(self, model_id: str, version: str) -> Version:
+        """One version of a model. Raises: NotFound."""
+        found = self.history(model_id).versions.get(version)
+        if found is None:
+            raise NotFound(f"the model {model_id!r} has no version {version!r}", "version_not_found")
+        return found
+
+    def defined(self, model_id: str, version: Version) -> Defined:
+        """What a version defines. Raises: ConfigError when this release of Wardwright cannot read it."""
+        key = (model_id, version.version, version.content)
+        if key not in self._defined:
+            self._defined[key] = decode_artifact(version.artifact)
+        return self._defined[key]
+
+    def definition(self, model_id: str, version: str) -> ModelDefinition:
+        """The definition under a version's name. Raises: NotFound; ConfigError as `defined`."""
+        return self.defined(model_id, self.version(model_id, version)).definition

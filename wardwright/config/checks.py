@@ -4,14 +4,15 @@ Each check yields the problems of one kind of table, so that together they come 
 a model file that is named but not there is only a warning: the daemon can start, says so, and the other providers serve.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
 
 from wardwright.config.address import parse_bind
-from wardwright.config.definitions import selectors_of
+from wardwright.config.definitions import selectors_of, target_of
 from wardwright.config.examine import entry_paths
 from wardwright.config.governance import check_rules
 from wardwright.config.problems import Problem, below, nearest_hint, shown
@@ -23,8 +24,9 @@ from wardwright.config.settings import (
     ServerSettings,
     TargetSettings,
 )
-from wardwright.domain.route import ModelDefinition
+from wardwright.domain.route import ModelDefinition, Selector
 from wardwright.planner.graph import selector_path, validate_graph
+from wardwright.planner.nesting import DeclaredGraph, validate_nesting
 
 
 class DeclaredModel(msgspec.Struct, frozen=True):
@@ -77,11 +79,17 @@ def check_targets(
             yield Problem(below(path, "context_window"), f"{message}, got {target.context_window}")
 
 
-def check_models(models: Iterable[DeclaredModel], targets: Sequence[TargetSettings]) -> Iterator[Problem]:
-    """Check that ids are unique, that every route graph is sound and that every rule can be honoured."""
+def check_models(models: Sequence[DeclaredModel], targets: Sequence[TargetSettings]) -> Iterator[Problem]:
+    """Check that ids are unique, that the route graphs are sound, alone and together, and that every rule can be honoured."""
     target_ids = [target.id for target in targets]
+    model_ids = [model.settings.id for model in models]
+    nesting: dict[int, list[Problem]] = defaultdict(list)
+    for found in validate_nesting(_graphs(models, targets)):
+        model = models[found.graph]
+        path = below(model.path, found.problem.path)
+        nesting[found.graph].append(Problem(path, found.problem.message, model.file))
     declared: dict[str, DeclaredModel] = {}
-    for model in models:
+    for index, model in enumerate(models):
         name = model.settings.id
         if name and name in declared:
             first = declared[name]
@@ -89,9 +97,9 @@ def check_models(models: Iterable[DeclaredModel], targets: Sequence[TargetSettin
             message = f'expected an id of its own, but another model{where} is "{name}" too'
             yield Problem(below(model.path, "id"), message, model.file)
         declared.setdefault(name, model)
-        selectors = [selector for selector in selectors_of(model.settings) if selector.id]
-        for problem in validate_graph(selectors, target_ids, model.settings.route_root):
+        for problem in validate_graph(_selectors(model), target_ids, model.settings.route_root, model_ids):
             yield Problem(below(model.path, problem.path), problem.message, model.file)
+        yield from nesting[index]
         yield from check_rules(model.settings.governance, model.path, targets, model.file)
 
 
@@ -120,6 +128,18 @@ def warn_of_unreached(model: DeclaredModel, definition: ModelDefinition) -> Iter
         if selector.id not in reached:
             message = f"nothing routes here: it is not reached from {shown(definition.root)}"
             yield Problem(below(model.path, selector_path(selector)), message, model.file)
+
+
+def _graphs(models: Sequence[DeclaredModel], targets: Sequence[TargetSettings]) -> list[DeclaredGraph]:
+    known = tuple(target_of(target) for target in targets)
+    return [
+        DeclaredGraph(model.settings.id, tuple(_selectors(model)), known, model.settings.route_root) for model in models
+    ]
+
+
+def _selectors(model: DeclaredModel) -> list[Selector]:
+    """The selectors of a model that can be spoken of."""
+    return [selector for selector in selectors_of(model.settings) if selector.id]
 
 
 def _repeated_ids(list_path: str, names: Sequence[str]) -> Iterator[Problem]:

@@ -40,10 +40,14 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class WardwrightError(Exception):
-    """Root of every fault the gateway knows by name. `code` is the wire code of the contract; `retryable` advises clients."""
+    """Root of every fault the gateway knows by name. `code` is the wire code of the contract; `retryable` advises clients.
+
+    `retry_after_s` is how long they had better wait, where that is known.
+    """
 
     code: str = "internal_error"
     retryable: bool = False
+    retry_after_s: float | None = None
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -94,6 +98,14 @@ class Forbidden(WardwrightError):
         self.code = code
 
 
+class RouteBlocked(WardwrightError):
+    """Policy leaves no way for the request, or forbids it. `code` tells which."""
+
+    def __init__(self, message: str, code: str = "route_blocked") -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class NotFound(WardwrightError):
     """What was asked for does not exist. `code` tells what kind of thing."""
 
@@ -134,14 +146,30 @@ class ProviderError(WardwrightError):
         is_operators = failure.failure_class == "invalid_request" and failure.status in self._OPERATORS_FAULT
         self.code = "provider_error" if is_operators else self._CODES.get(failure.failure_class, "provider_error")
         self.retryable = failure.failure_class in ("rate_limited", "overloaded")
+        self.retry_after_s = failure.retry_after_s
         self.upstream_error = upstream_error
 
 
 class NoTargetAvailable(WardwrightError):
-    """The plan has targets, and none of them could be asked at all."""
+    """No target that could serve the request can be asked now."""
 
     code = "no_target_available"
     retryable = True
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class RateLimitExceeded(WardwrightError):
+    """A limit on requests is in force, everywhere the request could go."""
+
+    code = "rate_limit_exceeded"
+    retryable = True
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class DeadlineExceeded(WardwrightError):

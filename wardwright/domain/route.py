@@ -12,6 +12,8 @@ import msgspec
 from wardwright.domain.policy import RouteRule
 from wardwright.domain.tokens import Tokenizer
 
+MODEL_PREFIX = "wardwright/"
+
 HealthReason = Literal["breaker_open", "rate_limited", "saturated"]
 SkipReason = Literal[
     "context_window_too_small",
@@ -20,9 +22,11 @@ SkipReason = Literal[
     "rate_limited",
     "saturated",
     "guard_denied",
+    "guard_passed",
     "policy_route_gate",
     "forced_model_unavailable",
 ]
+AlloyStrategy = Literal["round_robin", "weighted", "deterministic_all"]
 
 
 class Price(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -37,7 +41,8 @@ class Target(msgspec.Struct, frozen=True, omit_defaults=True):
     """A concrete model at a provider. `context_window` counts tokens of prompt and answer together.
 
     `capabilities` is None when the operator declared none: the target is then taken to serve everything. `tokenizer` names the
-    vocabulary by which its prompts can be counted exactly.
+    vocabulary by which its prompts can be counted exactly. `history` is private when what the target writes into a conversation
+    (signed thinking, encrypted reasoning) is of no use to any other.
     """
 
     id: str
@@ -48,30 +53,114 @@ class Target(msgspec.Struct, frozen=True, omit_defaults=True):
     price: Price | None = None
     tags: tuple[str, ...] = ()
     tokenizer: Tokenizer | None = None
+    history: Literal["shared", "private"] = "shared"
 
 
-class Dispatcher(msgspec.Struct, frozen=True, tag="dispatcher"):
+class _Chooser(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What selectors that choose among several members share.
+
+    `sticky` keeps a session on the target that served it. `on_overflow` says what becomes of a request that fits nowhere in the
+    whole graph: it is refused, or sent to the largest window here all the same. `on_content_filter` says whether a provider's
+    refusal of the content is the answer, or a reason to ask the next target.
+    """
+
+    sticky: bool = False
+    on_overflow: Literal["refuse", "largest"] = "refuse"
+    on_content_filter: Literal["pass_on", "next"] = "pass_on"
+
+
+class Dispatcher(_Chooser, frozen=True, omit_defaults=True, tag="dispatcher"):
     """Picks the smallest context window that fits; the larger ones are its fallbacks."""
 
     id: str
     models: tuple[str, ...]
 
 
-class Cascade(msgspec.Struct, frozen=True, tag="cascade"):
+class Cascade(_Chooser, frozen=True, omit_defaults=True, tag="cascade"):
     """Takes its members in the declared order, leaving out what cannot fit."""
 
     id: str
     models: tuple[str, ...]
 
 
-Selector = Dispatcher | Cascade
+class Constituent(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A member of an alloy. `weight` is its share of weighted draws."""
+
+    model: str
+    weight: int = 1
+
+
+class Alloy(_Chooser, frozen=True, omit_defaults=True, tag="alloy"):
+    """Blends its constituents: another one may come first in every call of one session.
+
+    They share a context window, the smallest of theirs or `min_context_window`, beyond which none of them is used; with
+    `partial_context` those that fit are used without the others.
+    """
+
+    id: str
+    strategy: AlloyStrategy
+    constituents: tuple[Constituent, ...]
+    partial_context: bool = False
+    min_context_window: int | None = None
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The constituents by name, in declared order."""
+        return tuple(constituent.model for constituent in self.constituents)
+
+
+class Requirements(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a guard asks for; all of it has to hold.
+
+    A list holds when one of its entries does; an empty one asks nothing. A caller's field that nobody stated is in no list.
+    `target_tags` narrows the guarded targets to those that bear one of the tags. `max_usd_per_day` holds until that much was
+    spent through the guard today.
+    """
+
+    tenant_id: tuple[str, ...] = ()
+    application_id: tuple[str, ...] = ()
+    consuming_agent_id: tuple[str, ...] = ()
+    consuming_user_id: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    target_tags: tuple[str, ...] = ()
+    max_usd_per_day: float | None = None
+
+
+class Guard(msgspec.Struct, frozen=True, omit_defaults=True, tag="guard"):
+    """Passes to `model` when its requirements hold, and to `otherwise` when they do not; without one, to nothing."""
+
+    id: str
+    model: str
+    require: Requirements
+    otherwise: str | None = None
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """What the guard may pass to, by name."""
+        return (self.model,) if self.otherwise is None else (self.model, self.otherwise)
+
+
+class Alias(msgspec.Struct, frozen=True, omit_defaults=True, tag="alias"):
+    """Another name for one member."""
+
+    id: str
+    model: str
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The one member."""
+        return (self.model,)
+
+
+Selector = Dispatcher | Cascade | Alloy | Guard | Alias
 
 
 class ModelDefinition(msgspec.Struct, frozen=True, omit_defaults=True):
     """An immutable version of a synthetic model: the route graph behind one public name.
 
-    `targets` are all targets of the graph, `root` names the selector (or target) where planning begins. What has its default is left
-    out of the JSON, so that a key which a later version adds changes no version's content.
+    `targets` are all targets of the graph, `root` names where planning begins. A member is a target, a selector of this model, or
+    another model by its prefixed name. What has its default is left out of the JSON, so that a key which a later version adds
+    changes no version's content.
     """
 
     id: str
@@ -86,8 +175,11 @@ class ModelDefinition(msgspec.Struct, frozen=True, omit_defaults=True):
     governance: tuple[RouteRule, ...] = ()
 
 
-class Composition(msgspec.Struct, frozen=True):
-    """A model and every model below it, each in the version that one request goes by. `nested` is by model id."""
+class Composition(msgspec.Struct, frozen=True, eq=False):
+    """A model and every model below it, each in the version that one request goes by. `nested` is by model id.
+
+    A composition equals only itself, so that what planning prepares for it can be kept by it.
+    """
 
     root: ModelDefinition
     nested: Mapping[str, ModelDefinition] = {}
@@ -148,13 +240,17 @@ class RouteConstraints(msgspec.Struct, frozen=True, omit_defaults=True):
         """Whether the restriction leaves this target."""
         if self.allowed_targets is None:
             return True
-        return any(
-            entry in (target.id, target.provider) or target.id.startswith(f"{entry}/") for entry in self.allowed_targets
-        )
+        for entry in self.allowed_targets:
+            if entry in (target.id, target.provider) or target.id.startswith(f"{entry}/"):
+                return True
+        return False
 
 
 class SessionFacts(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What planning knows of the caller's session: its turn (from 1), and the target that each sticky selector stays on, by selector."""
+    """What planning knows of the caller's session: its turn, from 1, and the target that each sticky selector stays on.
+
+    Sticky selectors go by their key: the id in the requested model, `wardwright/<model>/<id>` in a nested one.
+    """
 
     turn: int = 1
     sticky: Mapping[str, str] = {}
@@ -163,14 +259,15 @@ class SessionFacts(msgspec.Struct, frozen=True, omit_defaults=True):
 class PlanInputs(msgspec.Struct, frozen=True, omit_defaults=True):
     """Everything a plan is made from besides the definitions, which `versions` names by model id, the root first.
 
-    `caller` holds the caller's fields that some guard looks at, `spent_usd` what was spent today by guard id, `health` only what is
-    not healthy, and `seed` the server's draw for weighted choices. `constraints` are by the model whose policy demands them: those
-    of a model hold for everything below it, so a nested model can only narrow them further.
+    `caller` and `caller_tags` hold what some guard looks at, `health` only what is not healthy, `spent_usd` what was spent today by
+    guard (its key is made as that of a sticky selector), and `seed` the server's draw for weighted choices. `constraints` are by the
+    model whose policy demands them: those of a model hold for everything below it, so a nested model can only narrow them further.
     """
 
     request: RequestFacts
     versions: Mapping[str, str] = {}
     caller: Mapping[str, str] = {}
+    caller_tags: tuple[str, ...] = ()
     session: SessionFacts | None = None
     health: tuple[Unhealthy, ...] = ()
     constraints: Mapping[str, RouteConstraints] = {}
@@ -179,19 +276,40 @@ class PlanInputs(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Skip(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A target left out of a plan, and why. `detail` names the missing capability where that is the reason."""
+    """A target left out of a plan, and why.
+
+    `detail` names what was missing: a capability, a guard's requirement, a rule. `retry_after_s` says when the target may be asked
+    again. The window of a target that the graph does not have is 0.
+    """
 
     target: str
     reason: SkipReason
-    context_window: int
+    context_window: int = 0
     detail: str | None = None
+    retry_after_s: float | None = None
+
+
+class StickyChoice(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A selector that keeps this session on one target: on whichever of `targets` serves.
+
+    `kept` is the one that it has kept so far and that goes first, None when there is none or it cannot serve. The session stays
+    because the selector says so, or because `private_history` names a target whose part of the conversation no other can read.
+    """
+
+    selector: str
+    targets: tuple[str, ...]
+    kept: str | None = None
+    private_history: str | None = None
 
 
 class RoutePlan(msgspec.Struct, frozen=True):
     """The ordered targets for one request, with every skipped one and why.
 
-    `targets` is empty when nothing can serve the request. `graph_path` lists the selectors from the root down to the one
-    that chose the first target.
+    `targets` is empty when nothing can serve the request. `graph_path` leads from the root to the selector that offered the first
+    target; a nested model stands in it by its prefixed name, before its own selectors. `overflow` names the selector whose
+    target was taken although no window fits. `fallback_used` says that a forced model could not serve and policy allows others.
+    `blocked_by` is the policy rule that forbids the request. `refusal_moves_on` are the targets after whose refusal of the content
+    the next is asked.
     """
 
     route_type: str
@@ -201,3 +319,8 @@ class RoutePlan(msgspec.Struct, frozen=True):
     targets: tuple[Target, ...]
     skipped: tuple[Skip, ...]
     graph_path: tuple[str, ...]
+    sticky: tuple[StickyChoice, ...] = ()
+    overflow: str | None = None
+    fallback_used: bool = False
+    blocked_by: str | None = None
+    refusal_moves_on: tuple[str, ...] = ()

@@ -17,6 +17,8 @@ STATUS_BY_CODE: Mapping[str, int] = {
     "invalid_config": 400,
     "model_internal": 403,
     "protected_endpoint": 403,
+    "policy_blocked": 403,
+    "route_blocked": 403,
     "model_not_found": 404,
     "receipt_not_found": 404,
     "version_not_found": 404,
@@ -37,7 +39,14 @@ STATUS_BY_CODE: Mapping[str, int] = {
 }
 
 _TYPES = {403: "permission_error", 429: "rate_limit_error"}
-_RETRY_AFTER_S = {"actor_restarting": 1, "overloaded": 1, "storage_unavailable": 1, "rate_limit_exceeded": 1}
+# How long to wait where nothing better is known; of a missing target nothing is said unless it is.
+_RETRY_AFTER_S: Mapping[str, int | None] = {
+    "actor_restarting": 1,
+    "overloaded": 1,
+    "storage_unavailable": 1,
+    "rate_limit_exceeded": 1,
+    "no_target_available": None,
+}
 _CALLERS_FAULT = ("invalid_request", "content_filter", "context_length_exceeded")
 _PROVIDER_FAULTS: Mapping[FailureClass, str] = {
     "connect": "could not be reached",
@@ -111,9 +120,10 @@ def http_error_answer(status: int, method: str, path: str) -> ErrorAnswer:
 def _advice(error: WardwrightError, *, attempts_spent: bool) -> tuple[tuple[str, str], ...]:
     headers = []
     if error.code in _RETRY_AFTER_S:
-        wait = error.failure.retry_after_s if isinstance(error, ProviderError) else None
+        wait = error.retry_after_s
         seconds = _RETRY_AFTER_S[error.code] if wait is None else max(1, math.ceil(wait))
-        headers.append(("retry-after", str(seconds)))
+        if seconds is not None:
+            headers.append(("retry-after", str(seconds)))
     if attempts_spent or not error.retryable:
         headers.append(("x-should-retry", "false"))
     return tuple(headers)

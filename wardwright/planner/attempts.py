@@ -3,12 +3,14 @@
 Rules, in the order they are applied:
 
 - what has reached the client cannot be taken back: after release nothing more is tried;
-- a failure the caller caused would only repeat itself: it is passed on, and so is a content filter's refusal;
+- a failure the caller caused would only repeat itself: it is passed on, and so is a content filter's refusal, unless a selector
+  says that it moves on to the next target;
 - all upstream calls for one request together stay within `max_attempts`: this is the only place that retries;
 - a fault that may pass by itself is tried on the same target again, within its provider's retry policy and after a full-jitter
   wait: no connection, a reset before headers, a first 5xx, a 429 that names a short enough wait;
 - anything else goes to the next target of the plan at once; a target that was left is not returned to. A prompt that the
-  upstream found too long goes only to a window larger than every one that refused it.
+  upstream found too long goes only to a window larger than every one that refused it. Whether a target can serve is judged
+  again for each one, by the request as it stands then; a target that was planned although it is too small is exempt.
 
 The draw behind a jittered wait is an argument, so that the decision itself is pure.
 """
@@ -20,7 +22,7 @@ import msgspec
 
 from wardwright.domain.errors import Failure
 from wardwright.domain.route import RequestFacts, RoutePlan, Target
-from wardwright.planner.selectors import unfit
+from wardwright.planner.fitness import incapable, unfit
 
 GiveUpReason = Literal[
     "already_released", "callers_fault", "content_filter", "attempts_spent", "targets_exhausted", "no_larger_window"
@@ -97,7 +99,7 @@ def next_step(
     """
     if released:
         return GiveUp("already_released")
-    final = _final_reason(history[-1].failure) if history else None
+    final = _final_reason(route_plan, history[-1]) if history else None
     if final is not None:
         return GiveUp(final)
     if len(history) >= max_attempts:
@@ -105,9 +107,10 @@ def next_step(
     return _retry(route_plan, facts, history, policy, jitter) or _next(route_plan, facts, history)
 
 
-def _final_reason(failure: Failure) -> GiveUpReason | None:
+def _final_reason(route_plan: RoutePlan, last: FailedAttempt) -> GiveUpReason | None:
+    failure = last.failure
     if failure.failure_class == "content_filter":
-        return "content_filter"
+        return None if last.target in route_plan.refusal_moves_on else "content_filter"
     if failure.failure_class == "invalid_request" and failure.status not in _NOT_CALLERS_FAULT:
         return "callers_fault"
     return None
@@ -121,7 +124,7 @@ def _retry(
     last = history[-1]
     here = [attempt.failure for attempt in history if attempt.target == last.target]
     target = next((target for target in route_plan.targets if target.id == last.target), None)
-    if target is None or unfit(target, facts) is not None:
+    if target is None or not _can_serve(route_plan, target, facts):
         return None
     if len(here) >= policy.attempts or not _may_pass(here, policy):
         return None
@@ -164,11 +167,17 @@ def _next(route_plan: RoutePlan, facts: RequestFacts, history: Sequence[FailedAt
     asked = {attempt.target for attempt in history}
     # Everything up to the last target asked has been passed, whether it was asked or not.
     passed = max((index for index, target in enumerate(route_plan.targets) if target.id in asked), default=-1)
-    ahead = [target for target in route_plan.targets[passed + 1 :] if unfit(target, facts) is None]
+    ahead = [target for target in route_plan.targets[passed + 1 :] if _can_serve(route_plan, target, facts)]
     for target in ahead:
         if target.context_window > refused_window:
             return Next(target)
     return GiveUp("no_larger_window" if refused_window else "targets_exhausted")
+
+
+def _can_serve(route_plan: RoutePlan, target: Target, facts: RequestFacts) -> bool:
+    if route_plan.overflow is not None:
+        return incapable(target, facts.needs) is None
+    return unfit(target, facts) is None
 
 
 def _windows(route_plan: RoutePlan, names: Collection[str]) -> list[int]:

@@ -19,6 +19,7 @@ from wardwright.domain.route import PlanInputs, Skip
 
 FinalStatus = Literal[
     "completed",
+    "policy_blocked",
     "route_blocked",
     "provider_error",
     "deadline_exceeded",

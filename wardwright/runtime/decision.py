@@ -8,10 +8,18 @@ from dataclasses import dataclass
 
 import msgspec
 
+from wardwright.domain.errors import (
+    NoTargetAvailable,
+    RateLimitExceeded,
+    RequestError,
+    RouteBlocked,
+    WardwrightError,
+)
 from wardwright.domain.policy import PolicyAction
-from wardwright.domain.route import Composition, PlanInputs, RoutePlan
+from wardwright.domain.route import Composition, PlanInputs, RequestFacts, RoutePlan
 from wardwright.planner.plan import plan
-from wardwright.receipts.events import Decision, SelectedTarget
+from wardwright.planner.refusal import explain_empty_plan
+from wardwright.receipts.events import Decision, FinalStatus, SelectedTarget
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +39,22 @@ def decide(composition: Composition, inputs: PlanInputs, actions: tuple[PolicyAc
     inputs = msgspec.structs.replace(inputs, versions=composition.versions)
     route = plan(composition, inputs)
     return Decided(route, inputs, _recorded(route, inputs, actions))
+
+
+def refusal_of(route: RoutePlan, facts: RequestFacts) -> tuple[FinalStatus, WardwrightError]:
+    """How a request ends whose plan has no targets: the receipt's word for it, and what the client is told. Purity: pure."""
+    refusal = explain_empty_plan(route, facts)
+    match refusal.code:
+        case "policy_blocked":
+            return "policy_blocked", RouteBlocked(refusal.message, refusal.code)
+        case "route_blocked":
+            return "route_blocked", RouteBlocked(refusal.message)
+        case "rate_limit_exceeded":
+            return "route_blocked", RateLimitExceeded(refusal.message, refusal.retry_after_s)
+        case "no_target_available":
+            return "route_blocked", NoTargetAvailable(refusal.message, refusal.retry_after_s)
+        case code:
+            return "route_blocked", RequestError(refusal.message, param="messages", code=code)
 
 
 def _recorded(route: RoutePlan, inputs: PlanInputs, actions: tuple[PolicyAction, ...]) -> Decision:

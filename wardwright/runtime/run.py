@@ -28,17 +28,16 @@ from wardwright.domain.errors import (
     Failure,
     InternalError,
     ProviderError,
-    RequestError,
     StorageUnavailable,
     WardwrightError,
 )
 from wardwright.domain.route import ModelDefinition, RequestFacts, RoutePlan, Target
 from wardwright.domain.stream import Frame
 from wardwright.planner.attempts import FailedAttempt, GiveUp, Next, Retry, RetryPolicy, Step, next_step
-from wardwright.planner.plan import explain_empty_plan
 from wardwright.ports.provider import UpstreamCall
 from wardwright.receipts.events import AttemptFinished, AttemptStarted, AttemptStatus, Closed, FinalStatus, Opened
 from wardwright.runtime import attempt
+from wardwright.runtime.decision import refusal_of
 from wardwright.runtime.metrics import Metrics
 from wardwright.runtime.model import RequestEnded
 from wardwright.runtime.provider import AttemptEnded, ProviderBoard
@@ -193,8 +192,7 @@ class Run:
         """Execute the plan, attempt by attempt."""
         plan, facts = self._asked.plan, self._asked.facts
         if not plan.targets:
-            refusal = explain_empty_plan(plan, facts)
-            return Outcome("route_blocked", RequestError(refusal.message, param="messages", code=refusal.code))
+            return Outcome(*refusal_of(plan, facts))
         step: Step = Next(plan.targets[0])
         while not isinstance(step, GiveUp):
             if isinstance(step, Retry):

@@ -1,5 +1,6 @@
 """What follows a failure, as a table over the failure classes, and the limits that hold for any run of failures."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -101,6 +102,26 @@ def test_failures_of_another_target_do_not_count_against_this_one() -> None:
 def test_the_wait_is_drawn_below_a_doubling_bound_with_a_ceiling(jitter: float, calls: int, delay_s: float) -> None:
     history = [(A, failure("connect"))] * calls
     assert after(*history, policy=RetryPolicy(attempts=10), jitter=jitter) == Retry(A, delay_s)
+
+
+def test_a_refusal_of_the_content_moves_on_where_a_selector_says_so() -> None:
+    plan = msgspec.structs.replace(PLAN, refusal_moves_on=("a", "b"))
+    refused = [FailedAttempt(name, failure("content_filter", 400)) for name in ("a", "b", "c")]
+
+    def step(count: int) -> Step:
+        return next_step(plan, FACTS, refused[:count], RetryPolicy(), max_attempts=9, jitter=0.5)
+
+    assert [step(count) for count in (1, 2, 3)] == [Next(B), Next(C), GiveUp("content_filter")]
+
+
+def test_a_target_taken_although_it_is_too_small_is_asked_and_retried() -> None:
+    plan = RoutePlan("dispatcher", "r", "", "", (C,), (), ("r",), overflow="r")
+    facts = RequestFacts(1000)
+    assert next_step(plan, facts, [], RetryPolicy(), max_attempts=9, jitter=0.5) == Next(C)
+    failed = [FailedAttempt("c", failure("connect"))]
+    assert next_step(plan, facts, failed, RetryPolicy(), max_attempts=9, jitter=0.5) == Retry(C, 0.1)
+    too_long = [FailedAttempt("c", failure("context_exceeded", 400))]
+    assert next_step(plan, facts, too_long, RetryPolicy(), max_attempts=9, jitter=0.5) == GiveUp("no_larger_window")
 
 
 def test_total_calls_stop_at_the_models_limit_even_with_targets_left() -> None:

@@ -50,6 +50,7 @@ from supervisors._system import Callback, System, Timer
 from supervisors.events import (
     ChildInfo,
     CrashReport,
+    DeadLetter,
     DeadLetters,
     Event,
     Progress,
@@ -119,6 +120,7 @@ __all__ = [
     "ChildStatus",
     "Continue",
     "CrashReport",
+    "DeadLetter",
     "DeadLetters",
     "Down",
     "DynamicSupervisor",

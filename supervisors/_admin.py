@@ -47,7 +47,7 @@ class StartChild(Call[ActorRef]):
 class TerminateChild(Call[None]):
     """Stop a child as its spec says; its spec is kept, unless it is temporary or the supervisor dynamic."""
 
-    id: str
+    which: str | ActorRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,18 +90,25 @@ async def start_child(supervisor: SupervisorRef, spec: ChildSpec, timeout: float
     return await supervisor.call(StartChild(spec), timeout)
 
 
-async def terminate_child(supervisor: SupervisorRef, child_id: str, timeout: float = ADMIN_TIMEOUT) -> None:
+async def terminate_child(supervisor: SupervisorRef, which: str | ActorRef, timeout: float = ADMIN_TIMEOUT) -> None:
     """Stop a child as its spec says and wait until it is down; one that is not running is no error.
 
     The spec is kept, unless the child is temporary or the supervisor dynamic. A restart that is being tried is called
     off.
 
+    Args:
+        supervisor: whose child it is.
+        which: its id; or the handle of one incarnation, and then no other is stopped in its place.
+        timeout: seconds to wait.
+
     Raises:
-        ChildNotFound: there is no such child.
-        ActorDown, CallTimeout, CallCycle: as for any call.
+        ChildNotFound: there is no such child, or that incarnation is none of this supervisor's or is gone.
+        CallTimeout: it was not down in time; the stop goes on.
+        ActorDown: the supervisor has ended, or is ending and takes no requests.
+        CallCycle: the supervisor waits for the caller.
     Cancellation: cancel point; if the supervisor has begun with it, the child stops all the same.
     """
-    await supervisor.call(TerminateChild(child_id), timeout)
+    await supervisor.call(TerminateChild(which), timeout)
 
 
 async def restart_child(supervisor: SupervisorRef, child_id: str, timeout: float = ADMIN_TIMEOUT) -> ActorRef:

@@ -14,7 +14,13 @@ from supervisors._admin import ChildStatus
 from supervisors._backoff import Backoff, Pause
 from supervisors._call import ReplyTo
 from supervisors._cell import Cell
-from supervisors._child_spec import ChildSpec, child_path, validate_backoff, validate_intensity, validate_pause
+from supervisors._child_spec import (
+    ChildSpec,
+    child_path,
+    validate_backoff,
+    validate_intensity,
+    validate_pause,
+)
 from supervisors._intensity import FailureMeter, RestartWindow
 from supervisors._member import Member
 from supervisors._reasons import ExitReason, Shutdown
@@ -31,7 +37,7 @@ from supervisors.events import (
     RestartsResumed,
     SupervisorReport,
 )
-from supervisors.exceptions import BackoffExhausted, RestartLimitReached, SupervisorError
+from supervisors.exceptions import BackoffExhausted, ChildNotFound, RestartLimitReached, SupervisorError
 from supervisors.inspect import ChildCounts, Status, TreeNode
 
 
@@ -280,6 +286,14 @@ class SupervisorBase(Actor):
         for child in self._children.values():
             if child.appointment is not None:
                 child.enter("stopped", self.system.now())
+
+    def _id_of(self, which: str | ActorRef) -> str:
+        """Find the id of a child that was named by it, or by its present incarnation."""
+        if isinstance(which, str):
+            return which
+        if which._cell.parent is not self._cell or not which.alive:
+            raise ChildNotFound(which.path)
+        return which._cell.id
 
     def _next_start(self, child_id: str) -> float | None:
         child = self._children.get(child_id)

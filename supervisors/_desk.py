@@ -120,11 +120,11 @@ class DeskCell(MailCell):
     def _served(self, request: object) -> object:
         match request:
             case Suspend():
-                if self.status == "running":
+                if self.status in ("running", "draining"):
                     self._enter("suspended")
             case Resume():
                 if self.status == "suspended":
-                    self._enter("running")
+                    self._enter("draining" if self._inbox.closed else "running")
             case GetState():
                 return self._living().get_state()
             case ReplaceState(change):

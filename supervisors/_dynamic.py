@@ -135,8 +135,8 @@ class DynamicSupervisor(SupervisorBase):
         match request:
             case StartChild(spec):
                 return self._add(spec, reply_to)
-            case TerminateChild(child_id):
-                return self._dismiss(child_id, reply_to)
+            case TerminateChild(which):
+                return self._dismiss(self._id_of(which), reply_to)
             case WhichChildren():
                 return self._listed()
             case CountChildren():

@@ -13,7 +13,7 @@ from anyio.abc import TaskGroup
 from supervisors._backend import Backend
 from supervisors._registry import Registry
 from supervisors._timers import Timers
-from supervisors.events import Event, Unstopped
+from supervisors.events import DeadLetter, Event, Unstopped
 
 _logger = logging.getLogger("supervisors")
 
@@ -32,10 +32,16 @@ M = TypeVar("M", bound=Pathed)
 class SharedHub(Generic[M]):
     """The parts, and the two ways to be heard: `emit` to the observer, `escalate` to whoever runs the System."""
 
-    __slots__ = ("_observer", "_tasks", "backend", "dead_letters", "draw", "fatal", "names", "on_fatal", "stopping",
+    __slots__ = ("_heir", "_observer", "_tasks", "backend", "dead_letters", "draw", "fatal", "names", "on_fatal", "stopping",
                  "timers", "unstopped")  # fmt: skip
 
-    def __init__(self, backend: Backend, observer: Callable[[Event], None], draw: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        observer: Callable[[Event], None],
+        draw: Callable[[], float],
+        heir: Callable[[DeadLetter], None] | None,
+    ) -> None:
         self.backend = backend
         self.draw = draw
         self.timers = Timers(backend)
@@ -46,6 +52,7 @@ class SharedHub(Generic[M]):
         self.fatal: BaseException | None = None
         self.on_fatal: Callable[[], None] | None = None
         self._observer = observer
+        self._heir = heir
         self._tasks: TaskGroup | None = None
 
     def use_tasks(self, tasks: TaskGroup) -> None:
@@ -72,6 +79,21 @@ class SharedHub(Generic[M]):
             self.escalate(error)
         except Exception:
             _logger.exception("the observer of %s failed", type(event).__name__)
+
+    def bury(self, letter: DeadLetter) -> None:
+        """Count a message that nobody will read, and offer it to whoever wants such; his mistakes are his own."""
+        self.dead_letters += 1
+        heir, self._heir = self._heir, None  # what he sends to the dead in turn is only counted
+        if heir is None:
+            return
+        try:
+            heir(letter)
+        except (KeyboardInterrupt, SystemExit) as error:
+            self.escalate(error)
+        except Exception:
+            _logger.exception("the reader of dead letters failed with one to %s", letter.path)
+        finally:
+            self._heir = heir
 
     def escalate(self, error: BaseException) -> None:
         """End the whole System because of an interrupt or exit request which surfaced inside a member."""

@@ -10,6 +10,10 @@ other
 A kill cannot be trapped by whom it hits; those linked to it get the reason `killed`, which can. An `Exit` shares the
 queue of messages, so what the dead one had sent comes first; a death by link is immediate, as a kill is. Links are
 told after the dead one's names are free and its callers have their errors, and before its monitors and its supervisor.
+
+A link is no kinship. It makes nobody a child, and a child cannot be moved to another supervisor by linking or otherwise:
+whose child it is says its path, and its supervisor owes it a place in the order of starts and stops. To have it elsewhere,
+terminate it here and start it there.
 """
 
 from dataclasses import dataclass
@@ -43,7 +47,7 @@ def link(cell: Cell, target: ActorRef | NamedRef) -> ExitReason | None:
     if peer is None or peer.exit_reason is not None:
         return ExitReason.NOPROC
     peer = peer.awake()
-    if peer.type == "supervisor" and (peer.status == "stopping" or peer.kill_reason is not None):
+    if peer.type == "supervisor" and (peer.status in ("draining", "stopping") or peer.kill_reason is not None):
         raise ActorDown(peer.path, ExitReason.NOPROC, problem="is stopping")
     if peer is not cell:
         cell.bind(peer)

@@ -68,7 +68,7 @@ class BlockingInbox(Inbox):
 
     def offer_or_wait(self, envelope: Cast | Info) -> "bool | Place":
         """Queue a message; if there is no room, say where to wait for some."""
-        if len(self.queue) < self._capacity:
+        if len(self.queue) < self._capacity or self.closed:
             return self.offer(envelope)
         place = Place(envelope, self._backend.new_waiter(), self._leave)
         self._line[place] = None
@@ -78,20 +78,32 @@ class BlockingInbox(Inbox):
         """Queue a request, or let it stand in line for as long as its caller waits."""
         if len(self.queue) < self._capacity:
             self._append(request)
+        elif self.closed:
+            self._drop(request)
         else:
             self._line[request] = None
             request.on_abandon(partial(self._leave, request))
 
-    def drain(self) -> list[Envelope]:
+    def close(self) -> None:
+        """Take in nothing more; whoever stands in line is sent away."""
+        super().close()
+        for request in self._dissolve():
+            self._drop(request)
+
+    def clear(self) -> list[Envelope]:
         """Take out everything that was never looked at; who stood in line with a message keeps it."""
-        left = super().drain()
+        return super().clear() + self._dissolve()
+
+    def _dissolve(self) -> list[Envelope]:
+        """Send those away who stand in line with a message; the requests are left."""
+        requests: list[Envelope] = []
         line, self._line = self._line, OrderedDict()
         for first in line:
             if isinstance(first, Place):
                 first.settle(admitted=False)
             else:
-                left.append(first)
-        return left
+                requests.append(first)
+        return requests
 
     def _leave(self, leaving: ReplyTo[Any] | Place) -> None:
         self._line.pop(leaving, None)

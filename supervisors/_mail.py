@@ -8,6 +8,7 @@ those whose answer was deferred fail as started.
 """
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +22,7 @@ from supervisors._mailbox import Cast, Envelope, Inbox, Info, Signal
 from supervisors._member import Hub
 from supervisors._reasons import ExitReason
 from supervisors._timers import Alarm
-from supervisors.events import CrashReport, DeadLetters
+from supervisors.events import CrashReport, DeadLetter, DeadLetters, Lane
 from supervisors.exceptions import ActorDown
 from supervisors.inspect import ActorInfo
 
@@ -31,6 +32,22 @@ class Timeout:
     """To an actor which had asked for it: no message came for so many seconds."""
 
     seconds: float
+
+
+class Debts(set[ReplyTo[Any]]):
+    """The requests that an actor has still to answer; it is told when the last of them is settled."""
+
+    __slots__ = ("_paid",)
+
+    def __init__(self, paid: Callable[[], object]) -> None:
+        super().__init__()
+        self._paid = paid
+
+    def discard(self, request: object) -> None:
+        """Strike a request off."""
+        super().discard(request)
+        if not self:
+            self._paid()
 
 
 class MailCell(HostCell):
@@ -48,7 +65,7 @@ class MailCell(HostCell):
         self._current: Envelope | None = None
         self._busy_since = 0.0
         self._handled = 0
-        self._deferred: set[ReplyTo[Any]] | None = None
+        self._deferred: Debts | None = None
         self._idle_after: float | None = None
         self._alarm: Alarm | None = None
         self.called = False
@@ -56,7 +73,7 @@ class MailCell(HostCell):
     def accept(self, envelope: Cast | Info) -> bool:
         """Queue a message; False when it was refused."""
         if self.exit_reason is not None:
-            self.hub.dead_letters += 1
+            self.hub.bury(letter(self.path, envelope, ExitReason.NOPROC))
             return False
         return self._inbox.offer(envelope)
 
@@ -78,7 +95,7 @@ class MailCell(HostCell):
     def defer(self, request: ReplyTo[Any]) -> None:
         """Remember that a request is still to be answered."""
         if self._deferred is None:
-            self._deferred = set()
+            self._deferred = Debts(self._inbox.nudge)
         request.defer(self._deferred)
 
     @property
@@ -154,8 +171,8 @@ class MailCell(HostCell):
         if not reason.is_normal and reason.kind != "killed":
             self.hub.emit(self.crash_report(reason))
         self._silence()
-        unread = self._inbox.drain()
-        self._bury([envelope for envelope in unread if not isinstance(envelope, ReplyTo)], reason)
+        unread = self._inbox.clear()
+        self._bury([envelope for envelope in unread if not isinstance(envelope, ReplyTo | Signal)], reason)
         for envelope in unread:
             if isinstance(envelope, ReplyTo):
                 envelope.fail(ActorDown(self.path, reason, started=False))
@@ -165,12 +182,17 @@ class MailCell(HostCell):
             request.fail(ActorDown(self.path, reason, started=True))
 
     def _bury(self, unread: list[Cast | Info], reason: ExitReason) -> None:
-        letters = Counter(
-            type(envelope.message).__qualname__ for envelope in unread if not isinstance(envelope, Signal)
-        )
-        if letters:
-            self.hub.dead_letters += letters.total()
+        if unread:
+            letters = Counter(type(envelope.message).__qualname__ for envelope in unread)
             self.hub.emit(DeadLetters(self.path, reason, dict(letters)))
+        for envelope in unread:
+            self.hub.bury(letter(self.path, envelope, reason))
+
+
+def letter(path: str, envelope: Cast | Info, reason: ExitReason) -> DeadLetter:
+    """Give a message that nobody will read its form."""
+    lane: Lane = "cast" if isinstance(envelope, Cast) else "info"
+    return DeadLetter(path, lane, envelope.message, reason)
 
 
 def _type_name(envelope: Envelope | None) -> str | None:

@@ -16,8 +16,9 @@ from typing import Any, TypeAlias
 
 from supervisors._backend import Backend, Waiter
 from supervisors._call import ReplyTo
-from supervisors._child_spec import Mailbox
-from supervisors.exceptions import MailboxFull
+from supervisors._child_spec import Mailbox, Overflow
+from supervisors._reasons import ExitReason
+from supervisors.exceptions import ActorDown, MailboxFull, SupervisorError
 
 
 class Cast:
@@ -54,14 +55,15 @@ _EMPTY: deque[Envelope] = deque()
 class Inbox:
     """The queue of one actor, with its bound."""
 
-    __slots__ = ("_backend", "_capacity", "_overflow", "_path", "_sleeper", "dropped", "queue")
+    __slots__ = ("_backend", "_capacity", "_overflow", "_path", "_sleeper", "closed", "dropped", "queue")
 
     def __init__(self, backend: Backend, bound: Mailbox, path: str) -> None:
         self._backend = backend
         self._capacity = bound.capacity
-        self._overflow = bound.overflow
+        self._overflow: Overflow = bound.overflow
         self._path = path
         self._sleeper: Waiter | None = None
+        self.closed = False
         self.dropped = 0
         self.queue = _EMPTY
 
@@ -114,7 +116,13 @@ class Inbox:
         sleeper = self._sleeper = self._backend.new_waiter()
         await sleeper
 
-    def drain(self) -> list[Envelope]:
+    def close(self) -> None:
+        """Take in nothing more but signals; what is queued stays."""
+        self.closed = True
+        self._capacity, self._overflow = 0, "reject"
+        self.nudge()
+
+    def clear(self) -> list[Envelope]:
         """Take out everything that was never looked at."""
         left, self.queue = self.queue, _EMPTY
         return list(left)
@@ -141,4 +149,9 @@ class Inbox:
     def _drop(self, envelope: Envelope) -> None:
         self.dropped += 1
         if isinstance(envelope, ReplyTo):
-            envelope.fail(MailboxFull(self._path, self._capacity))
+            envelope.fail(self._refusal())
+
+    def _refusal(self) -> SupervisorError:
+        if self.closed:
+            return ActorDown(self._path, ExitReason.NOPROC, problem="is draining")
+        return MailboxFull(self._path, self._capacity)

@@ -149,6 +149,10 @@ class Member:
         """Ask for an orderly end."""
         raise NotImplementedError
 
+    def request_drain(self) -> None:
+        """Ask for an orderly end after everything that waits; a member without a mailbox has nothing that does."""
+        self.request_stop(ExitReason.NORMAL)
+
     def kill(self, reason: ExitReason = ExitReason.KILLED) -> None:
         """End this member and everything below it at once, without `terminate`."""
         raise NotImplementedError

@@ -30,6 +30,7 @@ from supervisors._child_spec import ChildSpec, child_id_in
 from supervisors._children import Child
 from supervisors._desk import Scribe
 from supervisors._lobby import Place
+from supervisors._mail import letter
 from supervisors._mailbox import Cast, Info
 from supervisors._member import Member
 from supervisors._reasons import ExitReason
@@ -125,7 +126,7 @@ class Passive(Member):
         """Queue a message at the actor, awake; False when it was refused."""
         cell = self._awake_or_none()
         if cell is None:
-            self.hub.dead_letters += 1
+            self.hub.bury(letter(self.path, envelope, ExitReason.NOPROC))
         return cell is not None and cell.accept(envelope)
 
     def accept_or_wait(self, envelope: Cast | Info) -> bool | Place:

@@ -5,6 +5,7 @@ looks it up at every send, so it outlives restarts. Both give the same promise f
 with the reason why there is none. Both belong to the event loop's thread; other threads go through `anyio.from_thread`.
 """
 
+from collections.abc import Callable
 from typing import Self, TypeVar
 
 from supervisors._call import Call, ReplyTo
@@ -15,6 +16,7 @@ from supervisors._mailbox import Cast, Info
 from supervisors._member import Handle, Hub, Member
 from supervisors._reasons import ExitReason
 from supervisors._timers import Alarm
+from supervisors.events import DeadLetter, Lane
 from supervisors.exceptions import ActorDown, CallTimeout, NotRunning, SupervisorError
 from supervisors.inspect import ActorInfo
 
@@ -128,19 +130,27 @@ class ActorRef(Handle):
             ValueError: `timeout` is negative.
         Cancellation: cancel point; the actor stops all the same.
         """
-        if timeout is not None and not timeout >= 0:
-            raise ValueError(f"timeout: expected seconds from 0 or None, got {timeout!r}")
-        cell = self._cell
-        if cell.exit_reason is not None:
-            raise ActorDown(cell.path, ExitReason.NOPROC)
-        caller = current_cell.get()
-        if caller is None:
-            return await _stop(cell, timeout)
-        caller.begin_wait(cell)
-        try:
-            return await _stop(cell, timeout)
-        finally:
-            caller.end_wait(cell)
+        return await _end(self._cell, lambda: self._cell.request_stop(ExitReason.NORMAL), timeout)
+
+    async def drain(self, timeout: float | None = DEFAULT_TIMEOUT) -> ExitReason:
+        """Ask the actor to end when it has handled everything it was sent so far, and wait until it has.
+
+        From now on it takes in nothing: a `cast` is refused, a `call` fails as never begun, and a call by name waits for
+        the next incarnation. What it sends to itself is refused as well. Answers that it owes are waited for. Then it
+        ends as after a `stop`: `terminate` runs, and a permanent child is started again. After `timeout` seconds the
+        actor is killed; None waits as long as it takes.
+
+        Returns:
+            How it ended, which need not be `normal`.
+
+        Raises:
+            ActorDown: it is dead already.
+            CallingSelf: the actor is the caller's own.
+            CallCycle: the actor waits for the caller.
+            ValueError: `timeout` is negative.
+        Cancellation: cancel point; the actor ends all the same.
+        """
+        return await _end(self._cell, self._cell.request_drain, timeout)
 
     def info(self) -> ActorInfo:
         """Describe the actor; synchronous, so it works on one that is stuck or dead."""
@@ -190,6 +200,8 @@ class NamedRef:
                 except ActorDown as down:
                     if down.started or not wait_for_restart or self._hub.stopping:
                         raise
+                    if self._hub.names.whereis(self.path) is cell:  # it is ending, and takes in nothing any more
+                        await self._successor(deadline)
                 except CallTimeout as late:
                     if late.started or cell.status != "starting":
                         raise
@@ -197,15 +209,13 @@ class NamedRef:
             elif not wait_for_restart or self._hub.stopping:
                 at = self._next_start()
                 raise NotRunning(self.path, "is not running" if at is None else "is restarting", at)
-            elif now() >= deadline:
-                raise NotRunning(self.path, next_at=self._next_start())
             else:
-                await _appearance(self._hub, self.path, deadline)
+                await self._successor(deadline)
 
     def cast(self, message: object) -> bool:
         """Send a message to the present holder as `ActorRef.cast` does; False without a holder."""
         cell = self._hub.names.whereis(self.path)
-        return cell is not None and cell.accept(Cast(message))
+        return self._bury("cast", message) if cell is None else cell.accept(Cast(message))
 
     async def cast_wait(self, message: object, timeout: float = DEFAULT_TIMEOUT) -> bool:
         """Send a message to the present holder, waiting for room as `ActorRef.cast_wait` does; False without a holder.
@@ -215,12 +225,22 @@ class NamedRef:
         Cancellation: cancel point if there is no room; on cancel the message is not sent.
         """
         cell = self._hub.names.whereis(self.path)
-        return cell is not None and await _wait_for_room(cell, Cast(message), timeout)
+        return self._bury("cast", message) if cell is None else await _wait_for_room(cell, Cast(message), timeout)
 
     def send(self, message: object) -> bool:
         """Send a message to the present holder's `handle_info`; otherwise as `cast`."""
         cell = self._hub.names.whereis(self.path)
-        return cell is not None and cell.accept(Info(message))
+        return self._bury("info", message) if cell is None else cell.accept(Info(message))
+
+    async def _successor(self, deadline: float) -> None:
+        """Sleep until somebody claims the name."""
+        if self._hub.backend.now() >= deadline:
+            raise NotRunning(self.path, next_at=self._next_start()) from None
+        await _appearance(self._hub, self.path, deadline)
+
+    def _bury(self, lane: Lane, message: object) -> bool:
+        self._hub.bury(DeadLetter(self.path, lane, message, ExitReason.NOPROC))
+        return False
 
     def _next_start(self) -> float | None:
         above = self._hub.names.whereis(self.path.rpartition("/")[0])
@@ -312,9 +332,25 @@ async def _in_line(cell: Member, place: Place, deadline: float) -> bool:
         timers.discard(place)
 
 
-async def _stop(cell: Member, timeout: float | None) -> ExitReason:
+async def _end(cell: Member, ask: Callable[[], None], timeout: float | None) -> ExitReason:
+    """Ask for an orderly end and wait for it, with patience for so long."""
+    if timeout is not None and not timeout >= 0:
+        raise ValueError(f"timeout: expected seconds from 0 or None, got {timeout!r}")
+    if cell.exit_reason is not None:
+        raise ActorDown(cell.path, ExitReason.NOPROC)
+    caller = current_cell.get()
+    if caller is None:
+        return await _ended(cell, ask, timeout)
+    caller.begin_wait(cell)
+    try:
+        return await _ended(cell, ask, timeout)
+    finally:
+        caller.end_wait(cell)
+
+
+async def _ended(cell: Member, ask: Callable[[], None], timeout: float | None) -> ExitReason:
     timers = cell.hub.timers
-    cell.request_stop(ExitReason.NORMAL)
+    ask()
     if timeout is None:
         return await cell.wait_exit()
     patience = timers.after(timeout, cell.kill)

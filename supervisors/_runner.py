@@ -160,6 +160,20 @@ class ActorCell(DeskCell):
         if self._interrupt:
             self._interrupt_task()
 
+    def request_drain(self) -> None:
+        """Take in no more messages, and end when those that are there have been handled."""
+        if self.exit_reason is None and self.halt is None:
+            if self.status == "running":
+                self._enter("draining")
+            self._inbox.close()
+
+    def accept_request(self, request: ReplyTo[Any]) -> None:
+        """Queue a request; one that comes after the end has begun would wait for it in vain."""
+        if self.halt is None:
+            self._inbox.admit(request)
+        else:
+            request.fail(ActorDown(self.path, self.halt, problem="is stopping"))
+
     def helper_failed(self, reason: ExitReason) -> None:
         """Crash because a helper did."""
         if self.halt is None:
@@ -234,7 +248,7 @@ class ActorCell(DeskCell):
 
     def _announce(self) -> None:
         self._initialised = True
-        self._enter("running")
+        self._enter("draining" if self._inbox.closed else "running")
         self._end_handshake()
         if self._idleness is not None:
             self._begin_idleness(self._idleness)
@@ -264,6 +278,9 @@ class ActorCell(DeskCell):
                     return ExitReason.NORMAL
             elif not inbox.queue:
                 burst = 0
+                if inbox.closed and not self._deferred:  # drained, and nobody is owed an answer
+                    self._halt_with(ExitReason.NORMAL)
+                    continue
                 if idleness is not None:
                     idleness.since = now()
                 await inbox.wait()
@@ -359,6 +376,7 @@ class ActorCell(DeskCell):
             self.halt is not None
             or self.kill_reason is not None
             or self._inbox.queue
+            or self._inbox.closed
             or self._errands
             or self._deferred
             or self._alarm is not None

@@ -145,8 +145,8 @@ class Supervisor(SupervisorBase):
         match request:
             case StartChild(spec):
                 return await self._add(spec, reply_to)
-            case TerminateChild(child_id):
-                return await self._terminate(self._known(child_id))
+            case TerminateChild(which):
+                return await self._terminate(self._known(self._id_of(which)))
             case RestartChild(child_id):
                 return await self._start_for(self._stopped(child_id), reply_to, forget=False)
             case DeleteChild(child_id):

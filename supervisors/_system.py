@@ -26,7 +26,7 @@ from supervisors._names import Names, Registration
 from supervisors._reasons import ExitReason
 from supervisors._ref import DEFAULT_TIMEOUT, ActorRef, NamedRef, cell_of
 from supervisors._timers import Revocable, Timers
-from supervisors.events import Event, log_event
+from supervisors.events import DeadLetter, Event, log_event
 from supervisors.exceptions import CallCycle
 from supervisors.inspect import TreeNode
 
@@ -93,6 +93,8 @@ class System:
         root: the top supervisor. When it ends, the System is over; it is never restarted.
         on_event: told of every lifecycle event, synchronously; without one they go to the `supervisors` logger.
         shutdown_budget: seconds an orderly end may take before everything is killed.
+        on_dead_letter: given each message that was cast or sent and that nobody will read, because its receiver died
+            first or is not there. Called within the step in which that is certain, so it has to return at once.
         draw: makes numbers from 0 to less than 1, which spread the delays of restarts; not random, if they are to be
             had again.
     """
@@ -104,12 +106,14 @@ class System:
         *,
         on_event: Callable[[Event], None] | None = None,
         shutdown_budget: float = SHUTDOWN_BUDGET,
+        on_dead_letter: Callable[[DeadLetter], None] | None = None,
         draw: Callable[[], float] = random,
     ) -> None:
         self.name = name
         self._top = root
         self._observer = on_event if on_event is not None else log_event
         self._budget = shutdown_budget
+        self._heir = on_dead_letter
         self._draw = draw
         self._locks = Locks()
         self._hub: Hub | None = None
@@ -125,7 +129,7 @@ class System:
     async def __aenter__(self) -> Self:
         if self._hub is not None:
             raise RuntimeError(f"the system {self.name} can be entered only once")
-        self._hub = Hub(detect_backend(), self._observer, self._draw)
+        self._hub = Hub(detect_backend(), self._observer, self._draw, self._heir)
         self._sheltered, self._down, self._over = anyio.Event(), anyio.Event(), anyio.Event()
         self._lookout = anyio.CancelScope()
         self._outside = anyio.create_task_group()
@@ -253,7 +257,7 @@ class System:
 
     @property
     def dead_letters(self) -> int:
-        """How many messages found nobody to read them."""
+        """How many messages that were cast or sent found nobody to read them."""
         return self.hub.dead_letters
 
     # --- time

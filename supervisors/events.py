@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 from supervisors._child_spec import ChildType
 from supervisors._reasons import ExitReason, Restart, Shutdown
 
+Lane: TypeAlias = Literal["cast", "info"]
 ReportContext: TypeAlias = Literal["start_error", "child_terminated", "shutdown_error", "shutdown"]
 
 _logger = logging.getLogger("supervisors")
@@ -112,11 +113,30 @@ class DeadLetters:
 
 
 @dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One message which nobody will read, for the `on_dead_letter` of the System.
+
+    This is no event, because it has the message itself in it, and so it goes nowhere else.
+
+    Attributes:
+        path: to whom it was sent.
+        lane: how.
+        message: the message as it was sent.
+        reason: how the actor ended that had it unread; `noproc` if there was nobody to send it to.
+    """
+
+    path: str
+    lane: Lane
+    message: object
+    reason: ExitReason
+
+
+@dataclass(frozen=True, slots=True)
 class UnexpectedMessage:
     """An actor got a type of message it has no handler for; said once per actor and type."""
 
     path: str
-    lane: Literal["cast", "info"]
+    lane: Lane
     message_type: str
 
 

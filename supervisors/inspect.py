@@ -17,7 +17,9 @@ _OUTERMOST = 16
 _INNERMOST = 48
 """How much of a very deep stack is shown."""
 
-Status: TypeAlias = Literal["starting", "running", "suspended", "passive", "stopping", "dead", "restarting", "stopped"]
+Status: TypeAlias = Literal[
+    "starting", "running", "suspended", "passive", "draining", "stopping", "dead", "restarting", "stopped"
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,6 +96,55 @@ async def test_terminating_a_temporary_child_forgets_it() -> None:
         assert await ids(system) == []
 
 
+async def test_an_incarnation_is_terminated_and_no_other_in_its_place() -> None:
+    async with tree(puppet("a"), puppet("b")) as system:
+        supervisor = system.named("app")
+        old = started(system, "app/a")
+        old.cast(crash)
+        await settle()
+        with pytest.raises(ChildNotFound, match="app/a"):
+            await terminate_child(supervisor, old)
+        new = started(system, "app/a")
+        await terminate_child(supervisor, new)
+        assert new.info().exit_reason == ExitReason.SHUTDOWN
+        with pytest.raises(ChildNotFound):
+            await terminate_child(supervisor, new)
+
+
+async def test_the_results_of_a_termination_can_be_told_apart() -> None:
+    async with tree(group(puppet("a"), puppet("stuck", shutdown=10, on_terminate=hang)), puppet("b")) as system:
+        supervisor = system.named("app/group")
+        a, stuck, foreign = (started(system, path) for path in ("app/group/a", "app/group/stuck", "app/b"))
+        await terminate_child(supervisor, a)
+        assert not a.alive
+        with pytest.raises(ChildNotFound):
+            await terminate_child(supervisor, foreign)
+        assert foreign.alive
+        with pytest.raises(CallTimeout):
+            await terminate_child(supervisor, stuck, timeout=3)
+        assert stuck.alive
+        await anyio.sleep(7)
+        await settle()
+        assert stuck.info().exit_reason == ExitReason.KILLED
+        ended = started(system, "app/group")
+        await terminate_child(system.named("app"), "group")
+        with pytest.raises(ActorDown):
+            await terminate_child(ended, "a")
+
+
+async def test_an_ending_supervisor_refuses_at_once() -> None:
+    async with tree(group(puppet("a", on_terminate=sleep(3)), restart="temporary")) as system:
+        supervisor = started(system, "app/group")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(supervisor.stop)
+            await settle()
+            with pytest.raises(ActorDown, match="app/group is stopping") as caught:
+                await start_child(supervisor, puppet("b"))
+            assert not caught.value.started
+            assert system.now() == 0
+        assert system.whereis("app/group/b") is None
+
+
 async def test_only_a_stopped_child_can_be_deleted() -> None:
     async with tree(puppet("a")) as system:
         with pytest.raises(ChildRunning):

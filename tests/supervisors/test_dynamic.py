@@ -8,6 +8,7 @@ import pytest
 
 from supervisors import (
     ActorDown,
+    ActorKilled,
     AlreadyStarted,
     CallCycle,
     CallTimeout,
@@ -26,6 +27,7 @@ from supervisors import (
     System,
     TooManyChildren,
     UnexpectedRequest,
+    adopt,
     count_children,
     delete_child,
     start_child,
@@ -73,6 +75,48 @@ async def test_children_come_and_go() -> None:
         assert await counts(system) == (0, 0)
         with pytest.raises(ChildNotFound):
             await terminate_child(supervisor, "a")
+
+
+async def test_an_incarnation_is_terminated_and_no_other_in_its_place() -> None:
+    async with pool() as system:
+        supervisor = system.named("app/pool")
+        old = await start_child(supervisor, puppet("a"))
+        old.cast(crash)
+        await settle()
+        new = started(system, "app/pool/a")
+        for none_of_its_own in (old, started(system, "app/other")):
+            with pytest.raises(ChildNotFound):
+                await terminate_child(supervisor, none_of_its_own)
+        assert new.alive
+        assert started(system, "app/other").alive
+        await terminate_child(supervisor, new)
+        with pytest.raises(ChildNotFound):
+            await terminate_child(supervisor, new)
+        assert await counts(system) == (0, 0)
+
+
+async def test_an_adopted_task_is_terminated_by_its_handle() -> None:
+    async with pool() as system, anyio.create_task_group() as tasks:
+
+        async def serve() -> None:
+            with pytest.raises(ActorKilled):
+                async with adopt(system.named("app/pool"), "a", shutdown=1):
+                    await anyio.sleep_forever()
+
+        tasks.start_soon(serve)
+        await settle()
+        await terminate_child(system.named("app/pool"), started(system, "app/pool/a"))
+        assert system.now() == pytest.approx(1)
+
+
+async def test_a_passive_child_is_terminated_by_its_handle() -> None:
+    async with pool() as system:
+        ref = await start_child(system.named("app/pool"), puppet("a", passivate_after=1))
+        await anyio.sleep(2)
+        assert ref.info().status == "passive"
+        await terminate_child(system.named("app/pool"), ref)
+        assert ref.info().exit_reason == ExitReason.SHUTDOWN
+        assert await counts(system) == (0, 0)
 
 
 async def test_it_can_be_the_root() -> None:

@@ -8,6 +8,7 @@ from supervisors import (
     ActorDown,
     ActorKilled,
     ActorRef,
+    ChildNotFound,
     ChildSpec,
     CrashReport,
     Down,
@@ -18,6 +19,8 @@ from supervisors import (
     Stop,
     System,
     adopt,
+    terminate_child,
+    which_children,
 )
 from supervisors.testing import EventLog, check_tree, settle
 from tests.supervisors.actors import (
@@ -421,3 +424,20 @@ async def test_links_are_shown_to_operators_and_in_crash_reports() -> None:
         assert (a.info().links, b.info().links) == ((), ())
     [report] = log.of(CrashReport)
     assert report.links == ("app/b",)
+
+
+async def test_a_link_makes_nobody_a_child_of_another_supervisor() -> None:
+    async with tree(group(puppet("a")), group(puppet("b"), id="other")) as system:
+        a, other = started(system, "app/group/a"), started(system, "app/other")
+
+        async def link_twice(actor: Puppet) -> None:
+            actor.link(other)
+            actor.link(other)
+
+        await a.call(Do(link_twice))
+        assert a.info().links == ("app/other",)
+        for supervisor, child in (("app/group", "a"), ("app/other", "b")):
+            assert [status.id for status in await which_children(system.named(supervisor))] == [child]
+        with pytest.raises(ChildNotFound):
+            await terminate_child(other, a)
+        assert a.alive

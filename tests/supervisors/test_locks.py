@@ -278,16 +278,16 @@ async def test_a_lock_cannot_be_taken_twice() -> None:
 
 
 async def test_two_that_want_each_others_lock_are_refused() -> None:
-    def both(first: str, second: str) -> Action:
+    def both(first: str, second: str, *, after: float) -> Action:
         async def then(actor: Puppet) -> None:
-            await anyio.sleep(1)
+            await anyio.sleep(after)
             await holding(second, nothing)(actor)
 
         return holding(first, then)
 
     async with tree() as system:
-        await begin(system, "app/a", both("x", "y"))
-        error = await started(system, "app/b").call(refused(both("y", "x")))
+        await begin(system, "app/a", both("x", "y", after=1))
+        error = await started(system, "app/b").call(refused(both("y", "x", after=2)))
         assert isinstance(error, CallCycle)
         assert error.path == ("app/b", "app/a", "app/b")
         await settle()

@@ -54,7 +54,7 @@ async def test_casting_to_the_dead_or_the_unknown_is_harmless() -> None:
         assert not ref.send("lost")
         assert not system.named("app/nobody").cast("lost")
         assert not system.named("app/nobody").send("lost")
-        assert system.dead_letters == 2
+        assert system.dead_letters == 4
 
 
 async def test_a_named_call_waits_for_the_next_incarnation() -> None:
@@ -100,6 +100,43 @@ async def test_a_request_taken_to_the_grave_unread_is_sent_again() -> None:
             await settle()
             ref.kill()
         assert answers == ["a"]
+
+
+async def test_a_call_by_name_to_one_who_is_ending_waits_for_the_next() -> None:
+    async with System("app", Supervisor([puppet("a", on_terminate=sleep(2))]), on_event=EventLog()) as system:
+        ref = started(system, "app/a")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ref.stop)
+            await settle()
+            with pytest.raises(ActorDown, match="app/a is stopping") as caught:
+                await ref.call(Ask())
+            assert not caught.value.started
+            with pytest.raises(NotRunning):
+                await system.named("app/a").call(Ask(), timeout=1)
+            assert await system.named("app/a").call(Ask()) == "a"
+            assert system.now() == pytest.approx(2)
+
+
+async def test_a_call_by_a_further_name_which_changes_hands_finds_the_new_holder() -> None:
+    specs = [puppet("a", on_terminate=sleep(2)), puppet("b")]
+    async with System("app", Supervisor(specs), on_event=EventLog()) as system:
+        a, b = started(system, "app/a"), started(system, "app/b")
+        system.register("clock", a)
+        answers: list[str] = []
+
+        async def ask() -> None:
+            answers.append(await system.named("clock").call(Ask()))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(a.stop)
+            await settle()
+            tasks.start_soon(ask)
+            await settle()
+            system.unregister("clock")
+            system.register("clock", b)
+            await settle()
+            assert answers == ["b"]
+            assert system.now() == 0
 
 
 async def test_a_request_that_had_been_started_is_not_sent_again() -> None:

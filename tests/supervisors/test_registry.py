@@ -16,6 +16,7 @@ from supervisors import (
     System,
     Unregistered,
     adopt,
+    start_child,
 )
 from supervisors._registry import Registry
 from supervisors.testing import EventLog, settle
@@ -205,6 +206,22 @@ async def test_an_adopted_task_may_hold_a_name_and_its_value() -> None:
         async with adopt(system.named("app"), "request") as ref:
             system.register("clock", ref, 1)
             assert system.update_value("clock", lambda value: value + 1) == 2
+        assert system.registrations() == ()
+
+
+async def test_a_name_and_its_value_outlast_a_passive_time_of_their_holder() -> None:
+    async def count_up(actor: Puppet) -> object:
+        return actor.system.update_value("clock", lambda value: value + 1)
+
+    async with System("app", DynamicSupervisor(), on_event=EventLog()) as system:
+        ref = await start_child(system.named("app"), puppet("a", passivate_after=1))
+        system.register("clock", ref, 1)
+        await anyio.sleep(2)
+        assert ref.info().status == "passive"
+        assert ref.info().names == ("clock",)
+        assert system.lookup("clock") == Registration("clock", ref, 1)
+        assert await system.named("clock").call(Do(count_up)) == 2
+        await ref.stop()
         assert system.registrations() == ()
 
 

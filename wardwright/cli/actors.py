@@ -17,7 +17,13 @@ PathArgument = Annotated[
     str, typer.Argument(metavar="PATH", help="Path in the tree, such as wardwright/providers/local.")
 ]
 
-_STATUS_STYLES = {"running": "green", "starting": "yellow", "restarting": "yellow", "stopping": "yellow"}
+_STATUS_STYLES = {
+    "running": "green",
+    "starting": "yellow",
+    "restarting": "yellow",
+    "draining": "yellow",
+    "stopping": "yellow",
+}
 
 actors = typer.Typer(help="The supervision tree of a running daemon.", no_args_is_help=True)
 

@@ -61,6 +61,7 @@ kind = "openai-compatible"
 base_url = "{upstream.url}"
 timeouts = {{ connect = 2, first_token = 1, idle = 1, total = 10 }}
 retry = {{ attempts = 2, base_ms = 1, max_ms = 5, max_wait_ms = 2500 }}
+breaker = {{ failures = 1000, open_s = 0.001 }}
 {targets}
 {definitions}
 {extra}

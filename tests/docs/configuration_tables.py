@@ -16,6 +16,7 @@ from msgspec import inspect
 from tests.docs.pages import ROOT
 from wardwright.config import settings as format_
 from wardwright.planner.attempts import RetryPolicy
+from wardwright.planner.breaker import BreakerPolicy
 
 PAGE = ROOT / "docs" / "reference" / "configuration.md"
 
@@ -38,6 +39,7 @@ TABLES = (
     Table('`[[providers]]`, kind = "canned"', "providers", format_.CannedSettings),
     Table("`timeouts` of a provider", "timeouts", format_.Timeouts),
     Table("`retry` of a provider", "retry", RetryPolicy),
+    Table("`breaker` of a provider", "breaker", BreakerPolicy),
     Table("`[[targets]]`", "targets", format_.TargetSettings),
     Table("`price` of a target", "price", format_.PriceSettings),
     Table("`[[models]]`", "models", format_.ModelSettings),
@@ -59,8 +61,10 @@ MEANINGS: Mapping[str, str] = {
     "include.models": "Files with `[[models]]` tables and nothing else: paths or globs, relative to this file.",
     "providers.kind": "What stands behind the provider.",
     "providers.id": "Its name, for targets, receipts and the supervision tree.",
+    "providers.max_concurrency": "Calls to it at a time. More wait for [their turn](../synthetic-models.md#health).",
     "providers.timeouts": "See [timeouts](#timeouts-of-a-provider).",
     "providers.retry": "See [retry](#retry-of-a-provider).",
+    "providers.breaker": "See [breaker](#breaker-of-a-provider).",
     "providers.base_url": "What comes before `/chat/completions`, version path included. No user name, no query.",
     "providers.credential_env": "The variable that holds the key. Read at every call.",
     "providers.credential_file": "The file that holds the key, instead of a variable. Read at every call, so that a rotated key needs no restart.",
@@ -70,7 +74,7 @@ MEANINGS: Mapping[str, str] = {
     "providers.threads": "Threads for computing; absent: half of the machine's cores.",
     "providers.outputs": "The answers, taken in turn, whatever is asked.",
     "providers.chunk_delay_ms": "A pause before each chunk of a stream but the first, and before a whole answer.",
-    "timeouts.connect": "Name look-up, TCP, TLS, and the wait for a free connection.",
+    "timeouts.connect": "Name look-up, TCP, TLS. Also how long a request waits for a permit while it could go elsewhere.",
     "timeouts.first_token": "A stream's first content.",
     "timeouts.idle": "A stream's silence after that. Time that a slow client takes does not count.",
     "timeouts.total": "The whole call. That of the first target asked also bounds the whole request, all attempts together. Of a whole answer only this and `connect` count.",
@@ -78,6 +82,10 @@ MEANINGS: Mapping[str, str] = {
     "retry.base_ms": "A wait is drawn between zero and this, doubled with every attempt.",
     "retry.max_ms": "The longest such wait.",
     "retry.max_wait_ms": "A provider's `Retry-After` is waited for when it is at most this; a longer one sends the request on to the next target.",
+    "breaker.failures": "So many failures within `window_s`, with no more answers between them, and the provider is left alone. Refused credentials are "
+    "enough at once.",
+    "breaker.window_s": "How close together they have to be, in seconds.",
+    "breaker.open_s": "How long it is left alone, in seconds. Then one call finds out; [more](../synthetic-models.md#health).",
     "targets.id": "Its name, for selectors and receipts. By custom `provider/model`.",
     "targets.provider": "The provider that serves it.",
     "targets.context_window": "Tokens of prompt and answer together. At most its `llama-cpp` provider's.",

@@ -46,7 +46,7 @@ def story(receipt: Receipt) -> RenderableType:
         title,
         *_section("asked", _asked(receipt)),
         *_section("decision", _decided(receipt.decision)),
-        *_section("attempts", _tried(receipt.attempts)),
+        *_section("attempts", _tried(receipt)),
         *_section("outcome", _ended(receipt)),
     )
 
@@ -140,16 +140,21 @@ def _why(skip: Skip, required: int) -> str:
             return skip.reason.replace("_", " ") + (f": {skip.detail}" if skip.detail else "")
 
 
-def _tried(attempts: Iterable[Attempt]) -> Iterator[Line]:
-    none = True
-    for attempt in attempts:
-        none = False
+def _tried(receipt: Receipt) -> Iterator[Line]:
+    for attempt in receipt.attempts:
         at = f" at {attempt.provider_id}" if attempt.provider_id else ""
         yield Line(str(attempt.attempt), f"{attempt.model}{at}: {_course(attempt)}", status_style(attempt.status))
         if attempt.failure is not None:
             yield Line("", f"{attempt.failure.failure_class}: {attempt.failure.message}")
-    if none:
+    if not receipt.attempts:
         yield Line("none", "no provider was called")
+    for passed in receipt.passed_over:
+        waited = f" after waiting {duration(passed.waited_ms)}" if passed.waited_ms else ""
+        yield Line(
+            "passed over",
+            f"{passed.model} at {passed.provider_id}: {passed.reason.replace('_', ' ')}{waited}",
+            "yellow",
+        )
 
 
 def _course(attempt: Attempt) -> str:

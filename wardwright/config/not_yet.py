@@ -10,7 +10,6 @@ KEYS: Mapping[str, frozenset[str]] = {
     "": frozenset({"sinks", "policy_cache", "alert_delivery"}),
     "server": frozenset({"engine", "ping_seconds"}),
     "storage": frozenset({"retention"}),
-    "providers": frozenset({"max_concurrency", "breaker"}),
     "models": frozenset(
         {
             "capture",

@@ -11,10 +11,12 @@ from msgspec import Meta
 
 from wardwright.domain.tokens import Tokenizer
 from wardwright.planner.attempts import RetryPolicy
+from wardwright.planner.breaker import BreakerPolicy
 
 _PRIVATE = {"private": True}
 
 Seconds = Annotated[float, Meta(gt=0, le=1e6, description="a positive number of seconds")]
+Permits = Annotated[int, Meta(ge=1, le=4096, description="a number of calls at a time, 1 to 4096")]
 Threads = Annotated[int, Meta(ge=1, le=1024, description="a number of threads, 1 to 1024")]
 Tokens = Annotated[int, Meta(ge=1, le=10**9, description="a positive number of tokens")]
 Text = Annotated[str, Meta(min_length=1, description="a text that is not empty")]
@@ -90,11 +92,13 @@ class Timeouts(_Table, frozen=True, kw_only=True):
 
 
 class _Provider(_Table, frozen=True, kw_only=True, tag_field="kind"):
-    """What providers of every kind share."""
+    """What providers of every kind share. `max_concurrency` calls are made at a time; more wait for their turn."""
 
     id: PlainId
+    max_concurrency: Permits = 64
     timeouts: Timeouts = Timeouts()
     retry: RetryPolicy = RetryPolicy()
+    breaker: BreakerPolicy = BreakerPolicy()
 
 
 class OpenAICompatibleSettings(_Provider, frozen=True, kw_only=True, tag="openai-compatible"):

@@ -29,7 +29,8 @@ Clock = Literal["connect", "first_token", "idle", "total"]
 class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
     """Why one attempt failed, as a receipt records it.
 
-    `status` is the upstream HTTP status, `retry_after_s` what the provider asked to wait, `clock` which timeout ran out.
+    `status` is the upstream HTTP status, `retry_after_s` what the provider asked to wait, `clock` which timeout ran out, `code` the
+    provider's own word for it.
     """
 
     failure_class: FailureClass
@@ -37,6 +38,7 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
     status: int | None = None
     retry_after_s: float | None = None
     clock: Clock | None = None
+    code: str | None = None
 
 
 class WardwrightError(Exception):
@@ -165,6 +167,17 @@ class RateLimitExceeded(WardwrightError):
     """A limit on requests is in force, everywhere the request could go."""
 
     code = "rate_limit_exceeded"
+    retryable = True
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class Overloaded(WardwrightError):
+    """As many requests are waiting as can be answered in time, everywhere the request could go."""
+
+    code = "overloaded"
     retryable = True
 
     def __init__(self, message: str, retry_after_s: float | None = None) -> None:

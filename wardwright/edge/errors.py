@@ -96,9 +96,11 @@ def _provider_words(error: ProviderError) -> tuple[str, str | None]:
     if error.code in _CALLERS_FAULT:
         upstream = error.upstream_error or {}
         return _text(upstream.get("message")) or error.message, _text(upstream.get("param"))
-    if error.failure.failure_class == "timeout":
+    failure = error.failure
+    if failure.failure_class == "timeout" and failure.clock != "connect":
         return error.message, None
-    return f"the provider behind this model {_PROVIDER_FAULTS[error.failure.failure_class]}", None
+    kind = "connect" if failure.failure_class == "timeout" else failure.failure_class
+    return f"the provider behind this model {_PROVIDER_FAULTS[kind]}", None
 
 
 def error_facts(error: WardwrightError) -> Mapping[str, object] | None:

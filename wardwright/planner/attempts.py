@@ -85,6 +85,7 @@ def next_step(
     max_attempts: int,
     jitter: float,
     released: bool = False,
+    passed_over: Collection[str] = (),
 ) -> Step:
     """Decide what follows the failures so far; without any, the first target of the plan is next. Purity: pure.
 
@@ -96,6 +97,7 @@ def next_step(
         max_attempts: the limit on upstream calls for this request.
         jitter: a draw from [0, 1) for the wait before a retry.
         released: whether any byte of an answer has reached the client.
+        passed_over: ids of targets that could not be asked at their turn; it does not come again.
     """
     if released:
         return GiveUp("already_released")
@@ -104,7 +106,9 @@ def next_step(
         return GiveUp(final)
     if len(history) >= max_attempts:
         return GiveUp("attempts_spent")
-    return _retry(route_plan, facts, history, policy, jitter) or _next(route_plan, facts, history)
+    is_over = bool(history) and history[-1].target in passed_over
+    again = None if is_over else _retry(route_plan, facts, history, policy, jitter)
+    return again or _next(route_plan, facts, history, passed_over)
 
 
 def _final_reason(route_plan: RoutePlan, last: FailedAttempt) -> GiveUpReason | None:
@@ -161,10 +165,12 @@ def _delay(failure: Failure, calls_made: int, policy: RetryPolicy, jitter: float
     return min(max(0.0, failure.retry_after_s) + backoff_s, policy.max_wait_ms / 1000)
 
 
-def _next(route_plan: RoutePlan, facts: RequestFacts, history: Sequence[FailedAttempt]) -> Next | GiveUp:
+def _next(
+    route_plan: RoutePlan, facts: RequestFacts, history: Sequence[FailedAttempt], passed_over: Collection[str]
+) -> Next | GiveUp:
     too_long_for = {attempt.target for attempt in history if attempt.failure.failure_class == "context_exceeded"}
     refused_window = max(_windows(route_plan, too_long_for), default=0)
-    asked = {attempt.target for attempt in history}
+    asked = {attempt.target for attempt in history}.union(passed_over)
     # Everything up to the last target asked has been passed, whether it was asked or not.
     passed = max((index for index, target in enumerate(route_plan.targets) if target.id in asked), default=-1)
     ahead = [target for target in route_plan.targets[passed + 1 :] if _can_serve(route_plan, target, facts)]

@@ -53,4 +53,6 @@ def _unavailable(unhealthy: Collection[Skip]) -> Refusal:
     wait = min(waits, default=None)
     if all(skip.reason == "rate_limited" for skip in unhealthy):
         return Refusal("rate_limit_exceeded", "every target that could serve this request is limiting requests", wait)
+    if all(skip.reason == "saturated" for skip in unhealthy):
+        return Refusal("overloaded", "every target that could serve this request has too many requests waiting", wait)
     return Refusal("no_target_available", "no target that could serve this request is available now", wait)

@@ -1,12 +1,13 @@
 """The provider port: one call to one concrete model, whole or streamed."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 import msgspec
 
 from wardwright.domain.chat import ChatRequest, Completion
+from wardwright.domain.limits import RateWindow
 from wardwright.domain.route import Target
 from wardwright.domain.stream import Frame
 
@@ -21,17 +22,22 @@ class ProviderInfo(msgspec.Struct, frozen=True):
     demo: bool = False
 
 
+def unheard(windows: Sequence[RateWindow]) -> None:
+    """Let what a provider says of its limits go by."""
+
+
 class UpstreamCall(msgspec.Struct, frozen=True):
     """One attempt: the request as the caller sent it and the target that shall answer it.
 
     `request_id` is sent upstream so that both sides' logs can be joined, `traceparent` (W3C Trace Context) so that a trace the caller
-    began goes on at the provider.
+    began goes on at the provider. `hear` is told the limits that the provider states beside its answer, be it a refusal.
     """
 
     target: Target
     request: ChatRequest
     request_id: str
     traceparent: str | None = None
+    hear: Callable[[Sequence[RateWindow]], None] = unheard
 
 
 class Provider(Protocol):

@@ -12,6 +12,7 @@ from wardwright.providers.answer_stream import AnswerStream
 from wardwright.providers.refusal import error_object_fault, read_refusal
 from wardwright.providers.transport import Response, Transport, fault, read_body
 from wardwright.wire.openai import BadAnswer, UpstreamErrorObject, choice_count, parse_completion, upstream_chat_body
+from wardwright.wire.rate_limits import parse_rate_limits
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_EVENT_BYTES = 8 * 1024 * 1024
@@ -48,7 +49,7 @@ class ChatCompletions:
     async def complete(self, base_url: str, call: UpstreamCall) -> Completion:
         """See `Provider.complete`."""
         async with self._post(base_url, call, _JSON) as response:
-            await _check_accepted(response)
+            await _check_accepted(response, call)
             _check_media_type(response, _JSON)
             body = await read_body(response, self._max_answer_bytes)
             return _completion(body, response.status)
@@ -57,7 +58,7 @@ class ChatCompletions:
     async def stream(self, base_url: str, call: UpstreamCall) -> AsyncIterator[AsyncIterator[Sequence[Frame]]]:
         """See `Provider.stream`."""
         async with self._post(base_url, call, _EVENT_STREAM) as response:
-            await _check_accepted(response)
+            await _check_accepted(response, call)
             await self._check_streaming(response)
             answer = AnswerStream(
                 response, expected_choices=choice_count(call.request), max_event_bytes=self._max_event_bytes
@@ -94,9 +95,13 @@ class ChatCompletions:
         _check_media_type(response, _EVENT_STREAM)
 
 
-async def _check_accepted(response: Response) -> None:
+async def _check_accepted(response: Response, call: UpstreamCall) -> None:
+    now = time.time()
+    windows = parse_rate_limits(response.headers, now)
+    if windows:
+        call.hear(windows)
     if response.status >= 300:
-        raise await read_refusal(response, time.time())
+        raise await read_refusal(response, now)
     encoding = response.headers.get("content-encoding", "identity")
     if encoding != "identity":
         message = f"the answer came compressed ({encoding[:20]}) although that was not asked for"

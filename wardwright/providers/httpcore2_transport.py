@@ -115,7 +115,7 @@ def _refusal(error: Exception, url: httpcore2.URL) -> ProviderError:
     where = f"{url.host.decode('ascii')}:{url.origin.port}"
     match error:
         case httpcore2.ConnectTimeout() | httpcore2.PoolTimeout():
-            return fault("connect", f"no connection to {where} within the connect timeout", clock="connect")
+            return fault("timeout", f"no connection to {where} within the connect timeout", clock="connect")
         case httpcore2.ConnectError():
             return fault("connect", f"could not connect to {where}: {error}")
         case httpcore2.RemoteProtocolError() if "without sending a response" not in str(error):

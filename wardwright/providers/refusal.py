@@ -45,6 +45,7 @@ def _provider_error(
         message=f"{said} ({name})" if name else said,
         status=status,
         retry_after_s=parse_retry_after(headers, now),
+        code=name,
     )
     return ProviderError(failure, upstream_error=error.raw if failure_class in _CALLERS_FAULT else None)
 

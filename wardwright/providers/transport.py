@@ -9,7 +9,7 @@ What every transport promises, whichever library does the work (`tests/wardwrigh
   redirect is followed, no proxy or credential is taken from the environment, nothing is decompressed.
 * Every fault is a `ProviderError`. A connection that fails before the first byte of the answer, a reused one that the peer had
   closed meanwhile included, is of class `connect`: the provider answered nothing, so the same target may be asked again.
-* The connect timeout bounds name look-up, TCP and TLS. Every other clock belongs to the caller, who cancels.
+* The connect timeout bounds name look-up, TCP and TLS, and is a `timeout` by its clock. Every other clock is the caller's, who cancels.
 """
 
 import importlib

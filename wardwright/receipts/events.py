@@ -15,7 +15,7 @@ from wardwright.domain.caller import Caller
 from wardwright.domain.chat import Usage
 from wardwright.domain.errors import Failure
 from wardwright.domain.policy import PolicyAction
-from wardwright.domain.route import PlanInputs, Skip
+from wardwright.domain.route import HealthReason, PlanInputs, Skip
 
 FinalStatus = Literal[
     "completed",
@@ -137,6 +137,19 @@ class AttemptFinished(msgspec.Struct, frozen=True, tag="attempt.finished", omit_
     failure: Failure | None = None
 
 
+class PassedOver(msgspec.Struct, frozen=True, tag="target.passed_over", omit_defaults=True):
+    """A planned target could not be called when its turn had come, so no upstream call was made.
+
+    `waited_ms` is how long the request waited for a permit before, `retry_after_s` when the target may be asked again.
+    """
+
+    model: str
+    provider: str
+    reason: HealthReason
+    waited_ms: float = 0.0
+    retry_after_s: float | None = None
+
+
 class Closed(msgspec.Struct, frozen=True, tag="receipt.closed", omit_defaults=True):
     """The request ended. On disk before the answer ends.
 
@@ -154,7 +167,7 @@ class Closed(msgspec.Struct, frozen=True, tag="receipt.closed", omit_defaults=Tr
     latency_ms: float | None = None
 
 
-Event = Opened | AttemptStarted | AttemptFinished | Closed
+Event = Opened | AttemptStarted | AttemptFinished | PassedOver | Closed
 
 
 class Entry(msgspec.Struct, frozen=True):

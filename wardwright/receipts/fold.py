@@ -14,6 +14,7 @@ import msgspec
 from wardwright.domain.caller import Attributed, Caller
 from wardwright.domain.chat import Usage
 from wardwright.domain.errors import Failure, FailureClass
+from wardwright.domain.route import HealthReason
 from wardwright.receipts.events import (
     AttemptFinished,
     AttemptStarted,
@@ -23,11 +24,12 @@ from wardwright.receipts.events import (
     Entry,
     FinalStatus,
     Opened,
+    PassedOver,
     RequestSummary,
 )
 
 AttemptStatus = Literal["unfinished", "completed", "failed", "cancelled"]
-EventType = Literal["receipt.opened", "attempt.started", "attempt.finished", "receipt.closed"]
+EventType = Literal["receipt.opened", "attempt.started", "attempt.finished", "target.passed_over", "receipt.closed"]
 
 
 class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -51,6 +53,17 @@ class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
     failure: Failure | None = None
 
 
+class PassedOverTarget(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A planned target that could not be called when its turn had come; see `PassedOver`."""
+
+    model: str
+    provider_id: str
+    reason: HealthReason
+    at: float
+    waited_ms: float = 0.0
+    retry_after_s: float | None = None
+
+
 class ReceiptEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     """One entry in brief. `hash` is its link in the receipt's chain; what else is known depends on the type."""
 
@@ -64,6 +77,7 @@ class ReceiptEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     provider: str | None = None
     status: AttemptStatus | FinalStatus | None = None
     failure_class: FailureClass | None = None
+    reason: HealthReason | None = None
 
 
 class Final(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -98,6 +112,7 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
     run_id: str | None = None
     session_turn: int | None = None
     canaries: tuple[CanarySide, ...] = ()
+    passed_over: tuple[PassedOverTarget, ...] = ()
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -150,6 +165,9 @@ def fold(entries: Sequence[Entry]) -> Receipt:
         run_id=_value(opened.caller.run_id),
         session_turn=opened.session_turn,
         canaries=opened.canaries,
+        passed_over=tuple(
+            _passed_over(entry.event, entry.at) for entry in entries if isinstance(entry.event, PassedOver)
+        ),
     )
 
 
@@ -218,6 +236,10 @@ def _ended(begun: Attempt | None, finished: AttemptFinished) -> Attempt:
     )
 
 
+def _passed_over(event: PassedOver, at: float) -> PassedOverTarget:
+    return PassedOverTarget(event.model, event.provider, event.reason, at, event.waited_ms, event.retry_after_s)
+
+
 def _brief(entry: Entry) -> ReceiptEvent:
     event_id = f"{entry.receipt_id}:{entry.seq}"
     match entry.event:
@@ -253,6 +275,17 @@ def _brief(entry: Entry) -> ReceiptEvent:
                 model=finished.model,
                 status=finished.status,
                 failure_class=finished.failure.failure_class if finished.failure else None,
+            )
+        case PassedOver() as passed:
+            return ReceiptEvent(
+                event_id,
+                entry.seq,
+                "target.passed_over",
+                entry.at,
+                entry.hash,
+                model=passed.model,
+                provider=passed.provider,
+                reason=passed.reason,
             )
         case Closed() as closed:
             return ReceiptEvent(

@@ -10,9 +10,8 @@ import msgspec
 
 from supervisors import ActorRef, ExitReason, System, TreeNode
 from wardwright.domain.errors import NotFound
-from wardwright.ports.provider import ProviderInfo
-from wardwright.runtime.provider import ProviderBoard
-from wardwright.runtime.tree import PROVIDERS
+from wardwright.runtime.health import describe
+from wardwright.runtime.provider import ProviderBoard, Slot
 
 Facts = Mapping[str, object]
 
@@ -49,12 +48,13 @@ class RuntimeView:
         return {"path": path, "killed": True}
 
     def providers(self) -> Sequence[Facts]:
-        """Each provider's facts with the state its actor shows."""
-        return [self._provider(slot.provider.info) for _, slot in sorted(self._providers.slots().items())]
+        """What each provider is, how it is, and what became of the calls to it."""
+        return [self._provider(slot) for _, slot in sorted(self._providers.slots().items())]
 
-    def _provider(self, info: ProviderInfo) -> Facts:
-        ref = self._system.whereis(f"{PROVIDERS}/{info.id}")
-        return {**({} if ref is None else ref.info().details), **msgspec.structs.asdict(info)}
+    def _provider(self, slot: Slot) -> Facts:
+        info = slot.provider.info
+        health = describe(self._providers.health.gate(info.id))
+        return {**msgspec.structs.asdict(info), "live_attempts": slot.leases, **health}
 
 
 def walk(node: TreeNode) -> Sequence[TreeNode]:

@@ -23,6 +23,8 @@ from wardwright.domain.errors import Clock, DeadlineExceeded, Failure, ProviderE
 from wardwright.domain.stream import Finish, Frame, Reasoning, Text, ToolArguments, UsageReport
 from wardwright.ports.provider import Provider, UpstreamCall
 
+OUT_OF_TIME = "the request's time is used up"
+
 Release = Callable[[Sequence[Frame]], Awaitable[None]]
 
 
@@ -101,7 +103,7 @@ class Clocks:
     def fault(self) -> DeadlineExceeded | ProviderError:
         """What it means that a clock has run out: the request's own ends the request, a provider's only the attempt."""
         if self._due >= self._deadline:
-            return DeadlineExceeded("the request's time is used up")
+            return DeadlineExceeded(OUT_OF_TIME)
         seconds = {
             "total": self._timeouts.total,
             "first_token": self._timeouts.first_token,

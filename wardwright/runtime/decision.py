@@ -10,6 +10,7 @@ import msgspec
 
 from wardwright.domain.errors import (
     NoTargetAvailable,
+    Overloaded,
     RateLimitExceeded,
     RequestError,
     RouteBlocked,
@@ -51,6 +52,8 @@ def refusal_of(route: RoutePlan, facts: RequestFacts) -> tuple[FinalStatus, Ward
             return "route_blocked", RouteBlocked(refusal.message)
         case "rate_limit_exceeded":
             return "route_blocked", RateLimitExceeded(refusal.message, refusal.retry_after_s)
+        case "overloaded":
+            return "route_blocked", Overloaded(refusal.message, refusal.retry_after_s)
         case "no_target_available":
             return "route_blocked", NoTargetAvailable(refusal.message, refusal.retry_after_s)
         case code:

@@ -65,6 +65,7 @@ class Gateway:
         self._exact_counts = exact_counts
         self._live: dict[str, Run] = {}
         parts.metrics.live_runs.set_function(lambda: len(self._live))
+        parts.metrics.watch(boards.providers.health.gates().values)
         self._idle = anyio.Event()
         self._patience = anyio.CancelScope()
         self.is_draining = False
@@ -100,7 +101,8 @@ class Gateway:
         session = None if turn is None else SessionFacts(turn)
         constraints, actions = self._policies.judge(composition, request)
         facts = await self._exact_counts.refine(request_facts(request), request, composition)
-        inputs = PlanInputs(facts, session=session, constraints=constraints)
+        health = self._boards.providers.health.concerning(composition, self._system.now())
+        inputs = PlanInputs(facts, session=session, health=health, constraints=constraints)
         decided = decide(composition, inputs, actions)
         receipt_id = mint_receipt_id()
         asked = RunRequest(

@@ -1,14 +1,19 @@
 """Counters of the gateway in Prometheus's terms. They belong to the process, not to an actor, so a restart resets none of them."""
 
+from collections.abc import Callable, Iterable
 from typing import TypeVar, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from wardwright.domain.chat import Usage
+from wardwright.planner.attempts import Next, Retry, Step
+from wardwright.runtime.gate import Gate
+from wardwright.runtime.health import breaker_state
 
 I = TypeVar("I", Counter, Histogram)
 
+_BREAKER_STATES = {"closed": 0, "half_open": 1, "open": 2}
 _DURATIONS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
 
@@ -20,6 +25,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._children: dict[tuple[object, ...], object] = {}
+        self._gates: Callable[[], Iterable[Gate]] = tuple
         self.requests = Counter(
             "wardwright_requests", "Requests by final status.", ["model", "status"], registry=self.registry
         )
@@ -39,6 +45,37 @@ class Metrics:
         )
         self.attempts = Counter(
             "wardwright_attempts", "Upstream calls by outcome.", ["provider", "outcome"], registry=self.registry
+        )
+        self.retries = Counter(
+            "wardwright_retries",
+            "Calls to the same target again, by what had failed.",
+            ["provider", "reason"],
+            registry=self.registry,
+        )
+        self.fallbacks = Counter(
+            "wardwright_fallbacks",
+            "Targets left for the next one, by provider left and why.",
+            ["provider", "reason"],
+            registry=self.registry,
+        )
+        self.permit_wait = Histogram(
+            "wardwright_permit_wait_seconds",
+            "How long those calls waited for a permit that had to.",
+            ["provider"],
+            buckets=_DURATIONS_S,
+            registry=self.registry,
+        )
+        self.permits_in_use = Gauge(
+            "wardwright_permits_in_use", "Calls being made now.", ["provider"], registry=self.registry
+        )
+        self.permits_waiting = Gauge(
+            "wardwright_permits_waiting", "Calls waiting for a permit now.", ["provider"], registry=self.registry
+        )
+        self.breaker_state = Gauge(
+            "wardwright_breaker_state",
+            "The circuit breaker: 0 closed, 1 half open, 2 open.",
+            ["provider"],
+            registry=self.registry,
         )
         self.tokens = Counter(
             "wardwright_tokens",
@@ -62,6 +99,21 @@ class Metrics:
         if first_token_s is not None:
             self._child(self.first_token, provider).observe(first_token_s)
 
+    def went_on(self, left: tuple[str, str] | None, step: Step) -> None:
+        """Count what follows a candidate that did not answer: `left` is its provider, and why."""
+        if left is not None and isinstance(step, Retry):
+            self._child(self.retries, *left).inc()
+        elif left is not None and isinstance(step, Next):
+            self._child(self.fallbacks, *left).inc()
+
+    def waited_for_permit(self, provider: str, seconds: float) -> None:
+        """Count a wait for a permit, whatever came of it."""
+        self._child(self.permit_wait, provider).observe(seconds)
+
+    def watch(self, gates: Callable[[], Iterable[Gate]]) -> None:
+        """Show these gates whenever somebody looks."""
+        self._gates = gates
+
     def tokens_used(self, model: str, usage: Usage) -> None:
         """Count the tokens of an attempt."""
         self._child(self.tokens, model, "input").inc(usage.prompt_tokens)
@@ -77,4 +129,8 @@ class Metrics:
 
     def render(self) -> bytes:
         """The exposition text."""
+        for gate in self._gates():
+            self.permits_in_use.labels(gate.provider_id).set(gate.permits.in_use)
+            self.permits_waiting.labels(gate.provider_id).set(gate.permits.waiting)
+            self.breaker_state.labels(gate.provider_id).set(_BREAKER_STATES[breaker_state(gate)])
         return generate_latest(self.registry)

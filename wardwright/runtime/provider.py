@@ -1,19 +1,20 @@
-"""One actor per provider: it builds the adapter, counts what became of each attempt, and says how healthy the provider is.
+"""One actor per provider: it builds the adapter, and replaces it when it starts again.
 
-Runs do not send their bytes through the actor: they lease the adapter from the board and call it themselves. An adapter outlives
-its actor's crash for as long as somebody leases it, so that no live answer is cut by the restart; the next incarnation builds its
-own and closes the old one when its last lease ends.
+Runs do not send their bytes through the actor: they pass the provider's gate, lease the adapter from the board and call it
+themselves. An adapter outlives its actor's crash for as long as somebody leases it, so that no live answer is cut by the restart;
+the next incarnation builds its own and closes the old one when its last lease ends. The gate stays as it is: what was found out
+about a provider is still true when only our own actor has died.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import anyio
 
 from supervisors import Actor, ExitReason, System
 from wardwright.config.settings import ProviderSettings
-from wardwright.domain.errors import ActorRestarting, Failure
+from wardwright.domain.errors import ActorRestarting
 from wardwright.ports.provider import Provider
+from wardwright.runtime.health import HealthBoard, describe
 
 
 class Slot:
@@ -40,9 +41,10 @@ class Slot:
 
 
 class ProviderBoard:
-    """The current adapter of every provider. Each slot is written by its provider's actor alone."""
+    """The current adapter of every provider, and its health. Each slot is written by its provider's actor alone."""
 
     def __init__(self) -> None:
+        self.health = HealthBoard()
         self._slots: dict[str, Slot] = {}
 
     def lease(self, provider_id: str) -> Slot:
@@ -69,18 +71,8 @@ class ProviderBoard:
             await before.retire()
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptEnded:
-    """An attempt at this provider ended; `failure` is None when it was answered. Cast by runs; counted."""
-
-    target: str
-    latency_ms: float
-    failure: Failure | None
-    cancelled: bool = False
-
-
 class ProviderActor(Actor):
-    """Owns one provider's adapter and its health. A crash loses the counts; attempts under way finish undisturbed."""
+    """Owns one provider's adapter. A crash loses its idle connections; attempts under way, health and counts are undisturbed."""
 
     def __init__(
         self, settings: ProviderSettings, *, build: Callable[[System], Provider], board: ProviderBoard
@@ -88,31 +80,11 @@ class ProviderActor(Actor):
         self._settings = settings
         self._build = build
         self._board = board
-        self._completed = 0
-        self._cancelled = 0
-        self._failed = 0
-        self._consecutive_failures = 0
-        self._last_failure: Failure | None = None
-        self._last_latency_ms: float | None = None
 
     async def init(self) -> None:
-        """Build the adapter and put it on the board."""
+        """Furnish the gate, build the adapter and put it on the board."""
+        self._board.health.furnish(self._settings, self.system.now)
         await self._board.replace(self._settings.id, Slot(self._build(self.system), self._settings))
-
-    async def handle_cast(self, message: object) -> None:
-        """Count an `AttemptEnded`."""
-        if not isinstance(message, AttemptEnded):
-            return
-        self._last_latency_ms = round(message.latency_ms, 3)
-        if message.cancelled:
-            self._cancelled += 1
-        elif message.failure is None:
-            self._completed += 1
-            self._consecutive_failures = 0
-        else:
-            self._failed += 1
-            self._consecutive_failures += 1
-            self._last_failure = message.failure
 
     async def terminate(self, reason: ExitReason) -> None:
         """Take the adapter from the board on an orderly stop; after a crash it stays until the next incarnation."""
@@ -125,18 +97,6 @@ class ProviderActor(Actor):
         return {
             "provider_id": self._settings.id,
             "kind": None if slot is None else slot.provider.info.kind,
-            "health": self._health(),
-            "attempt_count": self._completed + self._failed + self._cancelled,
-            "completed_count": self._completed,
-            "cancelled_count": self._cancelled,
-            "error_count": self._failed,
-            "consecutive_failures": self._consecutive_failures,
-            "last_failure": None if self._last_failure is None else self._last_failure.failure_class,
-            "last_latency_ms": self._last_latency_ms,
             "live_attempts": 0 if slot is None else slot.leases,
+            **describe(self._board.health.gate(self._settings.id)),
         }
-
-    def _health(self) -> str:
-        if self._consecutive_failures:
-            return "degraded"
-        return "healthy" if self._completed else "unknown"

@@ -11,6 +11,7 @@ path. Its order of work is its promise:
    is still there gets one well-formed error.
 """
 
+import math
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -33,20 +34,31 @@ from wardwright.domain.errors import (
 )
 from wardwright.domain.route import ModelDefinition, RequestFacts, RoutePlan, Target
 from wardwright.domain.stream import Frame
-from wardwright.planner.attempts import FailedAttempt, GiveUp, Next, Retry, RetryPolicy, Step, next_step
+from wardwright.planner.attempts import GiveUp, Retry
 from wardwright.ports.provider import UpstreamCall
-from wardwright.receipts.events import AttemptFinished, AttemptStarted, AttemptStatus, Closed, FinalStatus, Opened
+from wardwright.receipts.events import (
+    AttemptFinished,
+    AttemptStarted,
+    AttemptStatus,
+    Closed,
+    FinalStatus,
+    Opened,
+    PassedOver,
+)
 from wardwright.runtime import attempt
+from wardwright.runtime.candidates import Candidates
 from wardwright.runtime.decision import refusal_of
+from wardwright.runtime.gate import Admission, NotNow
 from wardwright.runtime.metrics import Metrics
 from wardwright.runtime.model import RequestEnded
-from wardwright.runtime.provider import AttemptEnded, ProviderBoard
+from wardwright.runtime.provider import ProviderBoard
 from wardwright.runtime.receipt_writer import ReceiptWriter
 from wardwright.runtime.responder import AnswerHead, Responder
-from wardwright.runtime.tree import PROVIDERS, RUNS, STORAGE, model_path
+from wardwright.runtime.tree import RUNS, STORAGE, model_path
 
 _CLOSE_PATIENCE_S = 15.0
 _JOIN_PATIENCE_S = 5.0
+_FAIR_SHARE = 0.5
 _STOPPING = "the gateway is stopping; ask again"
 
 _log = structlog.get_logger("wardwright.run")
@@ -90,6 +102,15 @@ class Outcome:
     tail: Sequence[Frame] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class LiveAttempt:
+    """The upstream call under way: whom it asks, since when by the wall clock, and its way through the provider's gate."""
+
+    target: Target
+    started_at: float
+    admission: Admission
+
+
 class Run:
     """One live request; see the module's page for its order of work."""
 
@@ -101,12 +122,12 @@ class Run:
         self._head = AnswerHead(request_id=asked.request_id, receipt_id=asked.receipt_id, definition=asked.definition)
         self._phase = "joining"
         self._began = parts.system.now()
-        self._deadline = float("inf")
-        self._failed: list[FailedAttempt] = []
-        self._errors: list[ProviderError] = []
+        self._deadline = math.inf
+        self._candidates = Candidates(
+            asked.plan, asked.facts, max_attempts=asked.definition.max_attempts, jitter=parts.jitter
+        )
         self._tally: attempt.Tally | None = None
-        self._live_attempt: tuple[Target, float] | None = None
-        self._retry = RetryPolicy()
+        self._live_attempt: LiveAttempt | None = None
         self._released = False
         self._is_interrupted = False
         self._released_bytes = 0
@@ -157,7 +178,7 @@ class Run:
             "stream": self._asked.request.stream,
             "phase": self._phase,
             "attempt": self._head.attempts,
-            "target": None if self._live_attempt is None else self._live_attempt[0].id,
+            "target": None if self._live_attempt is None else self._live_attempt.target.id,
             "generated_bytes": 0 if tally is None else tally.generated_bytes,
             "released_bytes": released_bytes,
         }
@@ -189,66 +210,95 @@ class Run:
         return Outcome("client_cancelled")
 
     async def _attempt_all(self) -> Outcome:
-        """Execute the plan, attempt by attempt."""
+        """Execute the plan, candidate by candidate."""
         plan, facts = self._asked.plan, self._asked.facts
         if not plan.targets:
             return Outcome(*refusal_of(plan, facts))
-        step: Step = Next(plan.targets[0])
+        step = self._candidates.step(released=False, time_left_s=math.inf)
         while not isinstance(step, GiveUp):
             if isinstance(step, Retry):
                 self._phase = "waiting to retry"
                 await anyio.sleep(step.delay_s)
-            outcome = await self._attempt_one(step.target)
+            outcome = await self._try(step.target)
             if outcome is not None:
                 return outcome
-            step = next_step(
-                plan,
-                facts,
-                self._failed,
-                self._retry,
-                max_attempts=self._asked.definition.max_attempts,
-                jitter=self._parts.jitter(),
-                released=self._released,
-            )
+            step = self._candidates.step(released=self._released, time_left_s=self._time_left_s())
+            self._parts.metrics.went_on(self._candidates.left, step)
         return self._given_up()
 
-    async def _attempt_one(self, target: Target) -> Outcome | None:
+    async def _try(self, target: Target) -> Outcome | None:
+        """Call a target if its provider's gate lets the call through; None when the next step is to be decided."""
+        try:
+            entered = await self._enter(target)
+        except (ActorRestarting, StorageUnavailable) as error:
+            return Outcome("internal_error", error)
+        if isinstance(entered, NotNow):
+            return self._out_of_time() if self._time_left_s() <= 0 else None
+        with entered:
+            return await self._attempt(target, entered)
+
+    async def _enter(self, target: Target) -> Admission | NotNow:
+        """Pass the provider's gate, in one's turn. Raises: ActorRestarting, StorageUnavailable."""
+        system = self._parts.system
+        gate = self._parts.providers.health.gate(target.provider)
+        if self._deadline == math.inf:
+            # the first target's patience is the request's: a fallback's own must not shorten it
+            self._deadline = self._began + gate.settings.timeouts.total
+        came = system.now()
+        entered = gate.enter_nowait(target.id)
+        if entered is None:
+            self._phase = "waiting for a permit"
+            await self._writer.record()  # what waits is worth seeing, and may wait long
+            left = self._time_left_s()
+            patience = min(left, gate.settings.timeouts.connect) if self._candidates.has_other(target) else left
+            entered = await gate.enter(target.id, patience_s=patience)
+            self._parts.metrics.waited_for_permit(target.provider, system.now() - came)
+        if isinstance(entered, NotNow):
+            waited_ms = _milliseconds(system.now() - came)
+            self._writer.note(
+                PassedOver(target.id, target.provider, entered.reason, waited_ms, _rounded(entered.retry_after_s))
+            )
+            self._candidates.passed_over(target, entered)
+        return entered
+
+    async def _attempt(self, target: Target, admission: Admission) -> Outcome | None:
         """Make one upstream call; None when it failed and the next step is to be decided."""
-        number = len(self._failed) + 1
+        if self._time_left_s() <= 0:
+            return self._out_of_time()
+        number = self._candidates.calls_made + 1
         self._head.attempts, self._head.selected_target = number, target
         try:
             await self._writer.record(AttemptStarted(number, target.id, target.provider, target.upstream_model))
         except StorageUnavailable as error:
             return Outcome("internal_error", error)
         self._phase = "waiting for first token"
-        self._live_attempt = (target, self._parts.wall_clock())
+        self._live_attempt = LiveAttempt(target, self._parts.wall_clock(), admission)
         self._tally = tally = attempt.Tally(self._parts.system.now())
+        settings = admission.gate.settings
         try:
-            outcome = await self._call(target, tally)
+            outcome = await self._call(target, tally, admission)
         except ProviderError as error:
             self._note_attempt(tally, error.failure)
-            self._failed.append(FailedAttempt(target.id, error.failure))
-            self._errors.append(error)
+            self._candidates.failed(target, error, settings.retry)
             return None
         except DeadlineExceeded as error:
-            self._note_attempt(tally, Failure("timeout", error.message, clock="total"))
+            had_s = self._parts.system.now() - tally.started
+            is_fair = had_s >= settings.timeouts.total * _FAIR_SHARE
+            self._note_attempt(tally, Failure("timeout", error.message, clock="total"), is_fair=is_fair)
             return Outcome("deadline_exceeded", error)
         except ActorRestarting as error:
-            self._note_attempt(tally, Failure("connect", error.message))
+            self._note_attempt(tally, Failure("connect", error.message), is_fair=False)
             return Outcome("internal_error", error)
         self._note_attempt(tally, None)
         return outcome
 
-    async def _call(self, target: Target, tally: attempt.Tally) -> Outcome:
+    async def _call(self, target: Target, tally: attempt.Tally, admission: Admission) -> Outcome:
         """Call the target through a leased adapter, within its clocks."""
-        system, asked = self._parts.system, self._asked
+        asked = self._asked
         slot = self._parts.providers.lease(target.provider)
         try:
-            timeouts, self._retry = slot.settings.timeouts, slot.settings.retry
-            if not self._failed:  # the first target's patience is the request's: a fallback's own must not shorten it
-                self._deadline = self._began + timeouts.total
-            clocks = attempt.Clocks(system, timeouts, deadline=self._deadline)
-            call = UpstreamCall(target, asked.request, asked.request_id, asked.traceparent)
+            clocks = attempt.Clocks(self._parts.system, slot.settings.timeouts, deadline=self._deadline)
+            call = UpstreamCall(target, asked.request, asked.request_id, asked.traceparent, admission.hear)
             if asked.request.stream:
                 return Outcome(
                     "completed", tail=await attempt.stream(slot.provider, call, tally, clocks, self._release)
@@ -264,13 +314,20 @@ class Run:
         return Outcome("internal_error", InternalError(f"the gateway stopped this request ({killed.reason})"))
 
     def _given_up(self) -> Outcome:
-        """What the client is told when every attempt failed: a rate limit only if there was nothing but rate limits."""
-        others = (error for error in reversed(self._errors) if error.failure.failure_class != "rate_limited")
-        blamed = next(others, self._errors[-1])
-        return Outcome("provider_error", blamed)
+        """What the client is told when no candidate answered, or none could even be asked."""
+        error = self._candidates.verdict(self._parts.providers.health, self._parts.system.now())
+        return Outcome("provider_error" if self._candidates.calls_made else "route_blocked", error)
+
+    def _out_of_time(self) -> Outcome:
+        return Outcome("deadline_exceeded", DeadlineExceeded(attempt.OUT_OF_TIME))
+
+    def _time_left_s(self) -> float:
+        return self._deadline - self._parts.system.now()
 
     async def _release(self, frames: Sequence[Frame]) -> None:
         self._phase = "streaming"
+        if not self._released and self._live_attempt is not None:
+            self._live_attempt.admission.prove()
         self._released = True
         await self._responder.release(frames)
 
@@ -312,11 +369,14 @@ class Run:
             latency_ms=_milliseconds(self._parts.system.now() - self._began),
         )
 
-    def _note_attempt(self, tally: attempt.Tally, failure: Failure | None, *, cancelled: bool = False) -> None:
+    def _note_attempt(
+        self, tally: attempt.Tally, failure: Failure | None, *, cancelled: bool = False, is_fair: bool = True
+    ) -> None:
         """Write down how the live attempt ended, for the receipt, the provider's health and the metrics."""
-        if self._live_attempt is None:
+        live, self._live_attempt = self._live_attempt, None
+        if live is None:
             return
-        (target, started_at), self._live_attempt = self._live_attempt, None
+        target = live.target
         latency_ms = _milliseconds(self._parts.system.now() - tally.started)
         first_token_s = None if tally.first_token is None else tally.first_token - tally.started
         self._released_bytes += tally.released_bytes
@@ -326,7 +386,7 @@ class Run:
                 attempt=self._head.attempts,
                 model=target.id,
                 status=status,
-                started_at=started_at,
+                started_at=live.started_at,
                 latency_ms=latency_ms,
                 first_token_ms=None if first_token_s is None else _milliseconds(first_token_s),
                 generated_bytes=tally.generated_bytes,
@@ -336,9 +396,10 @@ class Run:
                 failure=failure,
             )
         )
-        self._parts.system.named(f"{PROVIDERS}/{target.provider}").cast(
-            AttemptEnded(target.id, latency_ms, failure, cancelled)
-        )
+        if cancelled:
+            live.admission.call_off()
+        else:
+            live.admission.settle(failure, latency_ms, is_fair=is_fair)
         metrics = self._parts.metrics
         metrics.attempt_ended(target.provider, status if failure is None else failure.failure_class, first_token_s)
         if tally.usage is not None:
@@ -355,3 +416,7 @@ class Run:
 
 def _milliseconds(seconds: float) -> float:
     return round(seconds * 1000, 3)
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)

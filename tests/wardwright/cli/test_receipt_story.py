@@ -7,7 +7,7 @@ from rich.console import Console
 from wardwright.cli.receipt_story import duration, moment, status_style, story
 from wardwright.domain.caller import Caller
 from wardwright.domain.policy import PolicyAction
-from wardwright.receipts.events import AttemptStarted, Closed, Opened
+from wardwright.receipts.events import AttemptStarted, Closed, Opened, PassedOver
 from wardwright.receipts.fold import Receipt
 
 from .samples import AT, FALLBACK, OPENED, receipt
@@ -68,6 +68,18 @@ def test_a_request_that_nothing_could_serve_says_so() -> None:
     assert "status route_blocked, 0 attempts" in lines
     assert "released nothing" in lines
     assert "error nothing is that large (context_length_exceeded)" in lines
+
+
+def test_a_target_that_could_not_be_called_is_named_with_what_kept_it() -> None:
+    passed = [
+        PassedOver("local/small", "local", "saturated", waited_ms=5000.0),
+        PassedOver("cloud/large", "cloud", "breaker_open", retry_after_s=15.0),
+    ]
+    lines = told(receipt(OPENED, *passed, Closed("provider_error", 0, error_code="no_target_available")))
+
+    assert "none no provider was called" in lines
+    assert "passed over local/small at local: saturated after waiting 5.0 s" in lines
+    assert "passed over cloud/large at cloud: breaker open" in lines
 
 
 def test_rules_that_fired_and_exact_counts_are_part_of_the_decision() -> None:

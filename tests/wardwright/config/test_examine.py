@@ -155,8 +155,6 @@ def test_what_may_be_a_secret_is_never_shown() -> None:
     [
         ({"sinks": []}, "sinks"),
         ({"storage": {"retention": {}}}, "storage.retention"),
-        ({"providers": [provider(max_concurrency=64)]}, "providers.local.max_concurrency"),
-        ({"providers": [provider(breaker={})]}, "providers.local.breaker"),
         ({"models": [{"id": "m", "capture": "full_session"}]}, "models.m.capture"),
         ({"models": [{"id": "m", "alloys": []}]}, "models.m.alloys"),
         ({"models": [{"id": "m", "stream_rules": []}]}, "models.m.stream_rules"),

@@ -68,10 +68,11 @@ def test_a_target_that_only_fails_just_now_makes_it_a_matter_of_waiting() -> Non
     [
         ("rate_limited", "rate_limited", "rate_limit_exceeded", 2.0),
         ("rate_limited", "breaker_open", "no_target_available", 2.0),
+        ("saturated", "saturated", "overloaded", 2.0),
         ("saturated", "breaker_open", "no_target_available", 2.0),
     ],
 )
-def test_only_rate_limits_alone_are_told_as_one(
+def test_a_limit_or_an_overload_is_told_as_one_only_if_there_is_nothing_else(
     medium: HealthReason, large: HealthReason, code: str, wait: float
 ) -> None:
     health = (Unhealthy("medium", medium, 7.0), Unhealthy("large", large, 2.0))

@@ -194,7 +194,7 @@ async def test_a_connection_that_does_not_come_about_fails_by_the_connect_clock(
         await post(transport, url)
 
     await transport.aclose()
-    assert (caught.value.failure.failure_class, caught.value.failure.clock) == ("connect", "connect")
+    assert (caught.value.failure.failure_class, caught.value.failure.clock) == ("timeout", "connect")
 
 
 @pytest.mark.parametrize("behaviour", ["close", "reset", "cut-headers"])
@@ -291,7 +291,7 @@ async def test_a_full_pool_fails_by_the_connect_clock(upstream: Upstream, anyio_
         with pytest.raises(ProviderError) as caught:
             await post(transport, upstream.url)
 
-    assert (caught.value.failure.failure_class, caught.value.failure.clock) == ("connect", "connect")
+    assert (caught.value.failure.failure_class, caught.value.failure.clock) == ("timeout", "connect")
     await transport.aclose()
 
 

@@ -25,6 +25,7 @@ from wardwright.domain.errors import StorageUnavailable, WardwrightError
 from wardwright.domain.route import Cascade, ModelDefinition, Target
 from wardwright.domain.tokens import Tokenizer
 from wardwright.planner.attempts import RetryPolicy
+from wardwright.planner.breaker import BreakerPolicy
 from wardwright.ports.provider import Provider
 from wardwright.receipts.chain import verify
 from wardwright.receipts.events import Closed, Entry, Event
@@ -34,6 +35,7 @@ from wardwright.runtime.checkpointer import Checkpointer, Logs, StoreBoard
 from wardwright.runtime.control import ControlBoard
 from wardwright.runtime.edge import Edge
 from wardwright.runtime.exact import ExactCounts
+from wardwright.runtime.gate import Gate
 from wardwright.runtime.gateway import Boards, Gateway
 from wardwright.runtime.metrics import Metrics
 from wardwright.runtime.provider import ProviderActor, ProviderBoard
@@ -49,6 +51,7 @@ T = TypeVar("T")
 BOOT = "boot_of_this_test"
 TIMEOUTS = Timeouts(connect=5, first_token=60, idle=30, total=600)
 AT_ONCE = RetryPolicy(attempts=1)
+TOLERANT = BreakerPolicy(failures=1000)
 
 
 class InlineThreads:
@@ -180,6 +183,14 @@ class Stage:
     def leases(self) -> int:
         return sum(slot.leases for slot in self.boards.providers.slots().values())
 
+    def gate(self, provider_id: str) -> Gate:
+        return self.boards.providers.health.gate(provider_id)
+
+    def permits(self) -> int:
+        """Permits that somebody has or waits for."""
+        gates = self.boards.providers.health.gates().values()
+        return sum(gate.permits.in_use + gate.permits.waiting for gate in gates)
+
 
 @asynccontextmanager
 async def stage(
@@ -189,6 +200,8 @@ async def stage(
     timeouts: Timeouts = TIMEOUTS,
     timeouts_of: Mapping[str, Timeouts] | None = None,
     retry: RetryPolicy = AT_ONCE,
+    breaker: BreakerPolicy = TOLERANT,
+    max_concurrency: int = 64,
     jitter: float = 0.0,
     drain_seconds: float = 30.0,
 ) -> AsyncIterator[Stage]:
@@ -216,7 +229,14 @@ async def stage(
         ),
         catalog=partial(FixedCatalog, models, boards.catalog),
         providers=[
-            _part(provider, boards.providers, (timeouts_of or {}).get(provider.info.id, timeouts), retry)
+            _part(
+                provider,
+                boards.providers,
+                timeouts=(timeouts_of or {}).get(provider.info.id, timeouts),
+                retry=retry,
+                breaker=breaker,
+                max_concurrency=max_concurrency,
+            )
             for provider in providers
         ],
         models=boards.catalog,
@@ -285,6 +305,6 @@ def suspensions() -> Iterator[int]:
     raise AssertionError("the request never ran to its end")
 
 
-def _part(provider: Provider, board: ProviderBoard, timeouts: Timeouts, retry: RetryPolicy) -> ProviderPart:
-    settings = CannedSettings(id=provider.info.id, outputs=("unused",), timeouts=timeouts, retry=retry)
+def _part(provider: Provider, board: ProviderBoard, **settings_of: Any) -> ProviderPart:
+    settings = CannedSettings(id=provider.info.id, outputs=("unused",), **settings_of)
     return ProviderPart(provider.info.id, partial(ProviderActor, settings, build=lambda system: provider, board=board))

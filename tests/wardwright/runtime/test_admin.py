@@ -110,7 +110,7 @@ async def test_a_kill_is_as_a_crash_would_be() -> None:
         assert (shown["status"], shown["restarts"], shown["last_exit"]) == ("running", 1, "killed")
 
 
-async def test_providers_are_shown_with_their_actors_state() -> None:
+async def test_providers_are_shown_with_their_health() -> None:
     async with stage(Watched("second"), Watched("first")) as on:
         shown = on.view.providers()
         assert [provider["id"] for provider in shown] == ["first", "second"]
@@ -120,7 +120,6 @@ async def test_providers_are_shown_with_their_actors_state() -> None:
             "base_url": None,
             "credential_source": "none",
             "demo": True,
-            "provider_id": "first",
             "health": "unknown",
             "attempt_count": 0,
             "completed_count": 0,
@@ -130,11 +129,16 @@ async def test_providers_are_shown_with_their_actors_state() -> None:
             "last_failure": None,
             "last_latency_ms": None,
             "live_attempts": 0,
+            "breaker": {"state": "closed", "retry_in_s": None},
+            "permits": {"limit": 64, "in_use": 0, "waiting": 0, "expected_wait_s": 0.0},
+            "on_hold": None,
+            "targets": [],
         }
 
 
-async def test_a_provider_whose_actor_is_down_is_still_listed() -> None:
+async def test_a_provider_whose_actor_is_down_is_still_shown_with_its_health() -> None:
     async with stage(Watched()) as on:
+        await on.ask(RecordingResponder())
         on.kill(f"{PROVIDERS}/first")
         [shown] = on.view.providers()
-        assert shown["id"] == "first"
+        assert (shown["id"], shown["health"], shown["completed_count"]) == ("first", "healthy", 1)

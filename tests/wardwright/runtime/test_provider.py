@@ -1,4 +1,4 @@
-"""A provider's adapter outlives its actor for as long as somebody uses it, and its health is counted."""
+"""A provider's adapter outlives its actor for as long as somebody uses it, and its health outlives every crash."""
 
 from functools import partial
 
@@ -10,12 +10,12 @@ from supervisors.testing import settle
 from wardwright.config.settings import CannedSettings
 from wardwright.domain.errors import ActorRestarting, Failure
 from wardwright.providers.canned import CannedProvider
-from wardwright.runtime.provider import AttemptEnded, ProviderActor, ProviderBoard, Slot
+from wardwright.runtime.gate import Admission
+from wardwright.runtime.provider import ProviderActor, ProviderBoard, Slot
 
 pytestmark = pytest.mark.anyio
 
 SETTINGS = CannedSettings(id="first", outputs=("unused",))
-REFUSED = Failure("connect", "nobody listens")
 
 
 class Adapter(CannedProvider):
@@ -136,60 +136,34 @@ class TestActor:
 
 
 class TestHealth:
-    async def test_it_counts_what_became_of_each_attempt(self) -> None:
+    async def test_its_state_is_its_adapters_facts_and_the_health_of_its_provider(self) -> None:
         board = ProviderBoard()
         async with system(Factory(), board) as running:
-            ref = actor(running)
-            assert ref.info().details["health"] == "unknown"
-
-            for message in (
-                AttemptEnded("first/m", 12.3456, None),
-                AttemptEnded("first/m", 5.0, REFUSED),
-                AttemptEnded("first/m", 6.0, REFUSED),
-                AttemptEnded("first/m", 7.0, None, cancelled=True),
-                "what is this?",
-            ):
-                ref.cast(message)
             lease = board.lease("first")
-            await settle()
+            admission = board.health.gate("first").enter_nowait("first/m")
+            details = actor(running).info().details
 
-            assert ref.info().details == {
-                "provider_id": "first",
-                "kind": "canned",
-                "health": "degraded",
-                "attempt_count": 4,
-                "completed_count": 1,
-                "cancelled_count": 1,
-                "error_count": 2,
-                "consecutive_failures": 2,
-                "last_failure": "connect",
-                "last_latency_ms": 7.0,
-                "live_attempts": 1,
-            }
+            assert (details["provider_id"], details["kind"]) == ("first", "canned")
+            assert (details["live_attempts"], details["health"]) == (1, "unknown")
+            assert details["permits"] == {"limit": 64, "in_use": 1, "waiting": 0, "expected_wait_s": 0.0}
+            assert isinstance(admission, Admission)
+            with admission:
+                pass
             await lease.release()
 
-    async def test_one_answer_makes_it_healthy_again(self) -> None:
-        async with system(Factory(), ProviderBoard()) as running:
-            ref = actor(running)
-            ref.cast(AttemptEnded("first/m", 5.0, REFUSED))
-            ref.cast(AttemptEnded("first/m", 12.3456, None))
-            await settle()
+    async def test_a_crash_loses_neither_health_nor_permits(self) -> None:
+        board = ProviderBoard()
+        async with system(Factory(), board) as running:
+            gate = board.health.gate("first")
+            admission = gate.enter_nowait("first/m")
+            assert isinstance(admission, Admission)
+            with admission:
+                admission.settle(Failure("auth", "no", 401), 5.0)
+                actor(running).kill()
+                await settle()
 
-            details = ref.info().details
-            assert (details["health"], details["consecutive_failures"]) == ("healthy", 0)
-            assert details["last_latency_ms"] == 12.346
-
-    async def test_a_cancelled_attempt_says_nothing_of_health(self) -> None:
-        async with system(Factory(), ProviderBoard()) as running:
-            ref = actor(running)
-            ref.cast(AttemptEnded("first/m", 5.0, None, cancelled=True))
-            await settle()
-            assert ref.info().details["health"] == "unknown"
-
-    async def test_a_crash_loses_the_counts(self) -> None:
-        async with system(Factory(), ProviderBoard()) as running:
-            actor(running).cast(AttemptEnded("first/m", 5.0, REFUSED))
-            await settle()
-            actor(running).kill()
-            await settle()
-            assert actor(running).info().details["attempt_count"] == 0
+                assert board.health.gate("first") is gate
+                details = actor(running).info().details
+                assert (details["error_count"], details["health"]) == (1, "degraded")
+                assert details["breaker"] == {"state": "open", "retry_in_s": 15.0}
+            assert gate.permits.in_use == 0

@@ -56,6 +56,7 @@ class Interrupted:
             self.error = error
         assert self._on.live_runs() == []
         assert self._on.leases() == 0
+        assert self._on.permits() == 0
         assert not self.responder.is_watched
         assert self._on.metrics.registry.get_sample_value("wardwright_live_runs") == 0
 
@@ -152,6 +153,7 @@ async def test_cancelled_from_outside_it_closes_its_receipt_once_before_it_gives
                 continue
             assert on.live_runs() == []
             assert on.leases() == 0
+            assert on.permits() == 0
             assert request.error is None
             assert request.closed.status in ("interrupted", "completed")
             assert not request.responder.is_finished or request.closed.status == "completed"

@@ -163,7 +163,7 @@ def _refusal(error: OSError, origin: Origin, *, is_late: bool) -> ProviderError:
     """What a connection that did not come about means. The first row that fits decides."""
     match error:
         case TimeoutError() if is_late:
-            return fault("connect", f"no connection to {origin} within the connect timeout", clock="connect")
+            return fault("timeout", f"no connection to {origin} within the connect timeout", clock="connect")
         case socket.gaierror():
             return fault("connect", f"the host name of {origin} could not be looked up")
         case ssl.SSLError():

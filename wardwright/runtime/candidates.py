@@ -1,0 +1,99 @@
+"""The candidates of one request: who is asked next, what became of those before, and what is told when none is left."""
+
+from collections.abc import Callable, Collection
+
+from wardwright.domain.errors import (
+    NoTargetAvailable,
+    Overloaded,
+    ProviderError,
+    RateLimitExceeded,
+    WardwrightError,
+)
+from wardwright.domain.route import HealthReason, RequestFacts, RoutePlan, Target
+from wardwright.planner.attempts import FailedAttempt, Retry, RetryPolicy, Step, next_step
+from wardwright.runtime.gate import NotNow
+from wardwright.runtime.health import HealthBoard
+
+_SOON_S = 1.0
+
+
+class Candidates:
+    """Executes a plan as far as deciding goes; calling anybody is the run's part."""
+
+    def __init__(self, plan: RoutePlan, facts: RequestFacts, *, max_attempts: int, jitter: Callable[[], float]) -> None:
+        self._plan = plan
+        self._facts = facts
+        self._max_attempts = max_attempts
+        self._jitter = jitter
+        self._retry = RetryPolicy()
+        self._failed: list[FailedAttempt] = []
+        self._errors: list[ProviderError] = []
+        self._refused: dict[str, NotNow] = {}
+        self.left: tuple[str, str] | None = None
+        """The provider of the last candidate and why it did not answer: a failure class, or what kept it from being asked."""
+
+    @property
+    def calls_made(self) -> int:
+        """How many upstream calls have failed so far."""
+        return len(self._failed)
+
+    def failed(self, target: Target, error: ProviderError, retry: RetryPolicy) -> None:
+        """A call failed; `retry` is its provider's policy."""
+        self._failed.append(FailedAttempt(target.id, error.failure))
+        self._errors.append(error)
+        self._retry = retry
+        self.left = (target.provider, error.failure.failure_class)
+
+    def passed_over(self, target: Target, why: NotNow) -> None:
+        """The target could not be called at this moment."""
+        self._refused[target.id] = why
+        self.left = (target.provider, why.reason)
+
+    def has_other(self, target: Target) -> bool:
+        """Whether anybody is left to ask after this target."""
+        return target.id != self._plan.targets[-1].id
+
+    def step(self, *, released: bool, time_left_s: float) -> Step:
+        """Who is next. A wait that would outlast the request is not begun: whoever can answer at once is better."""
+        step = self._step(self._refused.keys(), released=released)
+        if isinstance(step, Retry) and step.delay_s >= time_left_s:
+            step = self._step(self._refused.keys() | {step.target.id}, released=released)
+        return step
+
+    def verdict(self, health: HealthBoard, now: float) -> WardwrightError:
+        """What the client is told when nobody is left: a rate limit only if there was nothing but rate limits.
+
+        What may be tried again later says when: as soon as the first of the plan's targets may be asked.
+        """
+        others = (error for error in reversed(self._errors) if error.failure.failure_class != "rate_limited")
+        error: WardwrightError
+        if self._errors:
+            error = next(others, self._errors[-1])
+        else:
+            error = _unavailable({why.reason for why in self._refused.values()})
+            error.retry_after_s = _SOON_S  # a probe is under way: nobody knows how long it takes
+        if error.retryable:
+            soonest = health.retry_after_s(self._plan.targets, now)
+            error.retry_after_s = error.retry_after_s if soonest is None else soonest
+        return error
+
+    def _step(self, passed_over: Collection[str], *, released: bool) -> Step:
+        return next_step(
+            self._plan,
+            self._facts,
+            self._failed,
+            self._retry,
+            max_attempts=self._max_attempts,
+            jitter=self._jitter(),
+            released=released,
+            passed_over=passed_over,
+        )
+
+
+def _unavailable(reasons: set[HealthReason]) -> WardwrightError:
+    """It is a rate limit, or an overload, only if there was nothing else."""
+    if reasons == {"rate_limited"}:
+        return RateLimitExceeded("every target that could serve this request is limiting requests")
+    if reasons == {"saturated"}:
+        return Overloaded("every target that could serve this request has too many requests waiting")
+    return NoTargetAvailable("no target that could serve this request is available now")

@@ -6,6 +6,7 @@ them.
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import anyio
 
@@ -13,7 +14,9 @@ from supervisors._cell import Cell
 from supervisors._child_spec import child_path
 from supervisors._failure import where
 from supervisors._reasons import ExitReason
+from supervisors._terms import shorten_view
 from supervisors.events import CrashReport
+from supervisors.inspect import describe_stack
 
 
 class AdoptedCell(Cell):
@@ -45,6 +48,16 @@ class AdoptedCell(Cell):
         except Exception as error:  # noqa: BLE001 a view must not be able to hurt whoever looks
             return {"status": f"raised {type(error).__name__}"}
 
+    @property
+    def coroutine(self) -> Any:
+        """The code of the whole task; None when the body has ended."""
+        if self.host is None:
+            return None
+        return self.host.coro if hasattr(self.host, "coro") else self.host.get_coro()
+
+    def _stack(self) -> tuple[str, ...]:
+        return describe_stack(self.coroutine)
+
     def _cancel(self) -> None:
         self.scope.cancel()
 
@@ -59,8 +72,9 @@ class AdoptedCell(Cell):
                     ancestors=self.ancestors(),
                     mailbox_depth=0,
                     last_message=None,
-                    status=self.details(),
+                    status=shorten_view(self.details()),
                     client=None,
                     stack=where(reason),
+                    links=self.links,
                 )
             )

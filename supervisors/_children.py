@@ -160,7 +160,7 @@ class Child:
     def as_info(self) -> ChildInfo:
         """Describe the child for an event."""
         kind = self.kind if self.cell is None else self.cell.kind
-        return ChildInfo(self.path, kind, self.restart, self.shutdown, self.type, self.significant)
+        return ChildInfo(self.path, kind, self.restart, self.shutdown, self.type, self.significant, self.restarts)
 
     def as_node(self) -> TreeNode:
         """Describe the child for the tree, also while it does not run."""

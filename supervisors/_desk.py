@@ -85,6 +85,11 @@ class DeskCell(MailCell):
         self.scribe: Scribe | None = None
 
     @property
+    def module(self) -> str | None:
+        """The module of the actor's class, and the class."""
+        return None if self.actor is None else _module_of(self.actor)
+
+    @property
     def traps_exit(self) -> bool:
         """Whether the actor has said so."""
         return self.actor is not None and self.actor.trap_exit
@@ -156,33 +161,36 @@ class DeskCell(MailCell):
         self._dismiss_scribe()
 
     def _log(self, keep: int | None) -> tuple[Traced, ...]:
-        kept = () if self.scribe is None else tuple(self.scribe.kept)
+        kept = self._kept()
         if keep is not None:
             self.scribe = self.scribe or Scribe(self.path)
             self.scribe.keep(keep)
             self._dismiss_scribe()
         return kept
 
+    def _kept(self) -> tuple[Traced, ...]:
+        return () if self.scribe is None else tuple(self.scribe.kept)
+
     def _dismiss_scribe(self) -> None:
         if self.scribe is not None and self.scribe.idle:
             self.scribe = None
 
     def _describe(self) -> ActorStatus:
-        actor, scribe = type(self._living()), self.scribe
+        actor, scribe = self._living(), self.scribe
         switched_on = {
             "trace": scribe is not None and scribe.hook is not None,
             "log": scribe is not None and scribe.kept.maxlen != 0,
         }
         return ActorStatus(
             path=self.path,
-            module=f"{actor.__module__}.{actor.__qualname__}",
+            module=_module_of(actor),
             status=self.status,
             parent=None if self.parent is None else self.parent.path,
             traps_exit=self.traps_exit,
             links=self.links,
             debug=tuple(name for name, on in switched_on.items() if on),
             statistics=self._count(),
-            log=() if scribe is None else tuple(scribe.kept),
+            log=self._kept(),
             details=self.details(),
         )
 
@@ -208,3 +216,8 @@ class DeskCell(MailCell):
         errands, self._errands = self._errands, None
         for request in errands or ():
             request.fail(ActorDown(self.path, reason, started=False))
+
+
+def _module_of(actor: Actor) -> str:
+    made_of = type(actor)
+    return f"{made_of.__module__}.{made_of.__qualname__}"

@@ -8,7 +8,7 @@ those whose answer was deferred fail as started.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,8 +21,9 @@ from supervisors._lobby import BlockingInbox, Place
 from supervisors._mailbox import Cast, Envelope, Inbox, Info, Signal
 from supervisors._member import Hub
 from supervisors._reasons import ExitReason
+from supervisors._terms import shorten_view
 from supervisors._timers import Alarm
-from supervisors.events import CrashReport, DeadLetter, DeadLetters, Lane
+from supervisors.events import CrashReport, DeadLetter, DeadLetters, Lane, Neighbour, Traced
 from supervisors.exceptions import ActorDown
 from supervisors.inspect import ActorInfo
 
@@ -144,7 +145,7 @@ class MailCell(HostCell):
         return replace(
             super().info(),
             mailbox_depth=len(self._inbox),
-            current_message=_type_name(current),
+            current_message=self.current_message,
             busy_since=None if current is None else self._busy_since,
             handled=self._handled,
             dropped=self._inbox.dropped,
@@ -153,7 +154,7 @@ class MailCell(HostCell):
     def crash_report(self, reason: ExitReason) -> CrashReport:
         """Describe a crash of this member, or of one of its helpers."""
         current = self._current
-        caller = current.caller if isinstance(current, ReplyTo) else None
+        client = current.caller if isinstance(current, ReplyTo) else None
         return CrashReport(
             path=self.path,
             kind=self.kind,
@@ -161,10 +162,43 @@ class MailCell(HostCell):
             ancestors=self.ancestors(),
             mailbox_depth=len(self._inbox),
             last_message=_type_name(current),
-            status=self.details(),
-            client=None if caller is None else caller.path,
+            status=shorten_view(self.details()),
+            client=None if client is None else client.path,
             stack=where(reason),
             links=self.links,
+            module=self.module,
+            messages=_types(self._inbox.queue),
+            client_stack=client._stack() if isinstance(client, Cell) else (),
+            neighbours=self._neighbours(),
+            log=self._kept(),
+            restarts=self.restarts,
+        )
+
+    @property
+    def current_message(self) -> str | None:
+        """Type of the message it is handling."""
+        return _type_name(self._current)
+
+    @property
+    def module(self) -> str | None:
+        """The module of the actor's class, and the class."""
+        return None
+
+    def _kept(self) -> tuple[Traced, ...]:
+        return ()
+
+    def _neighbours(self) -> tuple[Neighbour, ...]:
+        peers = () if self.ties is None else self.ties.links
+        return tuple(
+            Neighbour(
+                path=peer.path,
+                kind=peer.kind,
+                status=peer.status,
+                mailbox_depth=peer.mailbox_depth,
+                current_message=peer.current_message if isinstance(peer, MailCell) else None,
+            )
+            for peer in peers
+            if isinstance(peer, Cell)
         )
 
     def _last_words(self, reason: ExitReason) -> None:
@@ -183,8 +217,7 @@ class MailCell(HostCell):
 
     def _bury(self, unread: list[Cast | Info], reason: ExitReason) -> None:
         if unread:
-            letters = Counter(type(envelope.message).__qualname__ for envelope in unread)
-            self.hub.emit(DeadLetters(self.path, reason, dict(letters)))
+            self.hub.emit(DeadLetters(self.path, reason, _types(unread)))
         for envelope in unread:
             self.hub.bury(letter(self.path, envelope, reason))
 
@@ -197,3 +230,7 @@ def letter(path: str, envelope: Cast | Info, reason: ExitReason) -> DeadLetter:
 
 def _type_name(envelope: Envelope | None) -> str | None:
     return None if envelope is None else type(envelope.message).__qualname__
+
+
+def _types(envelopes: Iterable[Envelope]) -> dict[str, int]:
+    return dict(Counter(type(envelope.message).__qualname__ for envelope in envelopes))

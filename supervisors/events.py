@@ -6,7 +6,7 @@ An observer is a plain function given to the System. Events carry names, reasons
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from supervisors._child_spec import ChildType
@@ -20,7 +20,7 @@ _logger = logging.getLogger("supervisors")
 
 @dataclass(frozen=True, slots=True)
 class ChildInfo:
-    """The child an event is about."""
+    """The child an event is about; `restarts` tells its incarnations apart."""
 
     path: str
     kind: str
@@ -28,6 +28,7 @@ class ChildInfo:
     shutdown: Shutdown
     type: ChildType
     significant: bool = False
+    restarts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +81,33 @@ class RestartsResumed:
 
 
 @dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A member that was linked to one which crashed, at that moment."""
+
+    path: str
+    kind: str
+    status: str
+    mailbox_depth: int
+    current_message: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class CrashReport:
     """A member of the tree ended in a way nobody meant.
 
     Attributes:
+        mailbox_depth: how many messages it had not looked at.
         last_message: the type of the message it was handling.
-        status: the actor's own view of itself, made by `format_status`.
+        status: the actor's own view of itself, made by `format_status`, cut to a size that can be read.
         client: path of the actor whose request it was handling.
         stack: where the exception came from, outermost first; source lines only.
         links: paths of those it was linked to.
+        module: the module of its class, and the class; None for an adopted task, which has none.
+        messages: the messages it had not looked at, by type and number.
+        client_stack: where the code of that client waits; source lines only.
+        neighbours: those it was linked to, as they were.
+        log: its last messages, if it was told to keep some.
+        restarts: how often its supervisor had restarted it.
     """
 
     path: str
@@ -101,6 +120,12 @@ class CrashReport:
     client: str | None
     stack: tuple[str, ...]
     links: tuple[str, ...] = ()
+    module: str | None = None
+    messages: Mapping[str, int] = field(default_factory=dict)
+    client_stack: tuple[str, ...] = ()
+    neighbours: tuple[Neighbour, ...] = ()
+    log: tuple["Traced", ...] = ()
+    restarts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +220,7 @@ def log_event(event: Event) -> None:
     elif isinstance(event, RestartsResumed):
         _logger.warning("%s restarts its children again; %d wait", event.supervisor, event.waiting)
     elif isinstance(event, CrashReport):
-        _logger.error("%s ended: %s\n%s", event.path, event.reason, "".join(event.stack))
+        _logger.error("%s ended: %s%s\n%s", event.path, event.reason, _circumstances(event), "".join(event.stack))
     elif isinstance(event, DeadLetters):
         _logger.warning("%s ended with unread messages: %s", event.path, dict(event.messages))
     elif isinstance(event, UnexpectedMessage):
@@ -205,3 +230,16 @@ def log_event(event: Event) -> None:
         _logger.info("%s: %s %s%s", event.path, event.lane, event.message_type, peer)
     else:
         _logger.critical("%s was killed and still runs\n%s", event.path, "".join(event.stack))
+
+
+def _circumstances(crash: CrashReport) -> str:
+    """Say in a line what the member was doing."""
+    facts = []
+    if crash.last_message is not None:
+        client = "" if crash.client is None else f" for {crash.client}"
+        facts.append(f"handling {crash.last_message}{client}")
+    if crash.mailbox_depth:
+        facts.append(f"{crash.mailbox_depth} messages unread")
+    if crash.status:
+        facts.append(f"status {dict(crash.status)}")
+    return "".join(f"; {fact}" for fact in facts)

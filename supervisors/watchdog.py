@@ -187,8 +187,8 @@ def _is_running(cell: Member) -> bool:
 
 
 def _coroutines(cell: Member) -> Iterator[object]:
-    if isinstance(cell, AdoptedCell) and cell.host is not None:
-        yield cell.host.coro if hasattr(cell.host, "coro") else cell.host.get_coro()
+    if isinstance(cell, AdoptedCell):
+        yield cell.coroutine
     if isinstance(cell, ActorCell) and cell._task is not None:
         yield cell._task.coro
     if isinstance(cell, HostCell):

@@ -11,13 +11,17 @@ from supervisors import (
     ChildSpec,
     CrashReport,
     DeadLetters,
+    DynamicSupervisor,
+    Neighbour,
     Progress,
     Supervisor,
     SupervisorReport,
     System,
+    adopt,
 )
+from supervisors import sys as actors
 from supervisors.testing import EventLog, settle
-from tests.supervisors.actors import Ask, Boom, Do, Puppet, crash, group, puppet, started
+from tests.supervisors.actors import Ask, Boom, Do, Puppet, crash, group, hang, puppet, started
 
 pytestmark = pytest.mark.anyio
 
@@ -36,20 +40,97 @@ async def test_a_crash_report_says_who_what_and_where() -> None:
         async def crash_with_mail(actor: Puppet) -> None:
             actor.ref.cast("unread")
             actor.ref.cast("unread")
+            actor.ref.send(1)
             raise Boom("on the way")
 
         await started(system, "app/b").call(Do(ask))
         await settle()
     [report] = log.of(CrashReport)
     assert report.path == "app/group/a"
-    assert report.kind == "Puppet"
+    assert (report.kind, report.module) == ("Puppet", "tests.supervisors.actors.Puppet")
     assert report.ancestors == ("app/group", "app")
     assert report.client == "app/b"
+    assert "in test_a_crash_report_says_who_what_and_where.<locals>.ask" in "".join(report.client_stack)
     assert report.last_message == "Do"
-    assert report.mailbox_depth == 2
+    assert (report.mailbox_depth, report.messages) == (3, {"str": 2, "int": 1})
     assert report.status == {"name": "a"}
-    assert "crash_with_mail\n" in report.stack[-1]
-    assert log.of(DeadLetters) == [DeadLetters("app/group/a", report.reason, {"str": 2})]
+    assert "in test_a_crash_report_says_who_what_and_where.<locals>.crash_with_mail" in "".join(report.stack)
+    assert (report.neighbours, report.log, report.restarts) == ((), (), 0)
+    assert log.of(DeadLetters) == [DeadLetters("app/group/a", report.reason, {"str": 2, "int": 1})]
+
+
+async def test_a_crash_report_shows_the_neighbours_and_the_last_messages() -> None:
+    log = EventLog()
+    specs = [puppet("a", restart="temporary"), puppet("b", restart="temporary"), puppet("c", restart="temporary")]
+    async with System("app", Supervisor(specs), on_event=log) as system:
+        a, b, c = (started(system, f"app/{name}") for name in "abc")
+
+        async def link(actor: Puppet) -> None:
+            actor.link(b)
+            actor.link(c)
+
+        await a.call(Do(link))
+        await actors.log(a, keep=2)
+        b.cast(hang)
+        b.cast("waiting")
+        await settle()
+        a.cast("one")
+        a.cast(crash)
+        await settle()
+    report = log.of(CrashReport)[0]
+    assert report.links == ("app/b", "app/c")
+    assert report.neighbours == (
+        Neighbour("app/b", "Puppet", "running", 1, "function"),
+        Neighbour("app/c", "Puppet", "running", 0, None),
+    )
+    assert [(traced.lane, traced.message_type) for traced in report.log] == [("cast", "str"), ("cast", "function")]
+
+
+async def test_reports_tell_the_incarnations_apart() -> None:
+    log = EventLog()
+    async with System("app", Supervisor([puppet("a")]), on_event=log) as system:
+        for _ in range(2):
+            started(system, "app/a").cast(crash)
+            await settle()
+    assert [report.restarts for report in log.of(CrashReport)] == [0, 1]
+    assert [event.child.restarts for event in log.of(Progress)] == [0, 1, 2]
+    assert [report.offender.restarts for report in log.of(SupervisorReport) if report.offender] == [0, 1]
+
+
+async def test_the_view_in_a_crash_report_is_cut_to_size_and_keeps_nothing_alive() -> None:
+    class Hoarder(Puppet):
+        def format_status(self) -> dict[str, object]:
+            return {"text": "x" * 10_000, "many": list(range(10_000)), "self": self}
+
+    log = EventLog()
+    async with System("app", Supervisor([ChildSpec("a", Hoarder)]), on_event=log) as system:
+        started(system, "app/a").cast(crash)
+        await settle()
+    [report] = log.of(CrashReport)
+    assert len(repr(report.status)) < 1000
+    assert all(isinstance(value, str | list) for value in report.status.values())
+
+
+async def test_an_adopted_task_that_crashes_is_reported_with_the_view_it_gave_along() -> None:
+    log = EventLog()
+    async with System("app", DynamicSupervisor(), on_event=log) as system:
+        with pytest.raises(Boom):
+            async with adopt(system.named("app"), "request", status=lambda: {"text": "x" * 10_000}):
+                raise Boom
+    [report] = log.of(CrashReport)
+    assert (report.path, report.kind, report.module) == ("app/request", "adopted", None)
+    assert len(repr(report.status)) < 300
+
+
+async def test_the_client_of_a_crash_may_be_an_adopted_task() -> None:
+    log = EventLog()
+    root = Supervisor([puppet("a"), ChildSpec("pool", DynamicSupervisor, type="supervisor")])
+    async with System("app", root, on_event=log) as system, adopt(system.named("app/pool"), "request"):
+        with pytest.raises(ActorDown):
+            await started(system, "app/a").call(Do(crash))
+    [report] = log.of(CrashReport)
+    assert report.client == "app/pool/request"
+    assert "test_the_client_of_a_crash_may_be_an_adopted_task" in "".join(report.client_stack)
 
 
 async def test_no_event_carries_a_message_or_a_state() -> None:
@@ -124,7 +205,7 @@ async def test_without_an_observer_events_are_logged(caplog: pytest.LogCaptureFi
     for line in (
         "app started app/a",
         "app/a has no handler for the cast float",
-        "app/a ended: crashed: Boom: a",
+        "app/a ended: crashed: Boom: a; handling function; 1 messages unread; status {'name': 'a'}",
         "app/a ended with unread messages: {'str': 1}",
         "app: child_terminated: app/a (crashed: Boom: a)",
         "app/a was killed and still runs",

@@ -10,7 +10,7 @@ import pytest
 import supervisors
 
 PACKAGE = Path(supervisors.__file__).parent
-PURE = ["_backoff", "_checks", "_child_spec", "_intensity", "_strategy", "_reasons"]
+PURE = ["_backoff", "_checks", "_child_spec", "_intensity", "_strategy", "_reasons", "_terms"]
 IMPURE = {
     "anyio",
     "asyncio",

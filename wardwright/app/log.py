@@ -63,7 +63,14 @@ class TreeLog:
         if isinstance(event, CrashReport):
             self._metrics.actor_crashes.labels(event.kind).inc()
             _log.error(
-                "an actor crashed", actor=event.path, reason=str(event.reason), stack="".join(event.stack) or None
+                "an actor crashed",
+                actor=event.path,
+                reason=str(event.reason),
+                message=event.last_message,
+                client=event.client,
+                unread=event.mailbox_depth,
+                restarts=event.restarts,
+                stack="".join(event.stack) or None,
             )
         elif isinstance(event, SupervisorReport):
             if event.context == "start_error" and self.is_starting:

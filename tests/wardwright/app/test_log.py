@@ -36,7 +36,7 @@ CRASH = CrashReport(
     mailbox_depth=3,
     last_message="Append",
     status={},
-    client=None,
+    client="wardwright/catalog",
     stack=('  File "x.py", line 1, in f\n',),
 )
 
@@ -132,6 +132,8 @@ class TestTree:
         [event], metrics = self.log(CRASH)
         assert (event["level"], event["event"]) == ("error", "an actor crashed")
         assert (event["actor"], event["reason"]) == ("wardwright/storage", "crashed: RuntimeError: a bug")
+        assert (event["message"], event["client"]) == ("Append", "wardwright/catalog")
+        assert (event["unread"], event["restarts"]) == (3, 0)
         assert event["stack"] == '  File "x.py", line 1, in f\n'
         labels = {"kind": CRASH.kind}
         assert metrics.registry.get_sample_value("wardwright_actor_crashes_total", labels) == 1

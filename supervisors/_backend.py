@@ -64,7 +64,8 @@ def detect_backend() -> Backend:
     cancelled = anyio.get_cancelled_exc_class()
     if cancelled is not asyncio.CancelledError:
         trio: Any = sys.modules["trio"]  # imported by whoever runs it; who does not should not pay for it
-        return Backend(trio.current_time, _parking(trio.lowlevel), cancelled, None, trio.lowlevel.current_task)
+        low = trio.lowlevel
+        return Backend(low.current_clock().current_time, _parking(low), cancelled, None, low.current_task)
     loop = asyncio.get_running_loop()
 
     def new_waiter() -> Waiter:

@@ -19,6 +19,10 @@ Overflow: TypeAlias = Literal["reject", "drop_newest", "drop_oldest", "block"]
 Strategy: TypeAlias = Literal["one_for_one", "one_for_all", "rest_for_one"]
 AutoShutdown: TypeAlias = Literal["never", "any_significant", "all_significant"]
 
+_OVERFLOWS: tuple[str, ...] = get_args(Overflow)
+_RESTARTS: tuple[str, ...] = get_args(Restart)
+_TYPES: tuple[str, ...] = get_args(ChildType)
+
 WORKER_SHUTDOWN: Shutdown = 5.0
 SUPERVISOR_SHUTDOWN: Shutdown = "infinity"
 
@@ -52,8 +56,8 @@ class Mailbox:
     def __post_init__(self) -> None:
         if not is_count(self.capacity, least=1):
             raise InvalidChildSpec("mailbox", "capacity", f"expected a positive whole number, got {self.capacity!r}")
-        if self.overflow not in get_args(Overflow):
-            raise InvalidChildSpec("mailbox", "overflow", expected_one_of(get_args(Overflow), self.overflow))
+        if self.overflow not in _OVERFLOWS:
+            raise InvalidChildSpec("mailbox", "overflow", expected_one_of(_OVERFLOWS, self.overflow))
 
 
 DEFAULT_MAILBOX = Mailbox()
@@ -98,9 +102,10 @@ class ChildSpec:
         subject = f"child {self.id!r}"
         _validate_id(self.id, subject)
         _validate_start(self.start, subject)
-        _validate_choice(self.restart, get_args(Restart), subject, "restart")
-        _validate_choice(self.type, get_args(ChildType), subject, "type")
-        _validate_shutdown(self.shutdown, subject)
+        _validate_choice(self.restart, _RESTARTS, subject, "restart")
+        _validate_choice(self.type, _TYPES, subject, "type")
+        if self.shutdown is not None:
+            _validate_shutdown(self.shutdown, subject)
         _validate_start_timeout(self.start_timeout, subject)
         _validate_significant(self.significant, self.restart, subject)
         if not isinstance(self.mailbox, Mailbox):
@@ -205,7 +210,7 @@ def _validate_start(start: object, subject: str) -> None:
 
 
 def _validate_shutdown(shutdown: object, subject: str) -> None:
-    if shutdown is None or (isinstance(shutdown, str) and shutdown in ("brutal_kill", "infinity")):
+    if isinstance(shutdown, str) and shutdown in ("brutal_kill", "infinity"):
         return
     if not is_finite(shutdown, least=0):
         problem = f'expected seconds from 0, "brutal_kill" or "infinity", got {shutdown!r}'

@@ -6,7 +6,7 @@ becomes of the child meanwhile calls it off.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from supervisors._actor import Actor, Stop
@@ -78,7 +78,8 @@ class Child:
     """What a supervisor remembers of one child, across its incarnations.
 
     The spec of a temporary child is dropped once it has started: it is never needed again, and whatever its factory
-    holds on to would live as long as the child.
+    holds on to would live as long as the child. A child that was passive may share its spec with its like, and then has
+    an id of its own.
 
     `attempts` counts the restarts in a row, as its backoff understands it.
     """
@@ -86,9 +87,11 @@ class Child:
     __slots__ = ("appointment", "attempts", "backoff", "cell", "id", "kind", "last_exit", "path", "restart", "restarts",
                  "shutdown", "significant", "since", "spec", "starter", "status", "type")  # fmt: skip
 
-    def __init__(self, spec: ChildSpec, supervisor_path: str, backoff: Backoff | None) -> None:
-        self.id = spec.id
-        self.path = child_path(supervisor_path, spec.id)
+    def __init__(
+        self, spec: ChildSpec, supervisor_path: str, backoff: Backoff | None, child_id: str | None = None
+    ) -> None:
+        self.id = child_id or spec.id
+        self.path = child_path(supervisor_path, self.id)
         self.backoff = spec.backoff or backoff
         self.attempts = 0
         self.appointment: Appointment | None = None
@@ -113,7 +116,8 @@ class Child:
         """
         if self.spec is None:
             raise RuntimeError(f"{self.path} is temporary and cannot be started again")
-        cell = start_actor(system, self.spec, parent, restarts=self.restarts, last_exit=self.last_exit)
+        spec = self.spec if self.spec.id == self.id else replace(self.spec, id=self.id)
+        cell = start_actor(system, spec, parent, restarts=self.restarts, last_exit=self.last_exit)
         if self.restart == "temporary":
             self.spec = None
         self.cell = cell

@@ -22,7 +22,7 @@ from supervisors._child_spec import ChildSpec, child_path, validate_max_children
 from supervisors._children import Appointment, Child, ChildExited, SupervisorBase, ask_to_stop
 from supervisors._mail import MailCell
 from supervisors._member import Member
-from supervisors._passive import Dormitory, Passive, revive, spec_of
+from supervisors._passive import Dormitory, Passive, revive
 from supervisors._reasons import ExitReason, Restart, Shutdown, is_expected_exit, should_restart
 from supervisors._ref import ActorRef
 from supervisors._runner import ActorCell
@@ -330,15 +330,13 @@ class DynamicSupervisor(SupervisorBase):
         if self._ends:
             record.request_stop(ExitReason.SHUTDOWN)
             raise ActorDown(record.path, ExitReason.SHUTDOWN)
-        spec = spec_of(record)
-        child = self._enlist(record, spec)
-        cell = child.cell = revive(record, self.system, spec, self._cell)
-        cell.restarts, cell.last_exit = child.restarts, child.last_exit
+        child = self._enlist(record)
+        cell = child.cell = revive(record, child, self.system, self._cell)
         cell.on_ready = lambda: self._awake(child)
         child.enter("starting", self.system.now())
         if child.restart == "temporary":
             child.spec = None
-        cell.start(spec.start_timeout)
+        cell.start(record.recipe.spec.start_timeout)
         return cell
 
     def _awake(self, child: Child) -> None:
@@ -348,12 +346,12 @@ class DynamicSupervisor(SupervisorBase):
     def _passive_exited(self, record: Passive, reason: ExitReason) -> None:
         """Bring a passive child back that somebody has ended, if its spec wants that."""
         if self._dormitory.discharge(record) and not self._ends:
-            child = self._enlist(record, spec_of(record))
+            child = self._enlist(record)
             child.enter("running", record.since)
             self._cell.signal(PassiveExited(child, reason))
 
-    def _enlist(self, record: Passive, spec: ChildSpec) -> Child:
-        child = record.history or Child(spec, self.ref.path, self._backoff)
+    def _enlist(self, record: Passive) -> Child:
+        child = record.history or Child(record.recipe.spec, self.ref.path, self._backoff, record.id)
         child.kind = record.recipe.kind
         self._children[child.id] = child
         return child

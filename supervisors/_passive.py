@@ -17,7 +17,7 @@ Rules:
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
 
@@ -71,8 +71,8 @@ class Recipe:
         self.kind = kind
         self.keeper = keeper
 
-    def makes(self, spec: ChildSpec, kind: str) -> bool:
-        """Whether an actor of this spec and kind is made in the same way."""
+    def makes(self, spec: ChildSpec) -> bool:
+        """Whether an actor of this spec is made in the same way."""
         own = self.spec
         return (
             own.start is spec.start
@@ -83,7 +83,6 @@ class Recipe:
             and own.interrupt == spec.interrupt
             and own.start_timeout == spec.start_timeout
             and own.backoff == spec.backoff
-            and self.kind == kind
         )
 
 
@@ -268,22 +267,17 @@ class Dormitory:
 
     def _recipe(self, spec: ChildSpec, kind: str) -> Recipe:
         for recipe in self._recipes:
-            if recipe.makes(spec, kind):
+            if recipe.kind == kind and (recipe.spec is spec or recipe.makes(spec)):
                 return recipe
         recipe = Recipe(spec, kind, self._keeper)
         self._recipes.append(recipe)
         return recipe
 
 
-def spec_of(record: Passive) -> ChildSpec:
-    """Write the spec of one passive actor out."""
-    spec = record.recipe.spec
-    return spec if spec.id == record.id else replace(spec, id=record.id)
-
-
-def revive(record: Passive, system: System, spec: ChildSpec, parent: Cell) -> ActorCell:
+def revive(record: Passive, child: Child, system: System, parent: Cell) -> ActorCell:
     """Put a cell in the place of a record; it is to be started."""
-    cell = ActorCell(system, record.path, spec, parent)
+    cell = ActorCell(system, record.path, child.id, record.recipe.spec, parent)
+    cell.restarts, cell.last_exit = child.restarts, child.last_exit
     cell.take_up(record.state, held=record.status == "suspended")
     if record.luggage is not None:
         cell.scribe = record.luggage.scribe

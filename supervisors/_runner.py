@@ -64,7 +64,7 @@ def start_actor(
     if parent is not None and (parent.exit_reason is not None or parent.kill_reason is not None):
         raise ActorDown(parent.path, ExitReason.NOPROC)
     path = spec.id if parent is None else child_path(parent.path, spec.id)
-    cell = ActorCell(system, path, spec, parent)
+    cell = ActorCell(system, path, spec.id, spec, parent)
     holder = cell.claim()
     if holder is not cell:
         raise AlreadyStarted(path, ActorRef(holder))
@@ -94,8 +94,8 @@ class ActorCell(DeskCell):
         "system",
     )
 
-    def __init__(self, system: System, path: str, spec: ChildSpec, parent: Cell | None) -> None:
-        super().__init__(system.hub, path, spec.id, parent, spec.mailbox)
+    def __init__(self, system: System, path: str, child_id: str, spec: ChildSpec, parent: Cell | None) -> None:
+        super().__init__(system.hub, path, child_id, parent, spec.mailbox)
         self.system = system
         self.restart = spec.restart
         self.type = spec.type

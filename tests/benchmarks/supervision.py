@@ -7,6 +7,7 @@ has allocated by `tracemalloc`, which slows everything down and therefore has a 
 """
 
 import gc
+import random
 import sys
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -25,9 +26,11 @@ from supervisors import (
     ChildSpec,
     DynamicSupervisor,
     Mailbox,
+    Passivate,
     ReplyTo,
     Supervisor,
     System,
+    count_children,
     start_child,
     terminate_child,
 )
@@ -38,6 +41,9 @@ LOOPS = ("asyncio", "uvloop", "trio")
 ROUNDS = 3
 CROWD = 10_000
 IDLE = 2_000
+PASSIVE = 100_000
+PASSIVE_SAMPLE = PASSIVE // 8
+"""Fewer, because measuring memory is slow; dictionaries grow by doubling, so they are as full with these."""
 
 Group: TypeAlias = Literal["times", "memory"]
 Measurement: TypeAlias = Callable[[int], Awaitable[float]]
@@ -66,7 +72,10 @@ FIGURES = {
     "spawn": Figure("starting a child, until it is up", "µs", 40.0),
     "stop": Figure(f"stopping {CROWD:,} children", "s", 1.0),
     "restart": Figure("a crash, until the next incarnation answers", "µs", 200.0),
+    "wake": Figure(f"a call to one of {PASSIVE:,} passive actors", "µs", 100.0),
+    "stop passive": Figure(f"stopping {PASSIVE:,} passive actors", "s", 1.0),
     "idle": Figure("an idle actor", "kB", 6.5),
+    "passive": Figure("a passive actor", "kB", 0.5),
 }
 
 
@@ -127,6 +136,23 @@ class Worker(Actor):
         self.taken += 1
 
 
+class Sleeper(Actor):
+    """Answers, and goes passive."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+
+    async def handle_call(self, request: Ping, reply_to: ReplyTo[int]) -> Passivate:
+        self.taken += 1
+        return Passivate(self.taken)
+
+    def passivate(self) -> int:
+        return self.taken
+
+    async def activate(self, state: int) -> None:
+        self.taken = state
+
+
 @asynccontextmanager
 async def running() -> AsyncIterator[System]:
     """Run a worker and a crowd which is empty yet, and have nobody listen to what happens."""
@@ -159,7 +185,15 @@ async def times(share: float = 1.0) -> Found:
         began = process_time()
         await terminate_child(system.named("bench"), "crowd")
         found["stop"] = Measured(process_time() - began, await floors.stops(crowd))
-        return found
+    async with running() as system:
+        passive, woken = int(PASSIVE * share), int(2_000 * share)
+        await passivations(system, passive)
+        taken = await wakes(system, woken, of=passive)
+        found["wake"] = Measured(taken / woken * 1e6, await floors.spawns(woken) / woken * 1e6)
+        began = process_time()
+        await terminate_child(system.named("bench"), "crowd")
+        found["stop passive"] = Measured(process_time() - began)
+    return found
 
 
 async def calls(system: System, count: int) -> float:
@@ -209,16 +243,49 @@ async def spawns(system: System, count: int) -> float:
     return process_time() - began
 
 
+async def passivations(system: System, count: int) -> float:
+    """Start children in the crowd, ask each something, and have it go passive."""
+    crowd, ping = system.named("bench/crowd"), Ping()
+    began = process_time()
+    for number in range(count):
+        ref = await start_child(crowd, ChildSpec(f"worker-{number}", Sleeper, passivate_after=60))
+        await ref.call(ping)
+    taken = process_time() - began
+    if (await count_children(crowd)).passive != count:
+        raise RuntimeError("not everybody has gone passive")
+    return taken
+
+
+async def wakes(system: System, count: int, *, of: int) -> float:
+    """Ask some of the passive children, each of which wakes, answers and goes passive again."""
+    chosen, ping = random.Random(of).sample(range(of), count), Ping()
+    names = [system.named(f"bench/crowd/worker-{number}") for number in chosen]
+    began = process_time()
+    answers = [await name.call(ping) for name in names]
+    taken = process_time() - began
+    if answers != [2] * count:
+        raise RuntimeError("somebody has forgotten what it was asked before")
+    return taken
+
+
 async def memory(share: float = 1.0) -> Found:
     """Everything that takes memory."""
-    idle = int(IDLE * share)
     tracemalloc.start()
-    floor = await floors.idle(idle)
+    idle, passive = int(IDLE * share), int(PASSIVE_SAMPLE * share)
+    return {
+        "idle": await _kilobytes(idle, spawns, floors.idle),
+        "passive": await _kilobytes(passive, passivations, floors.records),
+    }
+
+
+async def _kilobytes(count: int, work: SystemMeasurement, floor: Measurement) -> Measured:
+    """What each of `count` takes that the work leaves behind."""
+    at_least = await floor(count)
     async with running() as system:
         before = floors.allocated()
-        await spawns(system, idle)
-        taken = (floors.allocated() - before) / idle
-    return {"idle": Measured(taken / 1000, floor / 1000)}
+        await work(system, count)
+        taken = (floors.allocated() - before) / count
+    return Measured(taken / 1000, at_least / 1000)
 
 
 async def _best(count: int, library: Measurement, floor: Measurement) -> Measured:

@@ -12,6 +12,7 @@ from time import process_time
 from typing import TypeAlias
 
 import anyio
+import trio
 from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
@@ -23,7 +24,7 @@ Exchange: TypeAlias = Callable[[], Awaitable[int]]
 async def calls(count: int) -> float:
     """Questions to another task, one after the other."""
     async with anyio.create_task_group() as tasks:
-        ask = _futures() if anyio.get_cancelled_exc_class() is asyncio.CancelledError else _events()
+        ask = _futures() if anyio.get_cancelled_exc_class() is asyncio.CancelledError else _parking()
         exchange = await ask(tasks)
         began = process_time()
         for _ in range(count):
@@ -68,24 +69,29 @@ def _futures() -> Callable[[TaskGroup], Awaitable[Exchange]]:
     return start
 
 
-def _events() -> Callable[[TaskGroup], Awaitable[Exchange]]:
-    """trio: events; a scope with a deadline would cost more than both."""
-    questions: deque[anyio.Event] = deque()
-    sleeper = anyio.Event()
+def _parking() -> Callable[[TaskGroup], Awaitable[Exchange]]:
+    """trio: tasks that park as trio's own primitives do; a scope with a deadline would cost more than all of it."""
+    questions: deque[trio.lowlevel.Task] = deque()
+    server: trio.lowlevel.Task | None = None
+
+    def give_up(raise_cancel: object) -> trio.lowlevel.Abort:
+        return trio.lowlevel.Abort.SUCCEEDED
 
     async def serve() -> None:
-        nonlocal sleeper
+        nonlocal server
         while True:
             while questions:
-                questions.popleft().set()
-            sleeper = anyio.Event()
-            await sleeper.wait()
+                trio.lowlevel.reschedule(questions.popleft())
+            server = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(give_up)
 
     async def exchange() -> int:
-        answer = anyio.Event()
-        questions.append(answer)
-        sleeper.set()
-        await answer.wait()
+        nonlocal server
+        questions.append(trio.lowlevel.current_task())
+        if server is not None:
+            trio.lowlevel.reschedule(server)
+            server = None
+        await trio.lowlevel.wait_task_rescheduled(give_up)
         return 1
 
     async def start(tasks: TaskGroup) -> Exchange:
@@ -187,6 +193,13 @@ async def idle(count: int) -> float:
         taken = allocated() - before
         tasks.cancel_scope.cancel()
     return taken / count
+
+
+async def records(count: int) -> float:
+    """Names and a number for each, in a dictionary; bytes of one."""
+    before = allocated()
+    known = {f"bench/crowd/worker-{number}": 1000 + number for number in range(count)}
+    return (allocated() - before) / len(known)
 
 
 def allocated() -> int:

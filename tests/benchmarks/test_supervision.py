@@ -44,6 +44,15 @@ async def test_a_measurement_sees_to_it_that_the_work_was_done(figure: supervisi
 
 
 @pytest.mark.anyio
+async def test_passive_actors_are_measured_while_they_are() -> None:
+    async with supervision.running() as system:
+        assert await supervision.passivations(system, 20) > 0
+        assert await supervision.wakes(system, 5, of=20) > 0
+        crowd = system.tree().children[1]
+        assert (len(crowd.children), crowd.passive) == (0, 20)
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize(
     "floor",
     [

@@ -80,7 +80,8 @@ async def start_child(supervisor: SupervisorRef, spec: ChildSpec, timeout: float
     Raises:
         AlreadyStarted: a child of this id is running.
         AlreadyPresent: a child of this id is kept, and not running.
-        InvalidChildSpec: the child is significant, and this supervisor never ends with a child.
+        InvalidChildSpec: the child is significant, and this supervisor never ends with a child; or it may go passive, and
+            the supervisor is a static one.
         TooManyChildren: a dynamic supervisor is at its limit.
         StartFailed: the child ended before its `init` was done.
         StartIgnored: its `init` declined.

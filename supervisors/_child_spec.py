@@ -67,9 +67,6 @@ DEFAULT_MAILBOX = Mailbox()
 class ChildSpec:
     """What a supervisor knows about a child before it runs.
 
-    Raises:
-        InvalidChildSpec: a field makes no sense. It names the field.
-
     Attributes:
         id: the child's name below its supervisor.
         start: makes a fresh actor object; called once for every incarnation, inside the new actor's own task.
@@ -84,6 +81,9 @@ class ChildSpec:
         start_timeout: seconds its `init` may take, or its `activate`.
         passivate_after: seconds without a message after which it goes passive (`Actor.passivate`); infinity lets it do
             so only when it asks to. None keeps it live. Only workers of a dynamic supervisor may have this.
+
+    Raises:
+        InvalidChildSpec: a field makes no sense. It names the field.
     """
 
     id: str

@@ -85,7 +85,7 @@ class ActorRef(Handle):
         """Send a message to `handle_cast`; nobody waits for it.
 
         Never raises and never waits. True says that it was queued (or dropped by a policy which drops in silence), and
-        nothing about what becomes of it. False says that the actor is dead, or had no room and tells.
+        nothing about what becomes of it. False says that the actor is dead or drains, or had no room and tells.
         """
         return self._cell.accept(Cast(message))
 

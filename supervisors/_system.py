@@ -85,9 +85,6 @@ class System:
     an exception or a cancellation of the block passes after that, and an interrupt which surfaced inside a member is
     raised there. It can be entered once.
 
-    Raises:
-        StartFailed: on entering, when the tree could not start; nothing is left of it.
-
     Args:
         name: the path of the root, and the first part of every other path.
         root: the top supervisor. When it ends, the System is over; it is never restarted.
@@ -97,6 +94,9 @@ class System:
             first or is not there. Called within the step in which that is certain, so it has to return at once.
         draw: makes numbers from 0 to less than 1, which spread the delays of restarts; not random, if they are to be
             had again.
+
+    Raises:
+        StartFailed: on entering, when the tree could not start; nothing is left of it.
     """
 
     def __init__(

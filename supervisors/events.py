@@ -82,7 +82,12 @@ class RestartsResumed:
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """A member that was linked to one which crashed, at that moment."""
+    """A member that was linked to one which crashed, at that moment.
+
+    Attributes:
+        mailbox_depth: how many messages were waiting for it.
+        current_message: type of the message it was handling.
+    """
 
     path: str
     kind: str

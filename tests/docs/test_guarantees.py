@@ -32,6 +32,7 @@ from supervisors import (
 )
 from supervisors._child_spec import Overflow, Strategy
 from supervisors._reasons import ExitKind, Restart, should_restart
+from supervisors.inspect import Status
 from supervisors.testing import EventLog
 from tests.docs.pages import PAGES, code_in, inline_code, table_rows
 from tests.supervisors.actors import Boom, Puppet, crash, puppet, started
@@ -87,6 +88,9 @@ class TestNames:
 
     def test_every_system_request_is_listed(self) -> None:
         assert sorted(listed("Looking into it")) == sorted(supervisors.sys.__all__)
+
+    def test_every_status_is_listed(self) -> None:
+        assert listed("Status") == list(get_args(Status))
 
     def test_every_tool_for_tests_is_listed(self) -> None:
         assert sorted(listed("Testing")) == sorted(supervisors.testing.__all__)

@@ -55,6 +55,10 @@ class TestNames:
         named = {name for page in pages for code in inline_code(page) for name in re.findall(r"\w+", code)}
         assert set(supervisors.__all__) - named == set()
 
+    def test_every_argument_of_a_system_is_listed_with_its_default(self) -> None:
+        assert listed("The tree") == list(inspect.signature(System).parameters)
+        assert wrong_defaults("The tree", System) == {}
+
     def test_every_field_of_a_child_spec_is_listed_with_its_default(self) -> None:
         assert listed("A child") == [field.name for field in dataclasses.fields(ChildSpec)]
         assert wrong_defaults("A child", ChildSpec) == {}

@@ -33,3 +33,30 @@ class PolicyAction(msgspec.Struct, frozen=True, omit_defaults=True):
     kind: str
     action: str
     message: str
+
+
+StreamAction = Literal["annotate", "rewrite", "drop", "block", "retry", "retry_with_reminder", "escalate"]
+Channel = Literal["text", "reasoning", "tool_arguments"]
+
+
+class StreamRule(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A rule over an answer's text, before it is released.
+
+    `on` are the channels that it watches. `horizon_bytes` states how long a match of an unbounded pattern is reckoned with; a bounded
+    one needs no such statement. `target` is where `escalate` goes. A `shadow` rule is observed and not enforced.
+    """
+
+    id: str
+    action: StreamAction
+    on: tuple[Channel, ...] = ("text", "tool_arguments")
+    contains: str | None = None
+    regex: str | None = None
+    replacement: str = "[redacted]"
+    reminder: str | None = None
+    target: str | None = None
+    max_retries: int = 1
+    once_per: Literal["request", "session"] | None = None
+    shadow: bool = False
+    horizon_bytes: int | None = None
+    max_hold_ms: int | None = None
+    on_hold_exceeded: Literal["close", "open"] = "close"

@@ -1,0 +1,161 @@
+"""The automaton: it finds what the standard library and Hyperscan find, and knows what may still become a match."""
+
+import re
+from time import process_time
+
+import hyperscan
+import pytest
+from hypothesis import given, reject
+from hypothesis import strategies as st
+
+from tests.wardwright.policy.pattern_samples import TEXTS, cuttings, earliest_by_end, expressions, matches_of
+from wardwright.policy import automaton
+from wardwright.policy.automaton import Automaton, Match, Scanner
+from wardwright.policy.pattern_syntax import parse_pattern
+from wardwright.policy.patterns import Pattern, PatternError
+
+FLAGS = {
+    "": 0,
+    "(?i)": re.IGNORECASE,
+    "(?m)": re.MULTILINE,
+    "(?s)": re.DOTALL,
+    "(?ims)": re.IGNORECASE | re.MULTILINE | re.DOTALL,
+}
+
+
+def compiled(*expressions: str) -> Automaton:
+    return Automaton([parse_pattern(Pattern(expression, is_regex=True)) for expression in expressions])
+
+
+def or_reject(*expressions: str) -> Automaton:
+    try:
+        return compiled(*expressions)
+    except PatternError:
+        reject()
+
+
+def found(automaton: Automaton, *pieces: str) -> list[Match]:
+    scanner = Scanner(automaton)
+    return [match for piece in pieces for match in scanner.read(piece)] + scanner.finish()
+
+
+@given(expressions(), st.sampled_from(list(FLAGS)), TEXTS)
+def test_every_end_of_a_match_is_found_with_its_earliest_beginning(expression: str, flags: str, text: str) -> None:
+    matches = found(or_reject(flags + expression), text)
+    expected = earliest_by_end(matches_of(expression, text, FLAGS[flags]))
+    assert {match.end: match.start for match in matches} == expected
+    assert len(matches) == len(expected)
+
+
+@given(expressions(anchors=False), TEXTS)
+def test_hyperscan_finds_the_same_ends(expression: str, text: str) -> None:
+    ends: set[int] = set()
+
+    def note(pattern: int, start: int, end: int, flags: int, context: object) -> None:
+        ends.add(end)
+
+    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    machine = or_reject(expression)
+    database.compile(expressions=[expression.encode()], ids=[0], elements=1, flags=[hyperscan.HS_FLAG_UTF8])
+    database.scan(text.encode(), match_event_handler=note)
+    assert {len(text[: match.end].encode()) for match in found(machine, text)} == ends
+
+
+@given(st.lists(expressions(), min_size=1, max_size=4), TEXTS, st.data())
+def test_patterns_together_find_what_each_finds_alone_however_the_text_is_cut(
+    patterns: list[str], text: str, data: st.DataObject
+) -> None:
+    together = found(or_reject(*patterns), *data.draw(cuttings(text)))
+    alone = [Match(number, *match[1:]) for number, one in enumerate(patterns) for match in found(compiled(one), text)]
+    assert sorted(together) == sorted(alone)
+
+
+@given(st.lists(st.text(alphabet="ab", min_size=1, max_size=4), min_size=1, max_size=4), st.text("ab", max_size=12))
+def test_what_is_under_way_is_the_longest_tail_that_begins_a_literal(literals: list[str], text: str) -> None:
+    scanner = Scanner(Automaton([parse_pattern(Pattern(literal)) for literal in literals]))
+    for end in range(1, len(text) + 1):
+        scanner.read(text[end - 1])
+        tails = (
+            start
+            for start in range(end)
+            if any(one.startswith(text[start:end]) and one != text[start:end] for one in literals)
+        )
+        assert scanner.live_from == next(tails, None)
+
+
+def test_patterns_that_do_not_hold_are_told_apart() -> None:
+    nodes = [parse_pattern(Pattern(literal)) for literal in ("abcd", "cx")]
+    scanner = Scanner(Automaton(nodes, holding=[1]))
+    scanner.read("ab")
+    assert (scanner.live_from, scanner.holding_from) == (0, None)
+    scanner.read("c")
+    assert (scanner.live_from, scanner.holding_from) == (0, 2)
+
+
+def test_a_place_is_judged_by_what_follows_it() -> None:
+    scanner = Scanner(compiled(r"cat\b"))
+    assert scanner.read("a cat") == []
+    assert scanner.live_from == 2
+    assert scanner.read("s, cat") == []
+    assert scanner.read(".") == [Match(0, 8, 11)]
+    scanner.read(" cat")
+    assert scanner.finish() == [Match(0, 13, 16)]
+
+
+def test_a_reading_may_begin_behind_a_character() -> None:
+    machine = compiled(r"\bcat", "^dog")
+    assert Scanner(machine, before="s").read("cat dog") == []
+    assert Scanner(machine, before=" ", position=10).read("cat") == [Match(0, 10, 13)]
+
+
+def test_a_reading_returns_to_a_mark() -> None:
+    scanner = Scanner(compiled("abc"))
+    scanner.read("xab")
+    mark = scanner.mark()
+    assert scanner.read("c") == [Match(0, 1, 4)]
+    scanner.return_to(mark)
+    assert (scanner.position, scanner.live_from) == (3, 1)
+    assert scanner.read("abc") == [Match(0, 3, 6)]
+
+
+@pytest.mark.parametrize("expression", ["a*", "", "^", "(?:a|b?)", r"\b"])
+def test_a_pattern_that_matches_the_empty_text_is_refused(expression: str) -> None:
+    with pytest.raises(PatternError, match="does not match the empty text"):
+        compiled(expression)
+
+
+def test_a_program_that_grows_too_large_is_refused() -> None:
+    with pytest.raises(PatternError, match="is smaller"):
+        compiled("(?:(?:a{100}){100}){100}")
+
+
+def test_what_is_kept_is_bounded_and_forgotten_without_a_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(automaton, "KEPT_STEPS", 5)
+    machine = compiled("ab+c", "[0-9]{2}")
+    text = "xxabbbc 12 abc" * 5
+    assert found(machine, text) == found(compiled("ab+c", "[0-9]{2}"), text)
+    assert machine._kept <= 5
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "(a+)+$", "(a|aa)+$", "(?:.*a){12}", "(?:a*)*b", r"^(([a-z])+.)+[A-Z]([a-z])+$", "(?:a?){50}a{50}",
+        r"(\w+\s?)*=", r"^(\d+)*@", r"(x+x+)+y", r"([a-zA-Z]+)*1", r"(.*?,){11}P", r"\s*\s*\s*\s*x", r"(?:[^\"]|\\\")*\"",
+    ],
+)  # fmt: skip
+def test_no_pattern_takes_a_millisecond_for_a_piece_of_text(expression: str) -> None:
+    scanner = Scanner(compiled(expression))
+    for letter in "a", "x", " ", "1":
+        scanner.read(letter * 64)  # whatever is worked out once has been
+        began = process_time()
+        for _ in range(50):
+            scanner.read(letter * 16)
+        assert (process_time() - began) / 50 < 0.001
+
+
+def test_a_thousand_patterns_are_ready_within_a_second() -> None:
+    began = process_time()
+    machine = compiled(*(f"(?i)rule{number}\\s*[:=]\\s*[a-z]{{3,8}}" for number in range(1000)))
+    machine.prepare("".join(map(chr, range(9, 127))))
+    assert process_time() - began < 1

@@ -46,6 +46,11 @@ TABLES = (
     Table("`access` of a model", "access", format_.AccessSettings),
     Table('`[[models.governance]]`, kind = "route_gate"', "governance", format_.RouteRuleSettings),
     Table("`[[models.dispatchers]]` and `[[models.cascades]]`", "selectors", format_.SelectorSettings),
+    Table("`[[models.alloys]]`", "alloys", format_.AlloySettings),
+    Table("`constituents` of an alloy", "constituents", format_.ConstituentSettings),
+    Table("`[[models.guards]]`", "guards", format_.GuardSettings),
+    Table("`require` of a guard", "require", format_.RequirementSettings),
+    Table("`[[models.aliases]]`", "aliases", format_.AliasSettings),
 )
 
 MEANINGS: Mapping[str, str] = {
@@ -92,7 +97,9 @@ MEANINGS: Mapping[str, str] = {
     "targets.upstream_model": "What the provider calls it; absent: the id, without `<provider>/` in front.",
     "targets.capabilities": "What it can serve; absent: everything. A request that needs another is not sent here.",
     "targets.price": "See [price](#price-of-a-target). Kept in the definition; nothing reckons with it yet.",
-    "targets.tags": "Words of your own. Kept in the definition; nothing acts on them yet.",
+    "targets.tags": "Words of your own, for guards that ask for `target_tags`.",
+    "targets.history": "`private` where what it writes into a conversation (signed thinking, encrypted reasoning) is of no use to another target: "
+    "an alloy with such a constituent keeps a session where it began.",
     "targets.tokenizer": "The vocabulary of its model. Where the estimate comes within a fifth of `context_window`, the prompt is counted by it.",
     "price.input": "Prompt tokens.",
     "price.output": "Answer tokens.",
@@ -106,6 +113,9 @@ MEANINGS: Mapping[str, str] = {
     "models.max_attempts": "Upstream calls for one request, all targets and retries together.",
     "models.dispatchers": "See [selectors](#modelsdispatchers-and-modelscascades).",
     "models.cascades": "See [selectors](#modelsdispatchers-and-modelscascades).",
+    "models.alloys": "See [alloys](#modelsalloys).",
+    "models.guards": "See [guards](#modelsguards).",
+    "models.aliases": "See [aliases](#modelsaliases).",
     "models.governance": "Rules over the request's text. See [rules](#modelsgovernance-kind--route_gate).",
     "governance.kind": "What sort of rule it is.",
     "governance.id": "Its name within the model, for receipts.",
@@ -117,10 +127,36 @@ MEANINGS: Mapping[str, str] = {
     "governance.target_model": "The one target that `switch_model` leads to.",
     "governance.allow_fallback": "Whether the route graph decides when that target cannot serve.",
     "governance.message": "Why, for the receipt.",
-    "access.unkeyed": "`internal`: the model is not listed, and calling it is refused with `model_internal`. Models that call models are not part of "
-    "this version, so an internal model rests.",
+    "access.unkeyed": "`internal`: the model is not listed, and calling it is refused with `model_internal`; it serves other models.",
     "selectors.id": "Its name within the model.",
-    "selectors.models": "Targets and selectors of the same model, by id.",
+    "selectors.models": "Targets and selectors of the same model by id, other models by `wardwright/<id>`.",
+    "selectors.sticky": "`session`: a session stays on the target that served it while that can serve. Absent: every request is decided anew.",
+    "selectors.on_overflow": "What becomes of a request that fits nowhere in the whole graph: it is refused with `context_length_exceeded`, or sent "
+    "to the largest window here all the same, which the receipt says.",
+    "selectors.on_content_filter": "What becomes of a provider's refusal of the content: it is passed on to the client, or the next target is asked.",
+    "alloys.id": "Its name within the model.",
+    "alloys.constituents": "See [constituents](#constituents-of-an-alloy).",
+    "alloys.strategy": "Who comes first. `round_robin`: each in turn, by the session's turn. `weighted`: drawn for every call. `deterministic_all`: always the "
+    "declared order.",
+    "alloys.partial_context": "Whether constituents too small for a request are left out, instead of all of them.",
+    "alloys.min_context_window": "The window that all have in common; absent: that of the smallest.",
+    "alloys.sticky": "As of a dispatcher.",
+    "alloys.on_overflow": "As of a dispatcher.",
+    "alloys.on_content_filter": "As of a dispatcher.",
+    "constituents.model": "A target, selector or model.",
+    "constituents.weight": "Its share of weighted draws.",
+    "guards.id": "Its name within the model.",
+    "guards.require": "See [require](#require-of-a-guard).",
+    "guards.model": "Where requests go that it lets pass: a target, selector or model.",
+    "guards.otherwise": "Where the others go; absent: nowhere, and the targets behind it are skipped as `guard_denied`.",
+    "require.tenant_id": "The caller's tenant is one of these. Callers may say what they like, unless a key of theirs is bound to it.",
+    "require.application_id": "The caller's application is one of these.",
+    "require.consuming_agent_id": "The caller's agent is one of these.",
+    "require.consuming_user_id": "The caller's user is one of these.",
+    "require.tags": "The caller bears one of these tags.",
+    "require.target_tags": "Only targets behind it that bear one of these tags are used.",
+    "aliases.id": "Its name within the model.",
+    "aliases.model": "What it stands for: a target, selector or model.",
 }
 
 

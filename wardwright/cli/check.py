@@ -8,7 +8,10 @@ import typer
 from wardwright.cli.terminal import say, show, styled, table, tell
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from wardwright.config.load import Loaded
+    from wardwright.domain.route import ModelDefinition, Target
 
 
 def check(
@@ -50,17 +53,27 @@ def _storage(loaded: "Loaded") -> str:
 
 
 def _show_models(loaded: "Loaded") -> None:
-    from wardwright.domain.route import Composition, PlanInputs, RequestFacts
-    from wardwright.planner.plan import plan
-
     made = table("MODEL", "VERSION", "ROOT", "TARGET", "WINDOW", "PROVIDER")
+    known = {model.id: model for model in loaded.definitions}
     for model in loaded.definitions:
         name = [model.id, model.version, model.root]
-        empty = PlanInputs(RequestFacts(estimated_prompt_tokens=0))  # every target fits an empty request
-        for target in plan(Composition(model), empty).targets:
+        for target in _targets(model, known):
             made.add_row(*map(styled, [*name, target.id, target.context_window, target.provider]))
             name = ["", "", ""]
     show(made)
+
+
+def _targets(model: "ModelDefinition", known: "Mapping[str, ModelDefinition]") -> "Iterable[Target]":
+    """Every target behind a model: first those of an empty request in their order, then those that only others come to."""
+    from wardwright.domain.route import PlanInputs, RequestFacts
+    from wardwright.planner.compiled import compiled
+    from wardwright.planner.composition import compose
+    from wardwright.planner.plan import plan
+
+    composition = compose(model, known)
+    planned = plan(composition, PlanInputs(RequestFacts(estimated_prompt_tokens=0))).targets
+    first = {target.id: target for target in planned}
+    return {**first, **{t.id: t for t in compiled(composition).targets if t.id not in first}}.values()
 
 
 def _counted(number: int, noun: str) -> str:

@@ -15,7 +15,7 @@ from wardwright.config.definitions import content_version, define_model, selecto
 from wardwright.config.examine import examine
 from wardwright.config.problems import ConfigError, Problem, is_within, shown
 from wardwright.config.settings import ModelSettings, ProviderSettings, TargetSettings
-from wardwright.domain.route import ModelDefinition
+from wardwright.domain.route import MODEL_PREFIX, ModelDefinition
 
 _HASH = "sha256:"
 
@@ -46,6 +46,8 @@ def read_artifact(
 ) -> Defined:
     """Read a draft: an artifact of which the configuration may supply targets. Purity: pure.
 
+    Other models that it names may be anything: whether they are there, and lead back to this one, is seen when it is to be published.
+
     Raises: ConfigError with every problem.
     """
     settings, problems = examine(dict(tree), ArtifactSettings)
@@ -53,7 +55,7 @@ def read_artifact(
     all_targets = [*settings.targets, *(target for target in targets if target.id not in own)]
     found = [
         *check_targets(settings.targets, providers, [provider.id for provider in providers]),
-        *check_models([DeclaredModel(settings, "")], all_targets),
+        *check_models([DeclaredModel(settings, "")], all_targets, _nested_in(settings)),
     ]
     reported = [problem.path for problem in problems]
     problems += [problem for problem in found if not any(is_within(problem.path, path) for path in reported)]
@@ -103,6 +105,15 @@ def _names_in(model: ModelSettings) -> set[str | None]:
     members = (member for selector in selectors_of(model) for member in selector.models)
     ruled = (name for rule in model.governance for name in (rule.target_model, *(rule.allowed_targets or ())))
     return {model.route_root, *members, *ruled}
+
+
+def _nested_in(model: ModelSettings) -> list[str]:
+    """The ids of the models that a model names as members. Purity: pure."""
+    return [
+        name.removeprefix(MODEL_PREFIX)
+        for name in _names_in(model)
+        if name is not None and name.startswith(MODEL_PREFIX)
+    ]
 
 
 def _label_problems(label: str | None, content: str) -> Sequence[Problem]:

@@ -5,7 +5,7 @@ a model file that is named but not there is only a warning: the daemon can start
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -26,7 +26,7 @@ from wardwright.config.settings import (
 )
 from wardwright.domain.route import ModelDefinition, Selector
 from wardwright.planner.graph import selector_path, validate_graph
-from wardwright.planner.nesting import DeclaredGraph, validate_nesting
+from wardwright.planner.nesting import DeclaredGraph, never_chosen, validate_nesting
 
 
 class DeclaredModel(msgspec.Struct, frozen=True):
@@ -79,10 +79,15 @@ def check_targets(
             yield Problem(below(path, "context_window"), f"{message}, got {target.context_window}")
 
 
-def check_models(models: Sequence[DeclaredModel], targets: Sequence[TargetSettings]) -> Iterator[Problem]:
-    """Check that ids are unique, that the route graphs are sound, alone and together, and that every rule can be honoured."""
+def check_models(
+    models: Sequence[DeclaredModel], targets: Sequence[TargetSettings], other_models: Collection[str] = ()
+) -> Iterator[Problem]:
+    """Check that ids are unique, that the route graphs are sound, alone and together, and that every rule can be honoured.
+
+    `other_models` may be members too, though nothing more is known of them here.
+    """
     target_ids = [target.id for target in targets]
-    model_ids = [model.settings.id for model in models]
+    model_ids = [*(model.settings.id for model in models), *other_models]
     nesting: dict[int, list[Problem]] = defaultdict(list)
     for found in validate_nesting(_graphs(models, targets)):
         model = models[found.graph]
@@ -140,6 +145,20 @@ def _graphs(models: Sequence[DeclaredModel], targets: Sequence[TargetSettings]) 
 def _selectors(model: DeclaredModel) -> list[Selector]:
     """The selectors of a model that can be spoken of."""
     return [selector for selector in selectors_of(model.settings) if selector.id]
+
+
+def warn_of_no_effect(models: Sequence[DeclaredModel], targets: Sequence[TargetSettings]) -> Iterator[Problem]:
+    """Say which members of a dispatcher are never chosen, and which keys of alloys change nothing."""
+    for found in never_chosen(_graphs(models, targets)):
+        model = models[found.graph]
+        yield Problem(below(model.path, found.problem.path), found.problem.message, model.file)
+    for model in models:
+        for alloy in model.settings.alloys:
+            if alloy.partial_context and alloy.min_context_window is not None:
+                path = below(model.path, f"alloys.{alloy.id}.min_context_window")
+                yield Problem(
+                    path, "changes nothing with partial_context: each constituent goes by its own window", model.file
+                )
 
 
 def _repeated_ids(list_path: str, names: Sequence[str]) -> Iterator[Problem]:

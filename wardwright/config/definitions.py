@@ -2,21 +2,53 @@
 
 import hashlib
 from collections.abc import Iterable
+from typing import Literal, TypedDict
 
 import msgspec
 
-from wardwright.config.settings import ModelSettings, TargetSettings
+from wardwright.config.settings import (
+    AlloySettings,
+    ModelSettings,
+    RequirementSettings,
+    SelectorSettings,
+    TargetSettings,
+)
 from wardwright.domain.policy import RouteRule
-from wardwright.domain.route import Cascade, Dispatcher, ModelDefinition, Price, Selector, Target
+from wardwright.domain.route import (
+    Alias,
+    Alloy,
+    Cascade,
+    Constituent,
+    Dispatcher,
+    Guard,
+    ModelDefinition,
+    Price,
+    Requirements,
+    Selector,
+    Target,
+)
 from wardwright.planner.graph import expand
 
 _HASH_DIGITS = 16
 
 
+class _Choice(TypedDict):
+    """What selectors that choose among several members share."""
+
+    sticky: bool
+    on_overflow: Literal["refuse", "largest"]
+    on_content_filter: Literal["pass_on", "next"]
+
+
 def selectors_of(model: ModelSettings) -> list[Selector]:
     """Read the selectors of a model as nodes of its route graph. Purity: pure."""
-    dispatchers: list[Selector] = [Dispatcher(node.id, node.models) for node in model.dispatchers]
-    return dispatchers + [Cascade(node.id, node.models) for node in model.cascades]
+    return [
+        *(Dispatcher(node.id, node.models, **_choice(node)) for node in model.dispatchers),
+        *(Cascade(node.id, node.models, **_choice(node)) for node in model.cascades),
+        *(_alloy(node) for node in model.alloys),
+        *(Guard(node.id, node.model, _requirements(node.require), node.otherwise) for node in model.guards),
+        *(Alias(node.id, node.model) for node in model.aliases),
+    ]
 
 
 def target_of(settings: TargetSettings) -> Target:
@@ -32,7 +64,31 @@ def target_of(settings: TargetSettings) -> Target:
         price=None if price is None else Price(price.input, price.output, price.cached_input),
         tags=settings.tags,
         tokenizer=settings.tokenizer,
+        history=settings.history,
     )
+
+
+def _alloy(node: AlloySettings) -> Alloy:
+    return Alloy(
+        id=node.id,
+        strategy=node.strategy,
+        constituents=tuple(Constituent(entry.model, entry.weight) for entry in node.constituents),
+        partial_context=node.partial_context,
+        min_context_window=node.min_context_window,
+        **_choice(node),
+    )
+
+
+def _choice(node: SelectorSettings | AlloySettings) -> _Choice:
+    return {
+        "sticky": node.sticky is not None,
+        "on_overflow": node.on_overflow,
+        "on_content_filter": node.on_content_filter,
+    }
+
+
+def _requirements(settings: RequirementSettings) -> Requirements:
+    return Requirements(**{name: getattr(settings, name) for name in settings.__struct_fields__})
 
 
 def rules_of(model: ModelSettings) -> tuple[RouteRule, ...]:

@@ -21,6 +21,7 @@ from wardwright.config.checks import (
     check_server,
     check_targets,
     warn_of_missing,
+    warn_of_no_effect,
     warn_of_unreached,
 )
 from wardwright.config.defaults import embedded_config_text
@@ -118,6 +119,7 @@ def _load_text(text: str, source: str, folder: Path, environ: Mapping[str, str])
     warnings = [*warn_of_missing(settings.providers, environ)]
     for model, definition in zip(models, definitions, strict=True):
         warnings += warn_of_unreached(model, definition)
+    warnings += warn_of_no_effect(models, settings.targets)
     if not models:
         warnings.append(Problem("models", "no model is configured, so there is nothing to call"))
     return Loaded(settings=settings, definitions=definitions, source=source, warnings=tuple(warnings))

@@ -13,9 +13,6 @@ KEYS: Mapping[str, frozenset[str]] = {
     "models": frozenset(
         {
             "capture",
-            "alloys",
-            "guards",
-            "aliases",
             "stream_rules",
             "stream_policy",
             "structured_output",
@@ -28,8 +25,10 @@ KEYS: Mapping[str, frozenset[str]] = {
         }
     ),
     "models.access": frozenset({"requires_api_key"}),
-    "models.dispatchers": frozenset({"on_overflow", "sticky", "resume"}),
-    "models.cascades": frozenset({"on_overflow", "sticky", "resume"}),
+    "models.dispatchers": frozenset({"resume"}),
+    "models.cascades": frozenset({"resume"}),
+    "models.alloys": frozenset({"resume"}),
+    "models.guards.require": frozenset({"max_usd_per_day"}),
 }
 
 VALUES: Mapping[str, frozenset[str]] = {

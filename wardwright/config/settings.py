@@ -44,8 +44,9 @@ VariableName = Annotated[
 ]
 Url = Annotated[str, Meta(min_length=1, description="an http or https URL", extra=_PRIVATE)]
 Members = Annotated[
-    tuple[Text, ...], Meta(min_length=1, description="a list of at least one target or selector, by id")
+    tuple[Text, ...], Meta(min_length=1, description="a list of at least one target, selector or model, by id")
 ]
+Choices = Annotated[tuple[Text, ...], Meta(min_length=1, description="a list of at least one text")]
 Price = Annotated[float, Meta(ge=0, le=1e6, description="USD per million tokens, 0 or more")]
 
 
@@ -143,7 +144,8 @@ class TargetSettings(_Table, frozen=True, kw_only=True):
     """A concrete model at a provider.
 
     Without `upstream_model` it is called by its id without the provider's prefix; without `capabilities` it is taken to
-    serve everything. With a `tokenizer` its prompts are counted exactly where the estimate comes near to a window.
+    serve everything. With a `tokenizer` its prompts are counted exactly where the estimate comes near to a window. The `history` of
+    a target that signs or encrypts its thinking is private: no other target can go on from it.
     """
 
     id: Selectable
@@ -154,13 +156,79 @@ class TargetSettings(_Table, frozen=True, kw_only=True):
     price: PriceSettings | None = None
     tags: tuple[Text, ...] = ()
     tokenizer: Tokenizer | None = None
+    history: Literal["shared", "private"] = "shared"
 
 
-class SelectorSettings(_Table, frozen=True, kw_only=True):
-    """A node of a route graph: targets and selectors by id."""
+class _Chooser(_Table, frozen=True, kw_only=True):
+    """What selectors that choose among several members share."""
+
+    sticky: Literal["session"] | None = None
+    on_overflow: Literal["refuse", "largest"] = "refuse"
+    on_content_filter: Literal["pass_on", "next"] = "pass_on"
+
+
+class SelectorSettings(_Chooser, frozen=True, kw_only=True):
+    """A node of a route graph that takes its members in order: targets, selectors, and models by their prefixed names.
+
+    With `sticky` a session stays on the target that served it while that can serve. What fits nowhere in the whole graph is refused,
+    or goes to the largest window here all the same. A provider's refusal of the content is passed on, or the next target asked.
+    """
 
     id: Selectable
     models: Members
+
+
+class ConstituentSettings(_Table, frozen=True, kw_only=True):
+    """A member of an alloy; `weight` is its share of weighted draws."""
+
+    model: Text
+    weight: Annotated[int, Meta(ge=1, le=1_000_000, description="a whole number from 1 to 1000000")] = 1
+
+
+Constituents = Annotated[
+    tuple[ConstituentSettings, ...], Meta(min_length=2, description="a list of at least two tables with a model each")
+]
+
+
+class AlloySettings(_Chooser, frozen=True, kw_only=True):
+    """A node of a route graph that blends its constituents: another one may come first in every call of one session.
+
+    None is used for a request that the smallest of them (or `min_context_window`) cannot hold, unless `partial_context` lets those
+    that can go on without it.
+    """
+
+    id: Selectable
+    constituents: Constituents
+    strategy: Literal["round_robin", "weighted", "deterministic_all"] = "weighted"
+    partial_context: bool = False
+    min_context_window: Tokens | None = None
+
+
+class RequirementSettings(_Table, frozen=True, kw_only=True):
+    """What a guard asks for: all of it has to hold, and of each list one entry."""
+
+    tenant_id: Choices = ()
+    application_id: Choices = ()
+    consuming_agent_id: Choices = ()
+    consuming_user_id: Choices = ()
+    tags: Choices = ()
+    target_tags: Choices = ()
+
+
+class GuardSettings(_Table, frozen=True, kw_only=True):
+    """A node of a route graph that passes to `model` when its requirements hold, else to `otherwise`, or to nothing."""
+
+    id: Selectable
+    require: RequirementSettings
+    model: Text
+    otherwise: Text | None = None
+
+
+class AliasSettings(_Table, frozen=True, kw_only=True):
+    """A node of a route graph that is another name for a member."""
+
+    id: Selectable
+    model: Text
 
 
 class AccessSettings(_Table, frozen=True, kw_only=True):
@@ -202,6 +270,9 @@ class ModelSettings(_Table, frozen=True, kw_only=True):
     max_attempts: Annotated[int, Meta(ge=1, le=100, description="a number of upstream calls, 1 to 100")] = 4
     dispatchers: tuple[SelectorSettings, ...] = ()
     cascades: tuple[SelectorSettings, ...] = ()
+    alloys: tuple[AlloySettings, ...] = ()
+    guards: tuple[GuardSettings, ...] = ()
+    aliases: tuple[AliasSettings, ...] = ()
     governance: tuple[RouteRuleSettings, ...] = ()
 
 

@@ -1,6 +1,6 @@
 """Putting a model together with the models below it, each in one version."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from wardwright.domain.route import MODEL_PREFIX, Composition, ModelDefinition
 
@@ -13,7 +13,7 @@ def compose(root: ModelDefinition, models: Mapping[str, ModelDefinition]) -> Com
     nested: dict[str, ModelDefinition] = {}
     waiting = [root]
     while waiting:
-        for name in _models_of(waiting.pop()):
+        for name in nested_models(waiting.pop()):
             definition = models.get(name)
             if definition is not None and name != root.id and name not in nested:
                 nested[name] = definition
@@ -21,7 +21,7 @@ def compose(root: ModelDefinition, models: Mapping[str, ModelDefinition]) -> Com
     return Composition(root, dict(sorted(nested.items())))
 
 
-def _models_of(definition: ModelDefinition) -> Iterator[str]:
-    """The models that a definition names as members."""
+def nested_models(definition: ModelDefinition) -> list[str]:
+    """The models that a definition names as members. Purity: pure."""
     names = [definition.root, *(member for selector in definition.selectors for member in selector.models)]
-    return (name.removeprefix(MODEL_PREFIX) for name in names if name.startswith(MODEL_PREFIX))
+    return [name.removeprefix(MODEL_PREFIX) for name in names if name.startswith(MODEL_PREFIX)]

@@ -62,12 +62,15 @@ def validate_nesting(graphs: Sequence[DeclaredGraph]) -> list[NestingProblem]:
     ]
     if not cycles:
         problems += _depth_problems(whole, order)
-        problems += _impossible(whole, order)
+    problems += _impossible(whole)
     return sorted(problems, key=lambda found: found.graph)
 
 
-def second_choices(graphs: Sequence[DeclaredGraph]) -> Iterator[NestingProblem]:
-    """Find targets that a dispatcher never takes first, since another of equal window always comes before. Purity: pure."""
+def never_chosen(graphs: Sequence[DeclaredGraph]) -> Iterator[NestingProblem]:
+    """Find targets that a dispatcher never takes first and never to any avail, since another one makes the same call. Purity: pure.
+
+    Another model of the same window is a fallback that somebody may well want; the same one fails alike.
+    """
     for index, graph in enumerate(graphs):
         targets = {target.id: target for target in graph.targets}
         for selector in graph.selectors:
@@ -76,7 +79,7 @@ def second_choices(graphs: Sequence[DeclaredGraph]) -> Iterator[NestingProblem]:
                     better = _always_before(name, selector.models, targets)
                     if better is not None:
                         message = (
-                            f'never the first choice: "{better}" has a window of the same size and comes before it'
+                            f'never chosen: "{better}" is the same model of the same provider, and comes before it'
                         )
                         yield NestingProblem(index, GraphProblem(member_path(selector, place), message))
 
@@ -108,14 +111,21 @@ class _Whole:
         """Report a problem at a path in the model of a node."""
         return NestingProblem(self._places[node.model], GraphProblem(path, message))
 
-    def reachable(self, order: Sequence[_Node]) -> dict[_Node, dict[str, Target]]:
-        """The targets below every node, by id; the graph must have no cycle."""
-        below: dict[_Node, dict[str, Target]] = {}
-        for node in order:
-            below[node] = {target.id: target for target in self.direct[node]}
-            for member in self.members[node]:
-                below[node].update(below[member])
-        return below
+    def behind(self, node: _Node, name: str) -> list[Target]:
+        """The targets that can be reached through one member of a node, cycles or not."""
+        direct = [target for target in self.direct[node] if target.id == name]
+        if direct:
+            return direct
+        found: dict[str, Target] = {}
+        passed: set[_Node] = set()
+        waiting = [_member(node, name)]
+        while waiting:
+            place = waiting.pop()
+            if place in self.members and place not in passed:
+                passed.add(place)
+                found.update((target.id, target) for target in self.direct[place])
+                waiting += self.members[place]
+        return list(found.values())
 
     def _add(self, graph: DeclaredGraph) -> None:
         targets = {target.id: target for target in graph.targets}
@@ -137,9 +147,7 @@ class _Whole:
         self, node: _Node, names: Sequence[str], selectors: Mapping[str, Selector], targets: Mapping[str, Target]
     ) -> None:
         self.members[node] = [
-            _Node(name.removeprefix(MODEL_PREFIX), "") if name.startswith(MODEL_PREFIX) else _Node(node.model, name)
-            for name in names
-            if name in selectors or name.startswith(MODEL_PREFIX)
+            _member(node, name) for name in names if name in selectors or name.startswith(MODEL_PREFIX)
         ]
         self.direct[node] = [targets[name] for name in names if name in targets and name not in selectors]
 
@@ -200,42 +208,29 @@ def _depth_problems(whole: _Whole, order: Sequence[_Node]) -> Iterator[NestingPr
             )
 
 
-def _impossible(whole: _Whole, order: Sequence[_Node]) -> Iterator[NestingProblem]:
-    below = whole.reachable(order)
+def _impossible(whole: _Whole) -> Iterator[NestingProblem]:
     for node, selector in whole.selectors.items():
         if isinstance(selector, Alloy) and selector.min_context_window is not None:
-            yield from _window_problem(whole, node, selector, selector.min_context_window, below)
+            yield from _window_problems(whole, node, selector, selector.min_context_window)
         elif isinstance(selector, Guard) and selector.require.target_tags:
-            guarded = _behind(whole, node, selector.model, below)
-            if guarded and not any(set(selector.require.target_tags).intersection(t.tags) for t in guarded.values()):
+            wanted = set(selector.require.target_tags)
+            guarded = whole.behind(node, selector.model)
+            if guarded and all(wanted.isdisjoint(target.tags) for target in guarded):
                 tags = ", ".join(f'"{tag}"' for tag in selector.require.target_tags)
                 message = f'expected a tag that a target behind "{selector.model}" has, got {tags}'
                 yield whole.problem(node, f"{selector_path(selector)}.require.target_tags", message)
 
 
-def _window_problem(
-    whole: _Whole, node: _Node, alloy: Alloy, floor: int, below: Mapping[_Node, Mapping[str, Target]]
-) -> Iterator[NestingProblem]:
+def _window_problems(whole: _Whole, node: _Node, alloy: Alloy, floor: int) -> Iterator[NestingProblem]:
     for name in alloy.models:
-        reachable = _behind(whole, node, name, below).values()
-        largest = max((target.context_window for target in reachable), default=floor)
+        largest = max((target.context_window for target in whole.behind(node, name)), default=floor)
         if largest < floor:
             message = f'expected at most the {largest} tokens of constituent "{name}", got {floor}'
             yield whole.problem(node, f"{selector_path(alloy)}.min_context_window", message)
 
 
-def _behind(whole: _Whole, node: _Node, name: str, below: Mapping[_Node, Mapping[str, Target]]) -> Mapping[str, Target]:
-    """The targets behind one member of a node."""
-    if name.startswith(MODEL_PREFIX):
-        return below.get(_Node(name.removeprefix(MODEL_PREFIX), ""), {})
-    selector = _Node(node.model, name)
-    if selector in below:
-        return below[selector]
-    return {target.id: target for target in whole.direct[node] if target.id == name}
-
-
 def _always_before(name: str, members: Sequence[str], targets: Mapping[str, Target]) -> str | None:
-    """Find the member of equal window that serves whatever this one can and comes before it, if there is one."""
+    """Find the member that makes the same call for whatever this one can serve, and comes before it, if there is one."""
     target = targets.get(name)
     if target is None:
         return None
@@ -244,9 +239,18 @@ def _always_before(name: str, members: Sequence[str], targets: Mapping[str, Targ
 
 
 def _covers(rival: Target, target: Target) -> bool:
-    if rival.context_window != target.context_window:
+    if _call(rival) != _call(target):
         return False
     return rival.capabilities is None or (target.capabilities is not None and target.capabilities <= rival.capabilities)
+
+
+def _call(target: Target) -> tuple[str, str, int]:
+    return target.provider, target.upstream_model, target.context_window
+
+
+def _member(node: _Node, name: str) -> _Node:
+    """The node that a member's name means, where it is no target."""
+    return _Node(name.removeprefix(MODEL_PREFIX), "") if name.startswith(MODEL_PREFIX) else _Node(node.model, name)
 
 
 def _spelled(chain: Sequence[_Node]) -> str:

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from wardwright.domain.errors import Forbidden, NoTargetAvailable, UnknownModel
 from wardwright.domain.route import Composition, ModelDefinition
 from wardwright.planner.canary import BUCKETS, bucket_of, takes
+from wardwright.planner.composition import compose, nested_models
 from wardwright.receipts.events import CanarySide
 
 PREFIX = "wardwright/"
@@ -144,24 +145,6 @@ def _reached(name: str, definitions: Mapping[str, ModelDefinition], trials: Mapp
             waiting += nested_models(definitions[model])
             waiting += nested_models(trials[model].definition) if model in trials else ()
     return list(reached)
-
-
-def compose(root: ModelDefinition, models: Mapping[str, ModelDefinition]) -> Composition:
-    """Collect the definitions that a model is made of, from those to go by. Purity: pure."""
-    nested: dict[str, ModelDefinition] = {}
-    waiting = [root]
-    while waiting:
-        for name in nested_models(waiting.pop()):
-            if name in models and name != root.id and name not in nested:
-                nested[name] = models[name]
-                waiting.append(models[name])
-    return Composition(root, nested)
-
-
-def nested_models(definition: ModelDefinition) -> list[str]:
-    """The models that a definition names as members. Purity: pure."""
-    names = [definition.root, *(member for selector in definition.selectors for member in selector.models)]
-    return [name.removeprefix(PREFIX) for name in names if name.startswith(PREFIX)]
 
 
 def _side(trial: Trial, session_id: str | None, draw: Draw) -> CanarySide:

@@ -117,7 +117,7 @@ def test_a_right_tree_becomes_settings() -> None:
         ),
         (
             {"models": [{"id": "m", "dispatchers": [{"id": "fit", "models": []}]}]},
-            "models.m.dispatchers.fit.models: expected a list of at least one target or selector, by id, got an empty list",
+            "models.m.dispatchers.fit.models: expected a list of at least one target, selector or model, by id, got an empty list",
         ),
         (
             {"models": [{"id": "m", "cascades": [{"id": "c", "models": ["a", 3]}]}]},
@@ -156,12 +156,12 @@ def test_what_may_be_a_secret_is_never_shown() -> None:
         ({"sinks": []}, "sinks"),
         ({"storage": {"retention": {}}}, "storage.retention"),
         ({"models": [{"id": "m", "capture": "full_session"}]}, "models.m.capture"),
-        ({"models": [{"id": "m", "alloys": []}]}, "models.m.alloys"),
+        ({"models": [{"id": "m", "sinks": []}]}, "models.m.sinks"),
         ({"models": [{"id": "m", "stream_rules": []}]}, "models.m.stream_rules"),
         ({"models": [{"id": "m", "access": {"requires_api_key": True}}]}, "models.m.access.requires_api_key"),
         (
-            {"models": [{"id": "m", "cascades": [{"id": "c", "models": ["a"], "sticky": "session"}]}]},
-            "models.m.cascades.c.sticky",
+            {"models": [{"id": "m", "cascades": [{"id": "c", "models": ["a"], "resume": "continue"}]}]},
+            "models.m.cascades.c.resume",
         ),
     ],
 )
@@ -188,7 +188,12 @@ def test_values_of_later_versions_are_refused_as_such(tree: dict[str, Any], prob
 
 
 def test_no_key_is_both_supported_and_not_yet() -> None:
-    entry: dict[str, Any] = {"id": "x", "models": ["a"]}
+    pair = [{"model": "a"}, {"model": "b"}]
+    entries: dict[str, dict[str, Any]] = {
+        "dispatchers": {"id": "x", "models": ["a"]},
+        "cascades": {"id": "x", "models": ["a"]},
+        "alloys": {"id": "x", "constituents": pair},
+    }
     for kind, keys in not_yet.KEYS.items():
         for key in keys:
             tree: dict[str, Any] = {key: []} if kind == "" else {}
@@ -202,8 +207,11 @@ def test_no_key_is_both_supported_and_not_yet() -> None:
                 tree = {"models": [{"id": "m", key: 1}]}
             elif kind == "models.access":
                 tree = {"models": [{"id": "m", "access": {key: 1}}]}
+            elif kind == "models.guards.require":
+                tree = {"models": [{"id": "m", "guards": [{"id": "x", "model": "a", "require": {key: 1}}]}]}
             elif kind.startswith("models."):
-                tree = {"models": [{"id": "m", kind.removeprefix("models."): [{**entry, key: 1}]}]}
+                name = kind.removeprefix("models.")
+                tree = {"models": [{"id": "m", name: [{**entries[name], key: 1}]}]}
             (found,) = problems(tree)
             assert found.endswith(f"{key}: this key is not supported by this version yet")
 

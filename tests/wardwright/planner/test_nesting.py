@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.wardwright.planner.graphs import target
 from wardwright.domain.route import Alloy, Cascade, Constituent, Dispatcher, Guard, Requirements, Selector, Target
-from wardwright.planner.nesting import MAX_DEPTH, DeclaredGraph, NestingProblem, second_choices, validate_nesting
+from wardwright.planner.nesting import MAX_DEPTH, DeclaredGraph, NestingProblem, never_chosen, validate_nesting
 
 TARGETS = (target("small", 32), target("large", 256, tags=("private",)))
 
@@ -129,18 +129,19 @@ def test_a_guard_for_tags_that_nobody_behind_it_has_is_a_problem() -> None:
     ]
 
 
-def test_a_target_that_is_never_a_dispatchers_first_choice_is_named() -> None:
+def test_a_target_that_makes_the_same_call_as_an_earlier_one_is_never_chosen() -> None:
+    chat, tools = frozenset({"chat"}), frozenset({"chat", "tools"})
     targets = (
-        target("b", 64, frozenset({"chat"})),
-        target("a", 64, frozenset({"chat", "tools"})),
-        target("c", 64),
-        target("d", 128),
-        target("e", 64, frozenset({"vision"})),
+        Target("b", "p", "qwen", 64, chat),
+        Target("a", "p", "qwen", 64, tools),
+        Target("c", "p", "qwen", 64),
+        Target("d", "p", "qwen", 128),
+        Target("e", "p", "kimi", 64, chat),
+        Target("f", "q", "qwen", 64, chat),
     )
-    found = told(list(second_choices([graph("m", Dispatcher("fit", ("b", "a", "c", "d", "e")), targets=targets)])))
-    assert found == [
-        '0 dispatchers.fit.models[0]: never the first choice: "a" has a window of the same size and comes before it',
-        '0 dispatchers.fit.models[4]: never the first choice: "c" has a window of the same size and comes before it',
+    fit = Dispatcher("fit", tuple(each.id for each in targets))
+    assert told(list(never_chosen([graph("m", fit, targets=targets)]))) == [
+        '0 dispatchers.fit.models[0]: never chosen: "a" is the same model of the same provider, and comes before it'
     ]
 
 

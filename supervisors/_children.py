@@ -328,6 +328,15 @@ class SupervisorBase(Actor):
         return [child.as_node() for child in self._children.values()]
 
 
+def is_worth_a_report(reason: ExitReason) -> bool:
+    """Whether the end of a child that does not come back is one to tell of.
+
+    A supervisor that gave up ends in the normal class, so a transient one stays away: as it should, and as hardly anybody
+    expects.
+    """
+    return not reason.is_normal or isinstance(reason.detail, RestartLimitReached | BackoffExhausted)
+
+
 def ask_to_stop(cell: Cell, shutdown: Shutdown) -> Alarm | None:
     """Begin to stop a member as its spec says; the alarm that will kill it is to be discarded at its death."""
     if shutdown == "brutal_kill":

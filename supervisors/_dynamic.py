@@ -19,7 +19,7 @@ from supervisors._backoff import Backoff, Pause
 from supervisors._call import NO_REPLY, ReplyTo
 from supervisors._cell import Cell
 from supervisors._child_spec import ChildSpec, child_path, validate_max_children, validate_significance
-from supervisors._children import Appointment, Child, ChildExited, SupervisorBase, ask_to_stop
+from supervisors._children import Appointment, Child, ChildExited, SupervisorBase, ask_to_stop, is_worth_a_report
 from supervisors._mail import MailCell
 from supervisors._member import Member
 from supervisors._passive import Dormitory, Passive, revive
@@ -265,7 +265,7 @@ class DynamicSupervisor(SupervisorBase):
 
     def _lost(self, child: Child, reason: ExitReason) -> Stop | None:
         again = should_restart(child.restart, reason)
-        if again or not reason.is_normal:
+        if again or is_worth_a_report(reason):
             self._report("child_terminated", reason, child)
         child.lost(reason, self.system.now())
         if not again:

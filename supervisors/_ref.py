@@ -114,14 +114,18 @@ class ActorRef(Handle):
         """
         self._cell.kill()
 
-    async def stop(self, timeout: float | None = DEFAULT_TIMEOUT) -> ExitReason:
+    async def stop(self, timeout: float | None = DEFAULT_TIMEOUT, reason: ExitReason = ExitReason.NORMAL) -> ExitReason:
         """Ask the actor to end after its present message, and wait until it has.
 
-        A permanent child is started again by its supervisor. After `timeout` seconds the actor is killed; None waits
-        as long as it takes.
+        Its supervisor does about it what it does about an end with this reason: a permanent child is started again, and
+        a transient one if the reason is none of the normal class.
+
+        Args:
+            timeout: seconds after which the actor is killed; None waits as long as it takes.
+            reason: what it is to end with.
 
         Returns:
-            How it ended, which need not be `normal`.
+            How it ended, which may be for another reason.
 
         Raises:
             ActorDown: it is dead already.
@@ -130,7 +134,7 @@ class ActorRef(Handle):
             ValueError: `timeout` is negative.
         Cancellation: cancel point; the actor stops all the same.
         """
-        return await _end(self._cell, lambda: self._cell.request_stop(ExitReason.NORMAL), timeout)
+        return await _end(self._cell, lambda: self._cell.request_stop(reason), timeout)
 
     async def drain(self, timeout: float | None = DEFAULT_TIMEOUT) -> ExitReason:
         """Ask the actor to end when it has handled everything it was sent so far, and wait until it has.

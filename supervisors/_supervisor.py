@@ -35,7 +35,7 @@ from supervisors._child_spec import (
     validate_significance,
     validate_strategy,
 )
-from supervisors._children import Appointment, Child, ChildExited, SupervisorBase, ask_to_stop
+from supervisors._children import Appointment, Child, ChildExited, SupervisorBase, ask_to_stop, is_worth_a_report
 from supervisors._reasons import ExitReason, is_expected_exit, should_restart
 from supervisors._ref import ActorRef
 from supervisors._runner import ActorCell
@@ -106,7 +106,8 @@ class Supervisor(SupervisorBase):
 
     async def init(self) -> Ignore | Stop | None:
         """Start the children; if one fails, stop those before it and fail with it."""
-        for spec in self._specs:
+        specs, self._specs = self._specs, ()  # what a temporary child was made from is not kept
+        for spec in specs:
             child = self._enlist(spec)
             failure = await self._start(child)
             if failure is not None:
@@ -284,7 +285,7 @@ class Supervisor(SupervisorBase):
         if child is None or child.cell is not exited.cell:
             return None
         again = should_restart(child.restart, exited.reason)
-        if again or not exited.reason.is_normal:
+        if again or is_worth_a_report(exited.reason):
             self._report("child_terminated", exited.reason, child)
         child.lost(exited.reason, self.system.now())
         if again:

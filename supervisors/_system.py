@@ -27,7 +27,7 @@ from supervisors._reasons import ExitReason
 from supervisors._ref import DEFAULT_TIMEOUT, ActorRef, NamedRef, cell_of
 from supervisors._timers import Revocable, Timers
 from supervisors.events import DeadLetter, Event, log_event
-from supervisors.exceptions import CallCycle
+from supervisors.exceptions import CallCycle, StartIgnored
 from supervisors.inspect import TreeNode
 
 SHUTDOWN_BUDGET = 30.0
@@ -97,6 +97,7 @@ class System:
 
     Raises:
         StartFailed: on entering, when the tree could not start; nothing is left of it.
+        StartIgnored: on entering, when the `init` of the root declined.
     """
 
     def __init__(
@@ -333,7 +334,8 @@ class System:
         self._root = self._top.launch(self)
         self._root.at_exit(self._root_ended)
         try:
-            await self._root.handshake()
+            if not await self._root.handshake():
+                raise StartIgnored(self.name)
         except BaseException:
             _abort_start(self._root)
             raise

@@ -7,6 +7,7 @@ from supervisors import ActorDown, CallTimeout, ExitReason, NotRunning, Supervis
 from supervisors.testing import EventLog, settle
 from tests.supervisors.actors import (
     Ask,
+    Boom,
     Do,
     Puppet,
     crash,
@@ -238,6 +239,20 @@ async def test_stop_waits_until_terminate_is_done() -> None:
         assert system.now() == pytest.approx(2)
         assert trace[-1] == "a terminate normal"
         assert system.whereis("app/a") is None
+
+
+@pytest.mark.parametrize(
+    ("reason", "back"),
+    [(ExitReason.NORMAL, False), (ExitReason.shutdown("enough"), False), (ExitReason.crashed(Boom("it")), True)],
+)
+async def test_stop_gives_the_actor_its_reason(reason: ExitReason, back: bool) -> None:
+    trace: list[str] = []
+    spec = puppet("a", trace, restart="transient")
+    async with System("app", Supervisor([spec]), on_event=EventLog()) as system:
+        assert await started(system, "app/a").stop(reason=reason) == reason
+        await settle()
+        assert trace[2] == f"a terminate {reason}"
+        assert (system.whereis("app/a") is not None) == back
 
 
 async def test_stopping_twice_finds_nobody() -> None:

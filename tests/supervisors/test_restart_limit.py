@@ -3,11 +3,11 @@
 import anyio
 import pytest
 
-from supervisors import RestartLimitReached, restart_child, terminate_child, which_children
+from supervisors import RestartLimitReached, SupervisorReport, restart_child, terminate_child, which_children
 from supervisors._child_spec import Strategy
 from supervisors.testing import EventLog, settle
 from tests.supervisors.actors import Ask, crash, group, puppet, started
-from tests.supervisors.trees import FailingStart, contexts, tree
+from tests.supervisors.trees import FailingStart, Kind, contexts, running, tree
 
 pytestmark = pytest.mark.anyio
 
@@ -83,6 +83,16 @@ async def test_a_transient_supervisor_that_gave_up_stays_down() -> None:
         await settle()
         assert system.whereis("app/group") is None
         assert (await which_children(system.named("app")))[0].status == "stopped"
+
+
+@pytest.mark.parametrize("kind", ["static", "dynamic"])
+async def test_a_supervisor_that_gave_up_and_stays_down_is_reported_above(kind: Kind) -> None:
+    log = EventLog()
+    async with running(kind, group(puppet("b"), max_restarts=0, restart="transient"), log=log) as system:
+        started(system, "app/group/b").cast(crash)
+        await settle()
+    assert contexts(log)[-2:] == [("shutdown", "app/group/b"), ("child_terminated", "app/group")]
+    assert "reached more than 0 restarts" in str(log.of(SupervisorReport)[-1].reason)
 
 
 async def test_nested_limits_multiply() -> None:

@@ -126,6 +126,5 @@ async def test_what_a_temporary_child_was_made_from_is_not_kept() -> None:
     supervisor = Supervisor([recipe(ingredient)])
     del ingredient
     async with System("app", supervisor):
-        supervisor._specs = ()
         gc.collect()
         assert watched() is None

@@ -14,13 +14,16 @@ from supervisors import (
     ChildSpec,
     DynamicSupervisor,
     ExitReason,
+    Ignore,
     NotRunning,
     StartFailed,
+    StartIgnored,
+    Stop,
     Supervisor,
     System,
     Unstopped,
 )
-from supervisors.testing import EventLog, settle
+from supervisors.testing import EventLog, check_nothing_left, count_tasks, settle
 from tests.supervisors.actors import (
     Ask,
     Do,
@@ -103,6 +106,19 @@ async def test_a_tree_that_does_not_start_leaves_nothing_behind() -> None:
         async with tree(puppet("a", trace), puppet("b", trace, on_init=crash)):
             pytest.fail("entered")
     assert trace[-1] == "a terminate shutdown"
+
+
+async def test_a_root_that_declines_is_no_system() -> None:
+    class Declining(Supervisor):
+        async def init(self) -> Ignore | Stop | None:
+            return Ignore()
+
+    before = count_tasks()
+    system = System("app", Declining([puppet("a")]), on_event=EventLog())
+    with pytest.raises(StartIgnored, match="app declined to start"):
+        async with system:
+            pytest.fail("there is nothing to enter")
+    check_nothing_left(system, before)
 
 
 async def test_a_start_that_is_cancelled_unwinds_in_order_and_leaves_nothing_behind() -> None:

@@ -80,6 +80,7 @@ class Member:
     number: int
     places: dict[str, Place] = field(default_factory=dict)
     restarts: list[float] = field(default_factory=list)
+    gave_up: bool = False
 
     @property
     def path(self) -> str:
@@ -256,7 +257,7 @@ class Model:
         if supervisor is None:
             return
         again = place.plan.restart == "permanent" or (place.plan.restart == "transient" and _is_fault(kind))
-        if again or _is_fault(kind):
+        if again or _is_fault(kind) or member.gave_up:
             self._report(supervisor, "child_terminated", place, kind)
         if again:
             self._restart(supervisor, place)
@@ -269,6 +270,7 @@ class Model:
         while retry is not None:
             if self._is_too_much(supervisor):
                 self._report(supervisor, "shutdown", retry, "shutdown")
+                supervisor.gave_up = True
                 self.end(supervisor, "shutdown")
                 return
             retry = self._try_to_restart(supervisor, retry)

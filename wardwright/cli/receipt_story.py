@@ -18,6 +18,11 @@ _GOOD = ("completed",)
 _UNDECIDED = ("open", "unfinished", "client_cancelled", "cancelled", "interrupted")
 
 _LABEL_WIDTH = 14
+_HEALTH = {
+    "breaker_open": "it keeps failing",
+    "rate_limited": "it is limiting requests",
+    "saturated": "its provider is working to capacity",
+}
 _CALLER_FIELDS = (
     ("tenant", "tenant_id"),
     ("application", "application_id"),
@@ -121,6 +126,7 @@ def _decided(decision: Decision) -> Iterator[Line]:
         yield Line(
             "policy", f"{action.rule_id} of {action.model_id}: {action.action.replace('_', ' ')}; {action.message}"
         )
+    yield from _kept(decision)
     for place, target in enumerate(decision.selected_models):
         label = "chosen" if place == 0 else "fallback"
         yield Line(label, f"{target.model} at {target.provider}, window {target.context_window}")
@@ -130,14 +136,44 @@ def _decided(decision: Decision) -> Iterator[Line]:
         yield Line("blocked", "no target could serve this request", "red")
 
 
+def _kept(decision: Decision) -> Iterator[Line]:
+    """What else had a say in the choice: the session, a forced target, a request that is too large."""
+    for choice in decision.sticky:
+        why = (
+            "it is sticky"
+            if choice.private_history is None
+            else f"{choice.private_history} keeps its history to itself"
+        )
+        stays = (
+            "the session stays with who serves it now" if choice.kept is None else f"the session stays on {choice.kept}"
+        )
+        yield Line("session", f"{choice.selector}: {stays}, because {why}")
+    if decision.overflow is not None:
+        yield Line(
+            "overflow", f"no window is large enough; {decision.overflow} takes its largest all the same", "yellow"
+        )
+    if decision.fallback_used:
+        yield Line("fallback", "the target that a rule forces cannot serve, and the rule allows others", "yellow")
+
+
 def _why(skip: Skip, required: int) -> str:
     match skip.reason:
         case "context_window_too_small":
-            return f"its window of {skip.context_window} tokens is too small for {required}"
+            of = f", that of {skip.detail}," if skip.detail else ""
+            return f"its window of {skip.context_window} tokens{of} is too small for {required}"
         case "capability_missing":
             return f"it lacks {skip.detail or 'a capability that the request needs'}"
-        case _:
-            return skip.reason.replace("_", " ") + (f": {skip.detail}" if skip.detail else "")
+        case "guard_denied":
+            return f"a guard does not let the request come to it ({skip.detail})"
+        case "guard_passed":
+            return f"the guard {skip.detail} let the request pass elsewhere"
+        case "policy_route_gate":
+            return "a rule leaves it out" + (f" ({skip.detail})" if skip.detail else "")
+        case "forced_model_unavailable":
+            return f"a rule forces it, but {skip.detail or 'there is no way to it'}"
+        case "breaker_open" | "rate_limited" | "saturated":
+            wait = "" if skip.retry_after_s is None else f", again in {skip.retry_after_s:.0f} s"
+            return f"{_HEALTH[skip.reason]}{wait}"
 
 
 def _tried(receipt: Receipt) -> Iterator[Line]:

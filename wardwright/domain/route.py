@@ -324,3 +324,7 @@ class RoutePlan(msgspec.Struct, frozen=True):
     fallback_used: bool = False
     blocked_by: str | None = None
     refusal_moves_on: tuple[str, ...] = ()
+
+    def to_remember(self, served: str) -> dict[str, str]:
+        """What a session has to keep when this target served it: the target by selector, where that is news."""
+        return {choice.selector: served for choice in self.sticky if served in choice.targets and served != choice.kept}

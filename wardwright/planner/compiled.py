@@ -79,6 +79,12 @@ class CompiledRoute:
         )
 
     @cached_property
+    def draws(self) -> bool:
+        """Whether some alloy may decide by the server's draw."""
+        alloys = (node.selector for node in self.nodes if isinstance(node.selector, Alloy))
+        return any(alloy.strategy != "deterministic_all" for alloy in alloys)
+
+    @cached_property
     def caller_fields(self) -> frozenset[str]:
         """The caller's fields that some guard of the graph looks at, `tags` among them."""
         return fields_asked(node.selector.require for node in self.nodes if isinstance(node.selector, Guard))

@@ -15,7 +15,7 @@ from wardwright.domain.caller import Caller
 from wardwright.domain.chat import Usage
 from wardwright.domain.errors import Failure
 from wardwright.domain.policy import PolicyAction
-from wardwright.domain.route import HealthReason, PlanInputs, Skip
+from wardwright.domain.route import HealthReason, PlanInputs, Skip, StickyChoice
 
 FinalStatus = Literal[
     "completed",
@@ -56,7 +56,11 @@ class SelectedTarget(msgspec.Struct, frozen=True):
 
 
 class Decision(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The route decision: the plan, and everything it was made from (`facts`), enough to make it again. `policy_actions` are the rules that fired."""
+    """The route decision: the plan, and everything it was made from (`facts`), enough to make it again.
+
+    `policy_actions` are the rules that fired. `sticky` are the selectors that keep the session on a target, `overflow` is the one
+    whose target was taken although it is too small, and `fallback_used` says that a forced target could not serve.
+    """
 
     route_type: str
     route_id: str
@@ -73,6 +77,9 @@ class Decision(msgspec.Struct, frozen=True, omit_defaults=True):
     route_blocked: bool
     facts: PlanInputs
     policy_actions: tuple[PolicyAction, ...] = ()
+    sticky: tuple[StickyChoice, ...] = ()
+    overflow: str | None = None
+    fallback_used: bool = False
 
 
 class CanarySide(msgspec.Struct, frozen=True):

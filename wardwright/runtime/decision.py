@@ -78,4 +78,7 @@ def _recorded(route: RoutePlan, inputs: PlanInputs, actions: tuple[PolicyAction,
         route_blocked=first is None,
         facts=inputs,
         policy_actions=actions,
+        sticky=route.sticky,
+        overflow=route.overflow,
+        fallback_used=route.fallback_used,
     )

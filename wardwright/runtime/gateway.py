@@ -15,8 +15,7 @@ from supervisors import ActorRef, AlreadyStarted, Callback, ChildSpec, Superviso
 from wardwright.domain.caller import Caller
 from wardwright.domain.chat import ChatRequest
 from wardwright.domain.errors import NotFound, StorageUnavailable
-from wardwright.domain.route import ModelDefinition, PlanInputs, SessionFacts
-from wardwright.planner.estimate import request_facts
+from wardwright.domain.route import ModelDefinition, SessionFacts
 from wardwright.ports.provider import ProviderInfo
 from wardwright.ports.storage import StoreHealth
 from wardwright.receipts.events import Opened, RequestSummary
@@ -28,8 +27,8 @@ from wardwright.runtime.checkpointer import StoreBoard
 from wardwright.runtime.control import ControlBoard
 from wardwright.runtime.decision import decide
 from wardwright.runtime.exact import ExactCounts
+from wardwright.runtime.facts import FactFinder
 from wardwright.runtime.identity import mint_receipt_id
-from wardwright.runtime.policy import PolicyBook
 from wardwright.runtime.provider import ProviderBoard
 from wardwright.runtime.responder import Responder
 from wardwright.runtime.run import Run, RunParts, RunRequest
@@ -61,8 +60,7 @@ class Gateway:
         self._boards = boards
         self._parts = parts
         self._readers = anyio.CapacityLimiter(_READERS)
-        self._policies = PolicyBook()
-        self._exact_counts = exact_counts
+        self._facts = FactFinder(exact_counts, boards.providers.health, now=system.now, draw=parts.draw)
         self._live: dict[str, Run] = {}
         parts.metrics.live_runs.set_function(lambda: len(self._live))
         parts.metrics.watch(boards.providers.health.gates().values)
@@ -99,11 +97,8 @@ class Gateway:
         definition = composition.root
         turn = await self._turn(definition, caller)
         session = None if turn is None else SessionFacts(turn)
-        constraints, actions = self._policies.judge(composition, request)
-        facts = await self._exact_counts.refine(request_facts(request), request, composition)
-        health = self._boards.providers.health.concerning(composition, self._system.now())
-        inputs = PlanInputs(facts, session=session, health=health, constraints=constraints)
-        decided = decide(composition, inputs, actions)
+        gathered = await self._facts.gather(composition, request, caller, session)
+        decided = decide(composition, gathered.inputs, gathered.actions)
         receipt_id = mint_receipt_id()
         asked = RunRequest(
             request=request,

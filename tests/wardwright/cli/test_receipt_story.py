@@ -7,6 +7,7 @@ from rich.console import Console
 from wardwright.cli.receipt_story import duration, moment, status_style, story
 from wardwright.domain.caller import Caller
 from wardwright.domain.policy import PolicyAction
+from wardwright.domain.route import Skip, StickyChoice
 from wardwright.receipts.events import AttemptStarted, Closed, Opened, PassedOver
 from wardwright.receipts.fold import Receipt
 
@@ -92,6 +93,47 @@ def test_rules_that_fired_and_exact_counts_are_part_of_the_decision() -> None:
 
     assert "counted 41 tokens in the prompt by o200k_base" in lines
     assert "policy keep-local of coding-balanced: restrict routes; records stay here" in lines
+
+
+@pytest.mark.parametrize(
+    ("skip", "words"),
+    [
+        (
+            Skip("t", "context_window_too_small", 16, "alloy blend"),
+            "its window of 16 tokens, that of alloy blend, is too small for 140",
+        ),
+        (Skip("t", "breaker_open", 16), "it keeps failing"),
+        (Skip("t", "rate_limited", 16, retry_after_s=4.2), "it is limiting requests, again in 4 s"),
+        (Skip("t", "saturated", 16), "its provider is working to capacity"),
+        (
+            Skip("t", "guard_denied", 16, "paid: tenant_id"),
+            "a guard does not let the request come to it (paid: tenant_id)",
+        ),
+        (Skip("t", "guard_passed", 16, "paid"), "the guard paid let the request pass elsewhere"),
+        (Skip("t", "policy_route_gate", 16), "a rule leaves it out"),
+        (Skip("t", "policy_route_gate", 16, "policy forces x"), "a rule leaves it out (policy forces x)"),
+        (Skip("t", "forced_model_unavailable"), "a rule forces it, but there is no way to it"),
+    ],
+)
+def test_every_reason_for_a_skip_has_its_words(skip: Skip, words: str) -> None:
+    decision = msgspec.structs.replace(OPENED.decision, skipped=(skip,))
+    assert f"skipped t: {words}" in told(receipt(msgspec.structs.replace(OPENED, decision=decision)))
+
+
+def test_what_else_had_a_say_in_the_choice_is_told() -> None:
+    decision = msgspec.structs.replace(
+        OPENED.decision,
+        sticky=(StickyChoice("fit", ("a", "b"), "a"), StickyChoice("blend", ("c",), None, "sonnet")),
+        overflow="fit",
+        fallback_used=True,
+    )
+    lines = told(receipt(msgspec.structs.replace(OPENED, decision=decision)))
+    assert "session fit: the session stays on a, because it is sticky" in lines
+    assert (
+        "session blend: the session stays with who serves it now, because sonnet keeps its history to itself" in lines
+    )
+    assert "overflow no window is large enough; fit takes its largest all the same" in lines
+    assert "fallback the target that a rule forces cannot serve, and the rule allows others" in lines
 
 
 def test_an_open_receipt_says_what_may_have_happened() -> None:

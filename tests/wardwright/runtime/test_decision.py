@@ -1,15 +1,26 @@
 """A decision: the plan, and all it was made from, in the receipt's words."""
 
+import pytest
+
+from wardwright.domain.errors import (
+    NoTargetAvailable,
+    RateLimitExceeded,
+    RequestError,
+    RouteBlocked,
+    WardwrightError,
+)
 from wardwright.domain.route import (
     Cascade,
     Composition,
     ModelDefinition,
     PlanInputs,
     RequestFacts,
+    RouteConstraints,
     SessionFacts,
     Target,
+    Unhealthy,
 )
-from wardwright.runtime.decision import decide
+from wardwright.runtime.decision import decide, refusal_of
 
 SMALL, LARGE = Target("p/small", "p", "small", 16), Target("q/large", "q", "large", 256)
 MODEL = ModelDefinition("m", "v7", "steps", (Cascade("steps", ("p/small", "q/large")),), (SMALL, LARGE))
@@ -38,6 +49,68 @@ def test_a_plan_without_targets_is_a_blocked_route() -> None:
     recorded = decide(Composition(MODEL), PlanInputs(RequestFacts(999))).recorded
     assert recorded.route_blocked
     assert (recorded.selected_model, recorded.selected_provider, recorded.fallback_models) == (None, None, ())
+
+
+@pytest.mark.parametrize(
+    ("inputs", "status", "kind", "code", "wait"),
+    [
+        (PlanInputs(RequestFacts(999)), "route_blocked", RequestError, "context_length_exceeded", None),
+        (
+            PlanInputs(RequestFacts(4), constraints={"m": RouteConstraints(blocked_by="rule")}),
+            "policy_blocked",
+            RouteBlocked,
+            "policy_blocked",
+            None,
+        ),
+        (
+            PlanInputs(RequestFacts(4), constraints={"m": RouteConstraints(allowed_targets=())}),
+            "route_blocked",
+            RouteBlocked,
+            "route_blocked",
+            None,
+        ),
+        (
+            PlanInputs(RequestFacts(99), health=(Unhealthy("q", "rate_limited", 3.0),)),
+            "route_blocked",
+            RateLimitExceeded,
+            "rate_limit_exceeded",
+            3.0,
+        ),
+        (
+            PlanInputs(RequestFacts(99), health=(Unhealthy("q", "breaker_open", 9.0),)),
+            "route_blocked",
+            NoTargetAvailable,
+            "no_target_available",
+            9.0,
+        ),
+    ],
+)
+def test_each_refusal_has_its_status_and_its_error(
+    inputs: PlanInputs, status: str, kind: type[WardwrightError], code: str, wait: float | None
+) -> None:
+    decided = decide(Composition(MODEL), inputs)
+    found, error = refusal_of(decided.plan, inputs.request)
+    assert (found, type(error), error.code, error.retry_after_s) == (status, kind, code, wait)
+
+
+def test_a_decision_tells_what_else_had_a_say_in_it() -> None:
+    pool = Cascade("steps", ("p/small",), sticky=True, on_overflow="largest")
+    composition = Composition(ModelDefinition("m", "v7", "steps", (pool,), (SMALL,)))
+    stays = decide(composition, PlanInputs(RequestFacts(8), session=SessionFacts(2, {"steps": "p/small"})))
+    assert [choice.kept for choice in stays.recorded.sticky] == ["p/small"]
+    assert decide(composition, PlanInputs(RequestFacts(99))).recorded.overflow == "steps"
+    forced = RouteConstraints(forced_model="gone", allow_fallback=True)
+    assert decide(composition, PlanInputs(RequestFacts(8), constraints={"m": forced})).recorded.fallback_used
+
+
+def test_a_session_has_to_remember_who_served_it_where_that_is_news() -> None:
+    outer = Cascade("outer", ("pool", "q/large"), sticky=True)
+    pool = Cascade("pool", ("p/small",), sticky=True)
+    composition = Composition(ModelDefinition("m", "v7", "outer", (outer, pool), (SMALL, LARGE)))
+    route = decide(composition, PlanInputs(RequestFacts(8), session=SessionFacts(2, {"outer": "p/small"}))).plan
+    assert route.to_remember("p/small") == {"pool": "p/small"}
+    assert route.to_remember("q/large") == {"outer": "q/large"}
+    assert route.to_remember("elsewhere") == {}
 
 
 def test_deciding_again_from_the_recorded_facts_gives_the_same_decision() -> None:

@@ -1,0 +1,69 @@
+"""What a plan is made from, gathered from the world: the request's size, its policies' demands, health, who asks, and a draw.
+
+A live request and a simulated one gather alike; from there on everything is a function of what was gathered.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from wardwright.domain.caller import Caller
+from wardwright.domain.chat import ChatRequest
+from wardwright.domain.policy import PolicyAction
+from wardwright.domain.route import Composition, PlanInputs, SessionFacts
+from wardwright.planner.compiled import compiled
+from wardwright.planner.estimate import request_facts
+from wardwright.runtime.exact import ExactCounts
+from wardwright.runtime.health import HealthBoard
+from wardwright.runtime.policy import PolicyBook
+
+_SEEDS = 2**53  # what every reader of JSON keeps exact
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """The inputs of a plan, and the policy's rules that led to the constraints among them."""
+
+    inputs: PlanInputs
+    actions: tuple[PolicyAction, ...]
+
+
+class FactFinder:
+    """Gathers facts. For the one event loop's use; `draw` takes a number below its argument."""
+
+    def __init__(
+        self,
+        exact_counts: ExactCounts,
+        health: HealthBoard,
+        *,
+        now: Callable[[], float],
+        draw: Callable[[int], int],
+    ) -> None:
+        self._exact_counts = exact_counts
+        self._health = health
+        self._policies = PolicyBook()
+        self._now = now
+        self._draw = draw
+
+    async def gather(
+        self, composition: Composition, request: ChatRequest, caller: Caller, session: SessionFacts | None
+    ) -> Gathered:
+        """State everything that a plan for a request is made from. Cancel point if tokens are counted."""
+        route = compiled(composition)
+        constraints, actions = self._policies.judge(composition, request)
+        facts = await self._exact_counts.refine(request_facts(request), request, composition)
+        inputs = PlanInputs(
+            request=facts,
+            caller=caller_facts(caller, route.caller_fields),
+            caller_tags=caller.tags if "tags" in route.caller_fields else (),
+            session=session,
+            health=self._health.concerning(composition, self._now()),
+            constraints=constraints,
+            seed=self._draw(_SEEDS) if route.draws else 0,
+        )
+        return Gathered(inputs, actions)
+
+
+def caller_facts(caller: Caller, fields: frozenset[str]) -> Mapping[str, str]:
+    """The caller's fields that are looked at, where somebody stated them. Purity: pure."""
+    stated = ((name, getattr(caller, name)) for name in sorted(fields) if name != "tags")
+    return {name: fact.value for name, fact in stated if fact is not None}

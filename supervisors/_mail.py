@@ -36,7 +36,7 @@ class Timeout:
 
 
 class Debts(set[ReplyTo[Any]]):
-    """The requests that an actor has still to answer; it is told when the last of them is settled."""
+    """The requests that a draining actor has still to answer; it is told when the last of them is settled."""
 
     __slots__ = ("_paid",)
 
@@ -66,7 +66,7 @@ class MailCell(HostCell):
         self._current: Envelope | None = None
         self._busy_since = 0.0
         self._handled = 0
-        self._deferred: Debts | None = None
+        self._deferred: set[ReplyTo[Any]] | None = None
         self._idle_after: float | None = None
         self._alarm: Alarm | None = None
         self.called = False
@@ -96,8 +96,16 @@ class MailCell(HostCell):
     def defer(self, request: ReplyTo[Any]) -> None:
         """Remember that a request is still to be answered."""
         if self._deferred is None:
-            self._deferred = Debts(self._inbox.nudge)
+            self._deferred = set()
         request.defer(self._deferred)
+
+    def close(self) -> None:
+        """Take in no more messages; and hear of it when nobody is owed an answer any more."""
+        debts = Debts(self._inbox.nudge)
+        for request in self._deferred or ():
+            request.defer(debts)
+        self._deferred = debts
+        self._inbox.close()
 
     @property
     def is_busy(self) -> bool:

@@ -165,7 +165,7 @@ class ActorCell(DeskCell):
         if self.exit_reason is None and self.halt is None:
             if self.status == "running":
                 self._enter("draining")
-            self._inbox.close()
+            self.close()
 
     def accept_request(self, request: ReplyTo[Any]) -> None:
         """Queue a request; one that comes after the end has begun would wait for it in vain."""

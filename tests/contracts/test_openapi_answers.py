@@ -51,6 +51,8 @@ ELSEWHERE = {"host": "gateway.example"}
 ACTOR = "/admin/runtime/actors/{path}"
 MODEL = {"model": "wardwright/ok"}
 CHAT = ("POST", "/v1/chat/completions")
+KEYS = ("POST", "/admin/model-api-keys")
+KEY = "/admin/model-api-keys/{key_id}"
 PROTECTED_LISTS = ("/v1/receipts", "/admin/runtime", "/admin/providers", "/admin/storage", "/metrics")
 
 MODELS = "/admin/wardwright-models"
@@ -134,6 +136,7 @@ EXCHANGES = [
     chat("plain", 400, "unsupported_parameter", tools=[{}]),
     chat("400", 400, "invalid_request"),
     chat("missing", 502, "provider_error"),
+    chat("keyed", 401, "invalid_api_key"),
     chat("internal", 403, "model_internal"),
     chat("nobody", 404, "model_not_found"),
     chat("ok", 413, "request_too_large", user="x" * 9000),
@@ -175,6 +178,22 @@ EXCHANGES = [
     Exchange("POST", f"{ACTOR}/kill", 403, "protected_endpoint", values={"path": "wardwright"}, headers=ELSEWHERE),
     Exchange("POST", f"{ACTOR}/kill", 404, "actor_not_found", values={"path": "nobody"}),
     *CATALOG_EXCHANGES,
+    Exchange(
+        *KEYS,
+        201,
+        body={"model": "ok", "label": "l", "caller": {"tenant_id": "t"}, "limits": {"usd_per_day": 1}},
+    ),
+    Exchange(*KEYS, 400, "invalid_request", body={"model": "ok", "label": ""}),
+    Exchange(*KEYS, 403, "protected_endpoint", body={}, headers=ELSEWHERE),
+    Exchange(*KEYS, 404, "model_not_found", body={"model": "nobody", "label": "l"}),
+    Exchange(*KEYS, 413, "request_too_large", body={"model": "ok", "label": "l" * 9000}),
+    Exchange(*KEYS, 415, "unsupported_media_type", body={}, headers={"content-type": "text/plain"}),
+    get("/admin/model-api-keys"),
+    get("/admin/model-api-keys", 403, "protected_endpoint", headers=ELSEWHERE),
+    get("/admin/model-api-keys", 404, "model_not_found", query={"model": "nobody"}),
+    Exchange("DELETE", KEY, 200, values={"key_id": "newest"}),
+    Exchange("DELETE", KEY, 403, "protected_endpoint", values={"key_id": "x"}, headers=ELSEWHERE),
+    Exchange("DELETE", KEY, 404, "api_key_not_found", values={"key_id": "x"}),
     get("/livez", headers=ELSEWHERE),
     get("/readyz", headers=ELSEWHERE),
 ]
@@ -183,6 +202,7 @@ EXCHANGES = [
 UNORDERED = {
     *((operation, "500") for operation in OPERATIONS),
     *((operation, "503") for operation in OPERATIONS if operation != CHAT),
+    (("GET", KEYS[1]), "400"),  # a query string that is not UTF-8, which no client of ours can send
 }
 
 
@@ -199,7 +219,7 @@ capabilities = ["chat"]
 [[models]]
 id = "{name}"
 route_root = "{provider}/{name}"
-access = {{ unkeyed = "{"internal" if name == "internal" else "public"}" }}
+access = {{ unkeyed = "{"internal" if name == "internal" else "public"}", requires_api_key = {str(name == "keyed").lower()} }}
 """
         for provider, name in (
             ("up", "ok"),
@@ -208,6 +228,7 @@ access = {{ unkeyed = "{"internal" if name == "internal" else "public"}" }}
             ("up", "400"),
             ("up", "missing"),
             ("up", "internal"),
+            ("up", "keyed"),
             ("up", "429"),
             ("up", "503"),
             ("brief", "hang"),
@@ -247,6 +268,8 @@ def test_answers_are_what_the_document_says(daemon: Daemon, exchange: Exchange) 
     values = dict(exchange.values)
     if values.get("receipt_id") == "newest":
         values["receipt_id"] = daemon.receipts(limit=1)[0]["receipt_id"]
+    if values.get("key_id") == "newest":
+        values["key_id"] = daemon.get(KEYS[1])["data"][0]["id"]
     with daemon.client() as client:
         answer = client.request(
             exchange.method,
@@ -300,7 +323,7 @@ def test_every_documented_answer_is_among_those_asked_for() -> None:
 
 def test_protected_operations_are_those_that_refuse_other_hosts() -> None:
     refused = {(e.method, e.path) for e in EXCHANGES if e.code == "protected_endpoint"}
-    assert refused == {operation for operation, about in OPERATIONS.items() if about["security"]}
+    assert refused == {operation for operation, about in OPERATIONS.items() if {"adminBearer": []} in about["security"]}
 
 
 @pytest.mark.parametrize(("path", "status"), [("/nothing", 404), ("/v1/models", 405)])

@@ -37,6 +37,7 @@ from wardwright.runtime.edge import Edge
 from wardwright.runtime.exact import ExactCounts
 from wardwright.runtime.gateway import Boards, Gateway
 from wardwright.runtime.identity import mint_boot_id
+from wardwright.runtime.ledger import Ledger
 from wardwright.runtime.metrics import Metrics
 from wardwright.runtime.provider import ProviderBoard
 from wardwright.runtime.run import RunParts
@@ -109,6 +110,7 @@ class Daemon:
         self._asked_to_stop = anyio.Event()
         self._gateway: Gateway | None = None
         self._exact_counts = ExactCounts(SplintrCounter())
+        self._ledger = Ledger(now=time.time)
         self._boards = Boards(CatalogBoard(), StoreBoard(), ControlBoard(), ProviderBoard())
         self._versions = Versions(self._boards.control)
 
@@ -148,6 +150,7 @@ class Daemon:
                 Logs(store_opener(settings), control_opener(settings)),
                 board=boards.store,
                 control=boards.control,
+                ledger=self._ledger,
                 boot=self._boot,
                 now=time.time,
             ),
@@ -159,7 +162,9 @@ class Daemon:
         )
         budget = settings.server.drain_seconds + _STOP_BUDGET_S
         system = System(ROOT, tree, on_event=self._tree_log, shutdown_budget=budget)
-        parts = RunParts(system=system, providers=boards.providers, metrics=self._metrics, boot=self._boot)
+        parts = RunParts(
+            system=system, providers=boards.providers, metrics=self._metrics, boot=self._boot, ledger=self._ledger
+        )
         gateway = self._gateway = Gateway(system=system, boards=boards, parts=parts, exact_counts=self._exact_counts)
         app = build_app(
             gateway,

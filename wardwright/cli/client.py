@@ -50,16 +50,20 @@ class Daemon:
 
         Raises: NoAnswer, CommandFailed.
         """
-        return self._ask("GET", path, parameters, holding)
+        return self._ask("GET", path, holding, params=parameters)
 
-    def post(self, path: str, *, holding: str) -> dict[str, Any]:
-        """What the daemon answers to a command without a body; see `get`."""
-        return self._ask("POST", path, None, holding)
+    def post(self, path: str, body: object = None, *, holding: str) -> dict[str, Any]:
+        """What the daemon answers to a command, with a JSON body or without one; see `get`."""
+        return self._ask("POST", path, holding, **({} if body is None else {"json": body}))
 
-    def _ask(self, method: str, path: str, parameters: Mapping[str, str] | None, holding: str) -> dict[str, Any]:
+    def delete(self, path: str, *, holding: str) -> dict[str, Any]:
+        """What the daemon answers to the removal of something; see `get`."""
+        return self._ask("DELETE", path, holding)
+
+    def _ask(self, method: str, path: str, holding: str, **request: Any) -> dict[str, Any]:
         url = self._address.url
         try:
-            answer = self._client.request(method, path, params=parameters)
+            answer = self._client.request(method, path, **request)
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             raise NoAnswer(f"no daemon answers at {url}; start one with `wardwright serve`") from error
         except httpx2.TransportError as error:

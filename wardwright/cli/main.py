@@ -12,6 +12,7 @@ from wardwright.cli.actors import actors
 from wardwright.cli.boundary import Boundary
 from wardwright.cli.check import check
 from wardwright.cli.init import init
+from wardwright.cli.keys import keys
 from wardwright.cli.models import models
 from wardwright.cli.receipts import receipts
 from wardwright.cli.serve import serve
@@ -48,6 +49,7 @@ app.command()(init)
 app.add_typer(models, name="models")
 app.add_typer(receipts, name="receipts")
 app.add_typer(actors, name="actors")
+app.add_typer(keys, name="keys")
 
 
 def main() -> None:

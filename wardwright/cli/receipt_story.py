@@ -100,6 +100,8 @@ def _asked(receipt: Receipt) -> Iterator[Line]:
     if request.request_id is not None:
         yield Line("request id", request.request_id)
     yield from _who(receipt.caller, receipt.session_turn)
+    if receipt.key_id is not None:
+        yield Line("API key", receipt.key_id)
     if receipt.simulation:
         yield Line("simulation", "no provider was to be called")
 

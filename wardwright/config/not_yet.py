@@ -24,11 +24,9 @@ KEYS: Mapping[str, frozenset[str]] = {
             "server_tools",
         }
     ),
-    "models.access": frozenset({"requires_api_key"}),
     "models.dispatchers": frozenset({"resume"}),
     "models.cascades": frozenset({"resume"}),
     "models.alloys": frozenset({"resume"}),
-    "models.guards.require": frozenset({"max_usd_per_day"}),
 }
 
 VALUES: Mapping[str, frozenset[str]] = {

@@ -213,6 +213,7 @@ class RequirementSettings(_Table, frozen=True, kw_only=True):
     consuming_user_id: Choices = ()
     tags: Choices = ()
     target_tags: Choices = ()
+    max_usd_per_day: Annotated[float, Meta(ge=0, le=1e9, description="dollars, 0 or more")] | None = None
 
 
 class GuardSettings(_Table, frozen=True, kw_only=True):
@@ -232,8 +233,9 @@ class AliasSettings(_Table, frozen=True, kw_only=True):
 
 
 class AccessSettings(_Table, frozen=True, kw_only=True):
-    """Whether callers without a key may call the model, or only other models may."""
+    """Who may call the model: callers that show a key of its own, and whether those without one may, or only other models."""
 
+    requires_api_key: bool = False
     unkeyed: Literal["public", "internal"] = "public"
 
 

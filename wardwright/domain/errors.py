@@ -92,6 +92,12 @@ class UnsupportedMediaType(RequestError):
     code = "unsupported_media_type"
 
 
+class Unauthorized(WardwrightError):
+    """The model wants a key, and none that opens it was shown."""
+
+    code = "invalid_api_key"
+
+
 class Forbidden(WardwrightError):
     """The caller may not do this. `code` tells which protection refused."""
 

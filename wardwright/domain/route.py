@@ -170,6 +170,7 @@ class ModelDefinition(msgspec.Struct, frozen=True, omit_defaults=True):
     targets: tuple[Target, ...]
     description: str = ""
     callable_from_outside: bool = True
+    requires_api_key: bool = False
     reveal_target: bool = False
     max_attempts: int = 4
     governance: tuple[RouteRule, ...] = ()

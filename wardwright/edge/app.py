@@ -13,6 +13,7 @@ from wardwright.edge.chat import ChatCompletions
 from wardwright.edge.errors import error_answer, error_facts, http_error_answer
 from wardwright.edge.health import Health
 from wardwright.edge.http import ClientGone, Endpoint, Message, Receive, Scope, Send, send_error
+from wardwright.edge.keys import ApiKeys
 from wardwright.edge.models import Models
 from wardwright.edge.presence import Presence
 from wardwright.edge.receipts import Receipts
@@ -39,6 +40,7 @@ def build_app(
     protect = AdminGuard(admin_token).protect
     models, receipts, health = Models(gateway), Receipts(gateway), Health(gateway)
     admin, versions = Admin(gateway, view, metrics), CatalogAdmin(catalog, max_body_bytes=max_body_bytes)
+    keys = ApiKeys(gateway.keys, max_body_bytes=max_body_bytes)
     chat = ChatCompletions(gateway, Presence(tasks, gateway.call_after), max_body_bytes=max_body_bytes)
     routes: list[BaseRoute] = [
         _route("POST", "/v1/chat/completions", chat),
@@ -65,6 +67,9 @@ def build_app(
             "POST", "/admin/wardwright-models/{model}/versions/{version:path}/rollback", protect(versions.roll_back)
         ),
         _route("GET", "/admin/wardwright-models/{model}/versions/{version:path}", protect(versions.show_version)),
+        _route("GET", "/admin/model-api-keys", protect(keys.list)),
+        _route("POST", "/admin/model-api-keys", protect(keys.create)),
+        _route("DELETE", "/admin/model-api-keys/{key_id}", protect(keys.revoke)),
         _route("GET", "/admin/storage", protect(admin.storage)),
         _route("GET", "/metrics", protect(admin.metrics)),
         _route("GET", "/livez", health.live),

@@ -45,6 +45,7 @@ class ChatCompletions:
                 caller=caller,
                 request_id=request_id,
                 responder=answer,
+                api_key=_shown_key(headers),
                 traceparent=parse_traceparent(headers.get("traceparent")),
             )
         except WardwrightError as error:
@@ -137,6 +138,15 @@ class _ChatAnswer:
         if self._head is None:
             raise RuntimeError("an answer was sent before its request was accepted")
         return self._head
+
+
+def _shown_key(headers: Mapping[str, str]) -> str | None:
+    """What the caller shows as an API key: in our own header, else as a bearer token."""
+    own = headers.get("x-wardwright-model-api-key", "").strip()
+    if own:
+        return own
+    scheme, _, value = headers.get("authorization", "").partition(" ")
+    return value.strip() or None if scheme.lower() == "bearer" else None
 
 
 def _facts(head: AnswerHead) -> Mapping[str, object]:

@@ -101,7 +101,8 @@ class Opened(msgspec.Struct, frozen=True, tag="receipt.opened", omit_defaults=Tr
     """The request was accepted and decided. On disk before the first upstream call.
 
     `boot` names the daemon process: an open receipt of another boot is one whose process died. `canaries` are those that might
-    have concerned the request, `simulation` says that no provider was ever going to be called.
+    have concerned the request, `simulation` says that no provider was ever going to be called,
+    `key_id` which API key opened the model.
     """
 
     boot: str
@@ -113,6 +114,7 @@ class Opened(msgspec.Struct, frozen=True, tag="receipt.opened", omit_defaults=Tr
     session_turn: int | None = None
     canaries: tuple[CanarySide, ...] = ()
     simulation: bool = False
+    key_id: str | None = None
 
 
 class AttemptStarted(msgspec.Struct, frozen=True, tag="attempt.started"):
@@ -128,7 +130,8 @@ class AttemptFinished(msgspec.Struct, frozen=True, tag="attempt.finished", omit_
     """An upstream call ended.
 
     Bytes count UTF-8 answer text and tool arguments: `generated_bytes` what the provider sent, `released_bytes` what the
-    client was sent. `first_token_ms` is None when nothing came.
+    client was sent. `first_token_ms` is None when nothing came. `usage` is estimated where the provider broke off without a word of
+    it; `cost_usd` follows from it and the target's declared price, and is None where either is missing.
     """
 
     attempt: int
@@ -141,6 +144,7 @@ class AttemptFinished(msgspec.Struct, frozen=True, tag="attempt.finished", omit_
     released_bytes: int = 0
     finish_reasons: tuple[str, ...] = ()
     usage: Usage | None = None
+    cost_usd: float | None = None
     failure: Failure | None = None
 
 
@@ -161,7 +165,8 @@ class Closed(msgspec.Struct, frozen=True, tag="receipt.closed", omit_defaults=Tr
     """The request ended. On disk before the answer ends.
 
     `error_code` is the wire code the client was given; `released` whether any answer byte had left before the end.
-    `selected_model` is the target whose answer was released, `error_message` never contains content.
+    `selected_model` is the target whose answer was released, `error_message` never contains content. `usage` and
+    `cost_usd` are those of all attempts together.
     """
 
     status: FinalStatus
@@ -172,6 +177,8 @@ class Closed(msgspec.Struct, frozen=True, tag="receipt.closed", omit_defaults=Tr
     released: bool = False
     released_bytes: int = 0
     latency_ms: float | None = None
+    usage: Usage | None = None
+    cost_usd: float | None = None
 
 
 Event = Opened | AttemptStarted | AttemptFinished | PassedOver | Closed

@@ -50,6 +50,7 @@ class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
     first_token_ms: float | None = None
     finish_reasons: tuple[str, ...] = ()
     usage: Usage | None = None
+    cost_usd: float | None = None
     failure: Failure | None = None
 
 
@@ -92,6 +93,8 @@ class Final(msgspec.Struct, frozen=True, omit_defaults=True):
     latency_ms: float | None = None
     error_code: str | None = None
     error_message: str | None = None
+    usage: Usage | None = None
+    cost_usd: float | None = None
 
 
 class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -113,6 +116,7 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
     session_turn: int | None = None
     canaries: tuple[CanarySide, ...] = ()
     passed_over: tuple[PassedOverTarget, ...] = ()
+    key_id: str | None = None
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -168,6 +172,7 @@ def fold(entries: Sequence[Entry]) -> Receipt:
         passed_over=tuple(
             _passed_over(entry.event, entry.at) for entry in entries if isinstance(entry.event, PassedOver)
         ),
+        key_id=opened.key_id,
     )
 
 
@@ -232,6 +237,7 @@ def _ended(begun: Attempt | None, finished: AttemptFinished) -> Attempt:
         first_token_ms=finished.first_token_ms,
         finish_reasons=finished.finish_reasons,
         usage=finished.usage,
+        cost_usd=finished.cost_usd,
         failure=finished.failure,
     )
 
@@ -313,6 +319,8 @@ def _final(entries: Sequence[Entry]) -> Final | None:
         latency_ms=closed.latency_ms,
         error_code=closed.error_code,
         error_message=closed.error_message,
+        usage=closed.usage,
+        cost_usd=closed.cost_usd,
     )
 
 

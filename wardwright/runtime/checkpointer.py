@@ -27,6 +27,7 @@ from wardwright.ports.storage import ReceiptStore
 from wardwright.receipts.chain import resume
 from wardwright.receipts.events import Closed, Entry, Opened
 from wardwright.runtime.control import ControlBoard, Decide
+from wardwright.runtime.ledger import Ledger
 
 T = TypeVar("T")
 
@@ -73,14 +74,22 @@ class Logs:
 
 
 class Checkpointer(Actor):
-    """Owns the receipt store and the control log; see the module's page for its promises."""
+    """Owns the receipt store and the control log; see the module's page for its promises. The first one restores the ledger."""
 
     def __init__(
-        self, logs: Logs, *, board: StoreBoard, control: ControlBoard, boot: str, now: Callable[[], float]
+        self,
+        logs: Logs,
+        *,
+        board: StoreBoard,
+        control: ControlBoard,
+        ledger: Ledger,
+        boot: str,
+        now: Callable[[], float],
     ) -> None:
         self._logs = logs
         self._board = board
         self._control = control
+        self._ledger = ledger
         self._boot = boot
         self._now = now
         self._waiting: list[tuple[Append, ReplyTo[None]]] = []
@@ -190,9 +199,12 @@ class Checkpointer(Actor):
                 self._interrupted += 1
         self._control.replace_log(self._logs.open_control())
         try:
-            return fold_control(self._control.log.entries())
+            state = fold_control(self._control.log.entries())
         except Contradiction as error:
             raise StorageUnavailable(f"the control log contradicts itself: {error}") from error
+        if not self._ledger.is_restored:
+            self._ledger.restore(store.newest(), state.keys)
+        return state
 
     def _close(self) -> None:
         self._control.replace_log(None)

@@ -1,4 +1,5 @@
-"""What a plan is made from, gathered from the world: the request's size, its policies' demands, health, who asks, and a draw.
+"""What a plan is made from, gathered from the world: the request's size, its policies' demands, health, what was
+spent, who asks, and a draw.
 
 A live request and a simulated one gather alike; from there on everything is a function of what was gathered.
 """
@@ -14,6 +15,7 @@ from wardwright.planner.compiled import compiled
 from wardwright.planner.estimate import request_facts
 from wardwright.runtime.exact import ExactCounts
 from wardwright.runtime.health import HealthBoard
+from wardwright.runtime.ledger import Ledger
 from wardwright.runtime.policy import PolicyBook
 
 _SEEDS = 2**53  # what every reader of JSON keeps exact
@@ -34,12 +36,14 @@ class FactFinder:
         self,
         exact_counts: ExactCounts,
         health: HealthBoard,
+        ledger: Ledger,
         *,
         now: Callable[[], float],
         draw: Callable[[int], int],
     ) -> None:
         self._exact_counts = exact_counts
         self._health = health
+        self._ledger = ledger
         self._policies = PolicyBook()
         self._now = now
         self._draw = draw
@@ -58,6 +62,7 @@ class FactFinder:
             session=session,
             health=self._health.concerning(composition, self._now()),
             constraints=constraints,
+            spent_usd=self._ledger.spent_usd(composition.root.id, route.budgets) if route.budgets else {},
             seed=self._draw(_SEEDS) if route.draws else 0,
         )
         return Gathered(inputs, actions)

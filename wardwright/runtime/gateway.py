@@ -21,6 +21,7 @@ from wardwright.ports.storage import StoreHealth
 from wardwright.receipts.events import Opened, RequestSummary
 from wardwright.receipts.fold import Receipt, fold
 from wardwright.receipts.query import Page, ReceiptFilter, page
+from wardwright.runtime.access import Access
 from wardwright.runtime.admin import walk
 from wardwright.runtime.catalog_board import CatalogBoard
 from wardwright.runtime.checkpointer import StoreBoard
@@ -29,11 +30,13 @@ from wardwright.runtime.decision import decide
 from wardwright.runtime.exact import ExactCounts
 from wardwright.runtime.facts import FactFinder
 from wardwright.runtime.identity import mint_receipt_id
+from wardwright.runtime.keys import Keys
 from wardwright.runtime.provider import ProviderBoard
 from wardwright.runtime.responder import Responder
 from wardwright.runtime.run import Run, RunParts, RunRequest
 from wardwright.runtime.session import NextTurn, SessionActor
 from wardwright.runtime.tree import sessions_path
+from wardwright.wire.caller import vouched_for
 from wardwright.wire.trace import trace_id_of
 
 _SESSION_PATIENCE_S = 1.0
@@ -53,14 +56,17 @@ class Boards:
 
 
 class Gateway:
-    """The runtime's face. Safe for concurrent use from the one event loop."""
+    """The runtime's face. `keys` is what operators do with API keys. Safe for concurrent use from the one event loop."""
 
     def __init__(self, *, system: System, boards: Boards, parts: RunParts, exact_counts: ExactCounts) -> None:
         self._system = system
         self._boards = boards
         self._parts = parts
         self._readers = anyio.CapacityLimiter(_READERS)
-        self._facts = FactFinder(exact_counts, boards.providers.health, now=system.now, draw=parts.draw)
+        self._facts = FactFinder(exact_counts, boards.providers.health, parts.ledger, now=system.now, draw=parts.draw)
+        self.keys = Keys(system, boards.control, boards.catalog)
+        self._access = Access(boards.control)
+        self._ledger = parts.ledger
         self._live: dict[str, Run] = {}
         parts.metrics.live_runs.set_function(lambda: len(self._live))
         parts.metrics.watch(boards.providers.health.gates().values)
@@ -85,9 +91,10 @@ class Gateway:
         caller: Caller,
         request_id: str,
         responder: Responder,
+        api_key: str | None = None,
         traceparent: str | None = None,
     ) -> None:
-        """Decide and serve a chat request; the answer goes to `responder`.
+        """Decide and serve a chat request; the answer goes to `responder`. `api_key` is what the caller showed as one.
 
         Raises: WardwrightError: what the client is to be told. Once `responder.begin` was called the receipt exists.
         """
@@ -95,6 +102,9 @@ class Gateway:
         route = self._boards.catalog.route(request.model, session_id, self._parts.draw)
         composition = route.composition
         definition = composition.root
+        key = self._access.admit(definition, api_key)
+        if key is not None:
+            caller = vouched_for(caller, key.key_id, key.caller)
         turn = await self._turn(definition, caller)
         session = None if turn is None else SessionFacts(turn)
         gathered = await self._facts.gather(composition, request, caller, session)
@@ -111,6 +121,7 @@ class Gateway:
                 model_id=definition.id,
                 model_version=definition.version,
                 caller=caller,
+                key_id=None if key is None else key.key_id,
                 request=RequestSummary(
                     model=request.model,
                     normalized_model=definition.id,
@@ -129,10 +140,13 @@ class Gateway:
             traceparent=traceparent,
         )
         run = Run(asked, self._parts, responder)
+        reservation = None if key is None else self._ledger.reserve(key, decided.plan, decided.inputs.request)
         self._live[receipt_id] = run
         try:
             await run.execute()
         finally:
+            if reservation is not None:
+                self._ledger.settle(reservation, run.usage, run.cost_nano_usd)
             del self._live[receipt_id]
             if not self._live:
                 self._idle.set()

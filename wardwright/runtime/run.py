@@ -22,7 +22,7 @@ import structlog
 
 from supervisors import ActorDown, ActorKilled, CallTimeout, NamedRef, System, adopt, child_path, count_children
 from wardwright.domain.caller import Caller
-from wardwright.domain.chat import ChatRequest, Completion
+from wardwright.domain.chat import ChatRequest, Completion, Usage
 from wardwright.domain.errors import (
     ActorRestarting,
     DeadlineExceeded,
@@ -32,9 +32,11 @@ from wardwright.domain.errors import (
     StorageUnavailable,
     WardwrightError,
 )
+from wardwright.domain.money import as_usd
 from wardwright.domain.route import ModelDefinition, RequestFacts, RoutePlan, Target
 from wardwright.domain.stream import Frame
 from wardwright.planner.attempts import GiveUp, Retry
+from wardwright.planner.cost import cost_nano_usd, estimated_usage, total_usage
 from wardwright.ports.provider import UpstreamCall
 from wardwright.receipts.events import (
     AttemptFinished,
@@ -49,6 +51,7 @@ from wardwright.runtime import attempt
 from wardwright.runtime.candidates import Candidates
 from wardwright.runtime.decision import refusal_of
 from wardwright.runtime.gate import Admission, NotNow
+from wardwright.runtime.ledger import Ledger
 from wardwright.runtime.metrics import Metrics
 from wardwright.runtime.model import RequestEnded
 from wardwright.runtime.provider import ProviderBoard
@@ -72,6 +75,7 @@ class RunParts:
     providers: ProviderBoard
     metrics: Metrics
     boot: str
+    ledger: Ledger
     wall_clock: Callable[[], float] = time.time
     jitter: Callable[[], float] = random.random
     draw: Callable[[int], int] = random.randrange
@@ -131,6 +135,8 @@ class Run:
         self._released = False
         self._is_interrupted = False
         self._released_bytes = 0
+        self._usages: list[Usage] = []
+        self._cost: int | None = None
         self._delivered: Outcome | None = None
 
     async def execute(self) -> None:
@@ -166,6 +172,16 @@ class Run:
         member = self._parts.system.whereis(child_path(RUNS, self._asked.receipt_id))
         if member is not None:
             member.kill()
+
+    @property
+    def usage(self) -> Usage | None:
+        """What all attempts so far have used."""
+        return total_usage(self._usages)
+
+    @property
+    def cost_nano_usd(self) -> int:
+        """What all attempts so far have cost."""
+        return self._cost or 0
 
     def status(self) -> Mapping[str, object]:
         """The run as the tree shows it; never content."""
@@ -367,6 +383,8 @@ class Run:
             released=answered,
             released_bytes=self._released_bytes,
             latency_ms=_milliseconds(self._parts.system.now() - self._began),
+            usage=self.usage,
+            cost_usd=None if self._cost is None else as_usd(self._cost),
         )
 
     def _note_attempt(
@@ -380,6 +398,7 @@ class Run:
         latency_ms = _milliseconds(self._parts.system.now() - tally.started)
         first_token_s = None if tally.first_token is None else tally.first_token - tally.started
         self._released_bytes += tally.released_bytes
+        usage, cost = self._reckon(target, tally)
         status: AttemptStatus = "cancelled" if cancelled else "completed" if failure is None else "failed"
         self._writer.note(
             AttemptFinished(
@@ -392,7 +411,8 @@ class Run:
                 generated_bytes=tally.generated_bytes,
                 released_bytes=tally.released_bytes,
                 finish_reasons=tuple(tally.finish_reasons),
-                usage=tally.usage,
+                usage=usage,
+                cost_usd=None if cost is None else as_usd(cost),
                 failure=failure,
             )
         )
@@ -402,8 +422,24 @@ class Run:
             live.admission.settle(failure, latency_ms, is_fair=is_fair)
         metrics = self._parts.metrics
         metrics.attempt_ended(target.provider, status if failure is None else failure.failure_class, first_token_s)
-        if tally.usage is not None:
-            metrics.tokens_used(self._asked.definition.id, tally.usage)
+        if usage is not None:
+            metrics.tokens_used(self._asked.definition.id, usage)
+
+    def _reckon(self, target: Target, tally: attempt.Tally) -> tuple[Usage | None, int | None]:
+        """What an attempt has used and cost. Of an answer that was begun and broken off, the provider may never tell."""
+        usage = tally.usage
+        if usage is None and tally.first_token is not None:
+            prompt_tokens = self._asked.facts.window_needed_at(target) - self._asked.facts.output_budget
+            usage = estimated_usage(prompt_tokens, tally.generated_bytes)
+        if usage is None:
+            return None, None
+        self._usages.append(usage)
+        if target.price is None:
+            return usage, None
+        cost = cost_nano_usd(usage, target.price)
+        self._cost = self.cost_nano_usd + cost
+        self._parts.ledger.note_spending(self._asked.definition.id, target.id, cost)
+        return usage, cost
 
     def _count(self, outcome: Outcome) -> None:
         model = self._asked.definition.id

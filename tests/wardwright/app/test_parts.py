@@ -26,6 +26,7 @@ from wardwright.domain.errors import ProviderError
 from wardwright.ports.provider import Provider, ProviderInfo
 from wardwright.runtime.checkpointer import Append, Checkpointer, Logs, StoreBoard
 from wardwright.runtime.control import ControlBoard, Decide
+from wardwright.runtime.ledger import Ledger
 from wardwright.runtime.provider import ProviderBoard
 from wardwright.runtime.tree import PROVIDERS
 from wardwright.storage.file import FileReceiptStore
@@ -150,7 +151,15 @@ class TestStores:
         settings = loaded(tmp_path, CANNED + f'[storage]\nkind = "{kind}"\n').settings
         logs = Logs(store_opener(settings), control_opener(settings))
         board, control = StoreBoard(), ControlBoard()
-        start = partial(Checkpointer, logs, board=board, control=control, boot="boot-1", now=lambda: 0.0)
+        start = partial(
+            Checkpointer,
+            logs,
+            board=board,
+            control=control,
+            ledger=Ledger(now=lambda: 0.0),
+            boot="boot-1",
+            now=lambda: 0.0,
+        )
         async with System("test", Supervisor([ChildSpec("storage", start)])) as system:
             storage = system.named("test/storage")
             await storage.call(Append(tuple(sealed(fallback_story(), receipt_id="rcpt_1"))))

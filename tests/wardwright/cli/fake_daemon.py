@@ -18,6 +18,7 @@ class Asked(NamedTuple):
     path: str
     query: Mapping[str, str]
     headers: Mapping[str, str]
+    body: Any = None
 
 
 class FakeDaemon:
@@ -46,9 +47,11 @@ def run_fake_daemon() -> Iterator[FakeDaemon]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
-            asked = Asked(self.command, parts.path, dict(parse_qsl(parts.query)), dict(self.headers.items()))
-            status, body = daemon.take(asked)
-            payload = body if isinstance(body, bytes) else json.dumps(body).encode()
+            sent = self.rfile.read(int(self.headers.get("content-length", 0)))
+            body = json.loads(sent) if sent else None
+            asked = Asked(self.command, parts.path, dict(parse_qsl(parts.query)), dict(self.headers.items()), body)
+            status, answer = daemon.take(asked)
+            payload = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
             with suppress(ConnectionError):  # the one who asked may have gone
                 self.send_response(status)
                 self.send_header("content-type", "application/json")
@@ -56,7 +59,7 @@ def run_fake_daemon() -> Iterator[FakeDaemon]:
                 self.end_headers()
                 self.wfile.write(payload)
 
-        do_POST = do_GET
+        do_POST = do_DELETE = do_GET
 
         def log_message(self, format: str, *args: Any) -> None:
             pass

@@ -158,7 +158,6 @@ def test_what_may_be_a_secret_is_never_shown() -> None:
         ({"models": [{"id": "m", "capture": "full_session"}]}, "models.m.capture"),
         ({"models": [{"id": "m", "sinks": []}]}, "models.m.sinks"),
         ({"models": [{"id": "m", "stream_rules": []}]}, "models.m.stream_rules"),
-        ({"models": [{"id": "m", "access": {"requires_api_key": True}}]}, "models.m.access.requires_api_key"),
         (
             {"models": [{"id": "m", "cascades": [{"id": "c", "models": ["a"], "resume": "continue"}]}]},
             "models.m.cascades.c.resume",

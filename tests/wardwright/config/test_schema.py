@@ -62,7 +62,7 @@ def test_what_loads_is_valid_by_the_schema(validator: jsonschema.Draft202012Vali
         {"targets": [{"id": "a", "provider": "p", "context_window": 0}]},
         {"targets": [{"id": "wardwright/a", "provider": "p", "context_window": 1}]},
         {"models": [{"id": "a/b"}]},
-        {"models": [{"id": "m", "access": {"requires_api_key": True}}]},
+        {"models": [{"id": "m", "access": {"requires_api_key": "yes"}}]},
     ],
 )
 def test_what_does_not_load_is_invalid_by_the_schema(

@@ -39,6 +39,9 @@ PROTECTED = [
     ("POST", "/admin/wardwright-models/{model}/versions/{version:path}/publish"),
     ("POST", "/admin/wardwright-models/{model}/versions/{version:path}/canary"),
     ("POST", "/admin/wardwright-models/{model}/versions/{version:path}/rollback"),
+    ("GET", "/admin/model-api-keys"),
+    ("POST", "/admin/model-api-keys"),
+    ("DELETE", "/admin/model-api-keys/{key_id}"),
     ("GET", "/admin/storage"),
     ("GET", "/metrics"),
 ]

@@ -18,6 +18,7 @@ from wardwright.runtime.catalog_desk import CatalogDesk
 from wardwright.runtime.checkpointer import Checkpointer, Logs, StoreBoard
 from wardwright.runtime.control import ControlBoard
 from wardwright.runtime.exact import ExactCounts
+from wardwright.runtime.ledger import Ledger
 from wardwright.runtime.tree import CATALOG, MODELS, ROOT, build_tree
 from wardwright.runtime.versions import Versions
 from wardwright.storage.control import MemoryControlLog
@@ -127,6 +128,7 @@ async def rig(folder: Path, *models: str, log: MemoryControlLog | None = None, h
             Logs(lambda: store, lambda: log),
             board=StoreBoard(),
             control=control,
+            ledger=Ledger(now=lambda: 1_800_000_000.0),
             boot="boot",
             now=lambda: 1_800_000_000.0,
         ),

@@ -37,6 +37,7 @@ from wardwright.runtime.edge import Edge
 from wardwright.runtime.exact import ExactCounts
 from wardwright.runtime.gate import Gate
 from wardwright.runtime.gateway import Boards, Gateway
+from wardwright.runtime.ledger import Ledger
 from wardwright.runtime.metrics import Metrics
 from wardwright.runtime.provider import ProviderActor, ProviderBoard
 from wardwright.runtime.responder import Responder
@@ -213,6 +214,7 @@ async def stage(
     events = EventLog()
     metrics = Metrics()
     generations: list[QuietGeneration] = []
+    ledger = Ledger(now=lambda: 1_800_000_000.0)
 
     def start_generation() -> QuietGeneration:
         generations.append(QuietGeneration())
@@ -224,6 +226,7 @@ async def stage(
             Logs(lambda: store, lambda: control),
             board=boards.store,
             control=boards.control,
+            ledger=ledger,
             boot=BOOT,
             now=lambda: 1_800_000_000.0,
         ),
@@ -244,7 +247,9 @@ async def stage(
         drain_seconds=drain_seconds,
     )
     system = System(ROOT, tree, on_event=events, shutdown_budget=300.0)
-    parts = RunParts(system=system, providers=boards.providers, metrics=metrics, boot=BOOT, jitter=lambda: jitter)
+    parts = RunParts(
+        system=system, providers=boards.providers, metrics=metrics, boot=BOOT, ledger=ledger, jitter=lambda: jitter
+    )
     gateway = Gateway(system=system, boards=boards, parts=parts, exact_counts=ExactCounts(LetterCounter()))
     view = RuntimeView(system, boards.providers, boot=BOOT)
     async with system:

@@ -33,6 +33,7 @@ from wardwright.receipts.chain import verify
 from wardwright.receipts.events import AttemptStarted, Closed
 from wardwright.runtime.checkpointer import Append, Checkpointer, Logs, StoreBoard
 from wardwright.runtime.control import ControlBoard, decide
+from wardwright.runtime.ledger import Ledger
 from wardwright.storage.control import FileControlLog, MemoryControlLog, read_control
 from wardwright.storage.file import FileReceiptStore
 
@@ -81,7 +82,15 @@ async def desk(
 ) -> AsyncIterator[Desk]:
     board, control, events = StoreBoard(), ControlBoard(), EventLog()
     logs = Logs(open_store, open_control)
-    start = partial(Checkpointer, logs, board=board, control=control, boot=boot, now=lambda: 1_900_000_000.5)
+    start = partial(
+        Checkpointer,
+        logs,
+        board=board,
+        control=control,
+        ledger=Ledger(now=lambda: 0.0),
+        boot=boot,
+        now=lambda: 1_900_000_000.5,
+    )
     children = [ChildSpec("storage", start, shutdown=30.0)]
     async with System("test", Supervisor(children), on_event=events) as system:
         yield Desk(system, board, control, events)

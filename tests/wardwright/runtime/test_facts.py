@@ -4,6 +4,7 @@ import pytest
 
 from tests.wardwright.runtime.stage import LetterCounter, chat_request
 from wardwright.domain.caller import Attributed, Caller
+from wardwright.domain.money import as_nano_usd
 from wardwright.domain.route import (
     Alloy,
     AlloyStrategy,
@@ -20,6 +21,7 @@ from wardwright.domain.route import (
 from wardwright.runtime.exact import ExactCounts
 from wardwright.runtime.facts import FactFinder, Gathered
 from wardwright.runtime.health import HealthBoard
+from wardwright.runtime.ledger import Ledger
 
 pytestmark = pytest.mark.anyio
 
@@ -29,9 +31,11 @@ CALLER = Caller(
 )
 
 
-async def gather(selector: Selector, session: SessionFacts | None = None) -> Gathered:
+async def gather(selector: Selector, session: SessionFacts | None = None, ledger: Ledger | None = None) -> Gathered:
     exact_counts = ExactCounts(LetterCounter())
-    finder = FactFinder(exact_counts, HealthBoard(), now=lambda: 0.0, draw=lambda below: below - 1)
+    finder = FactFinder(
+        exact_counts, HealthBoard(), ledger or Ledger(now=lambda: 0.0), now=lambda: 0.0, draw=lambda below: below - 1
+    )
     composition = Composition(ModelDefinition("m", "1", selector.id, (selector,), TARGETS))
     return await finder.gather(composition, chat_request(), CALLER, session)
 
@@ -56,3 +60,11 @@ async def test_of_the_caller_only_what_a_guard_looks_at_is_recorded() -> None:
 async def test_a_draw_is_made_where_an_alloy_may_need_it(strategy: AlloyStrategy, seed: int) -> None:
     gathered = await gather(Alloy("blend", strategy, (Constituent("p/a"), Constituent("p/b"))))
     assert gathered.inputs.seed == seed
+
+
+async def test_what_a_guard_may_spend_is_looked_up_for_the_targets_behind_it() -> None:
+    ledger = Ledger(now=lambda: 0.0)
+    ledger.note_spending("m", "p/a", as_nano_usd(0.25))
+    ledger.note_spending("m", "p/b", as_nano_usd(9))
+    guard = Guard("paid", "p/a", Requirements(max_usd_per_day=1.0), otherwise="p/b")
+    assert (await gather(guard, ledger=ledger)).inputs.spent_usd == {"paid": 0.25}

@@ -15,6 +15,7 @@ from wardwright.domain.errors import StorageUnavailable
 from wardwright.receipts.events import AttemptStarted, Closed
 from wardwright.runtime.checkpointer import Checkpointer, Logs, StoreBoard
 from wardwright.runtime.control import ControlBoard
+from wardwright.runtime.ledger import Ledger
 from wardwright.runtime.receipt_writer import ReceiptWriter
 from wardwright.storage.control import MemoryControlLog
 
@@ -48,7 +49,15 @@ class Office:
 async def office(*, capacity: int = 1000) -> AsyncIterator[Office]:
     store = ScriptedStore()
     logs = Logs(lambda: store, MemoryControlLog)
-    start = partial(Checkpointer, logs, board=StoreBoard(), control=ControlBoard(), boot="boot-1", now=lambda: 0.0)
+    start = partial(
+        Checkpointer,
+        logs,
+        board=StoreBoard(),
+        control=ControlBoard(),
+        ledger=Ledger(now=lambda: 0.0),
+        boot="boot-1",
+        now=lambda: 0.0,
+    )
     spec = ChildSpec("storage", start, shutdown=60.0, mailbox=Mailbox(capacity=capacity))
     async with System("test", Supervisor([spec]), shutdown_budget=300.0) as system:
         yield Office(system, store)

@@ -1,0 +1,93 @@
+"""The API keys of models: made, listed, revoked. Each is a decision in the control log, which holds the hash of a key and never the key."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from supervisors import System
+from wardwright.domain.control import KeyCreated, KeyLimits, KeyRevoked
+from wardwright.domain.control_state import ApiKey
+from wardwright.domain.errors import NotFound, UnknownModel
+from wardwright.domain.keys import key_hash, shown_prefix
+from wardwright.runtime.catalog_board import PREFIX, CatalogBoard
+from wardwright.runtime.control import ControlBoard, decide
+from wardwright.runtime.identity import mint_key, mint_key_id
+from wardwright.runtime.tree import STORAGE
+
+
+class KeyView(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A key as operators see it; times are Unix seconds."""
+
+    id: str
+    model_id: str
+    label: str
+    prefix: str
+    created_at: float
+    caller: Mapping[str, str] = {}
+    limits: KeyLimits = KeyLimits()
+    revoked_at: float | None = None
+
+
+class NewKey(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A key that was just made: the only time that `key` itself is shown."""
+
+    id: str
+    model_id: str
+    label: str
+    prefix: str
+    created_at: float
+    key: str
+    caller: Mapping[str, str] = {}
+    limits: KeyLimits = KeyLimits()
+
+
+class Keys:
+    """What operators do with keys. Safe for concurrent use from the one event loop."""
+
+    def __init__(self, system: System, control: ControlBoard, catalog: CatalogBoard) -> None:
+        self._system = system
+        self._control = control
+        self._catalog = catalog
+
+    async def create(self, model: str, label: str, caller: Mapping[str, str], limits: KeyLimits) -> NewKey:
+        """Make a key to one model; durable when it is returned.
+
+        Raises: UnknownModel, StorageUnavailable.
+        """
+        model_id = self._model_id(model)
+        key, key_id = mint_key(), mint_key_id()
+        event = KeyCreated(key_id, model_id, label, shown_prefix(key), key_hash(key), caller, limits)
+        state = await decide(self._system.named(STORAGE), event)
+        made = state.keys[key_id]
+        return NewKey(key_id, model_id, label, made.prefix, made.created_at, key, caller, limits)
+
+    def list(self, model: str | None = None) -> list[KeyView]:
+        """Every key, of one model or of all, newest first; the revoked ones too.
+
+        Raises: UnknownModel.
+        """
+        wanted = None if model is None else self._model_id(model)
+        keys = [key for key in self._control.state.keys.values() if wanted is None or key.model_id == wanted]
+        return [_view(key) for key in sorted(keys, key=lambda key: (key.created_at, key.key_id), reverse=True)]
+
+    async def revoke(self, key_id: str) -> KeyView:
+        """Let a key open nothing from now on; revoking twice is revoking once.
+
+        Raises: NotFound, StorageUnavailable.
+        """
+        if key_id not in self._control.state.keys:
+            raise NotFound(f"there is no API key {key_id!r}", "api_key_not_found")
+        return _view((await decide(self._system.named(STORAGE), KeyRevoked(key_id))).keys[key_id])
+
+    def _model_id(self, model: str) -> str:
+        model_id = model.removeprefix(PREFIX)
+        if model_id not in self._catalog.models:
+            known = ", ".join(sorted(self._catalog.models)) or "none"
+            raise UnknownModel(f"unknown model {model!r}; models here: {known}", param="model")
+        return model_id
+
+
+def _view(key: ApiKey) -> KeyView:
+    return KeyView(
+        key.key_id, key.model_id, key.label, key.prefix, key.created_at, key.caller, key.limits, key.revoked_at
+    )

@@ -1,0 +1,139 @@
+"""What was used today, and may still be used: the accounts of API keys, and the spending at each target.
+
+It stands beside the tree and outlives every actor, and every entry is made in one step on the event loop: that is what makes it exact
+for requests that run at the same time. Receipts are the only record of it; a new process makes its books from them (`restore`).
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+from wardwright.domain.chat import Usage
+from wardwright.domain.control_state import ApiKey
+from wardwright.domain.errors import RateLimitExceeded
+from wardwright.domain.money import as_nano_usd, as_usd
+from wardwright.domain.route import RequestFacts, RoutePlan
+from wardwright.planner.cost import cost_nano_usd
+from wardwright.policy.allowance import DAY_S, MINUTE_S, UNBOUNDED_ANSWER, Allowance, Limit, Refused, Use
+from wardwright.receipts.events import AttemptFinished, Entry, Opened
+
+_LIMITS: Mapping[Limit, str] = {
+    "requests_per_minute": "requests a minute",
+    "tokens_per_minute": "tokens a minute",
+    "usd_per_day": "dollars a day",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """What one request has set aside of the account of its key."""
+
+    account: Allowance
+    use: Use
+
+
+class Ledger:
+    """Accounts by key id, spending of this day of UTC by model and target. `now` is in Unix seconds.
+
+    `is_restored` says that the books hold what receipts of earlier processes tell.
+    """
+
+    def __init__(self, *, now: Callable[[], float]) -> None:
+        self._now = now
+        self._accounts: dict[str, Allowance] = {}
+        self._spent: dict[tuple[str, str], int] = {}
+        self._day = 0
+        self.is_restored = False
+
+    # --- keys
+
+    def reserve(self, key: ApiKey, plan: RoutePlan, facts: RequestFacts) -> Reservation:
+        """Set aside what a planned request may come to, at the dearest target of its plan.
+
+        Raises: RateLimitExceeded.
+        """
+        usage = Usage(facts.estimated_prompt_tokens, facts.output_budget or UNBOUNDED_ANSWER, "estimated")
+        prices = [target.price for target in plan.targets if target.price is not None]
+        dearest = max((cost_nano_usd(usage, price) for price in prices), default=0)
+        account = self._account(key)
+        answer = account.reserve(self._now(), usage.prompt_tokens + usage.completion_tokens, dearest)
+        if isinstance(answer, Refused):
+            raise RateLimitExceeded(_refusal(key, answer), answer.retry_after_s)
+        return Reservation(account, answer)
+
+    def settle(self, reservation: Reservation, usage: Usage | None, nano_usd: int) -> None:
+        """Put what a request came to, all attempts together, in the place of what it had set aside."""
+        reservation.account.settle(reservation.use, _tokens(usage), nano_usd)
+
+    def accounts(self) -> Mapping[str, Allowance]:
+        """The account of every key that was used, by key id."""
+        return self._accounts
+
+    # --- targets
+
+    def note_spending(self, model_id: str, target_id: str, nano_usd: int, *, at: float | None = None) -> None:
+        """Enter what an attempt has cost."""
+        self._turn_the_page(self._now() if at is None else at)
+        place = (model_id, target_id)
+        self._spent[place] = self._spent.get(place, 0) + nano_usd
+
+    def spent_usd(self, model_id: str, budgets: Mapping[str, AbstractSet[str]]) -> dict[str, float]:
+        """What requests for a model have cost today at the targets of each budget, in dollars, by the budget's name."""
+        self._turn_the_page(self._now())
+        return {
+            name: as_usd(sum(self._spent.get((model_id, target_id), 0) for target_id in targets))
+            for name, targets in budgets.items()
+        }
+
+    # --- a new process
+
+    def restore(self, newest: Iterable[tuple[Entry, ...]], keys: Mapping[str, ApiKey]) -> int:
+        """Make the books from receipts, newest first; tell how many were read. Blocks on the store."""
+        now = self._now()
+        since = min(now - MINUTE_S, now // DAY_S * DAY_S)
+        recent = []
+        for entries in newest:
+            if entries[0].at < since:
+                break
+            recent.append(entries)
+        for entries in reversed(recent):
+            self._enter(entries, keys)
+        self.is_restored = True
+        return len(recent)
+
+    def _enter(self, entries: tuple[Entry, ...], keys: Mapping[str, ApiKey]) -> None:
+        opened = entries[0].event
+        if not isinstance(opened, Opened):
+            return
+        attempts = [entry.event for entry in entries if isinstance(entry.event, AttemptFinished)]
+        costs = [(attempt.model, as_nano_usd(attempt.cost_usd or 0.0)) for attempt in attempts]
+        for target_id, nano_usd in costs:
+            self.note_spending(opened.model_id, target_id, nano_usd, at=entries[0].at)
+        key = keys.get(opened.key_id or "")
+        if key is not None:
+            tokens = sum(_tokens(attempt.usage) for attempt in attempts)
+            self._account(key).restore(entries[0].at, tokens, sum(nano_usd for _, nano_usd in costs))
+
+    def _account(self, key: ApiKey) -> Allowance:
+        account = self._accounts.get(key.key_id)
+        if account is None:
+            account = self._accounts[key.key_id] = Allowance(key.limits)
+        return account
+
+    def _turn_the_page(self, at: float) -> None:
+        day = int(at // DAY_S)
+        if day > self._day:
+            self._day = day
+            self._spent.clear()
+
+
+def _tokens(usage: Usage | None) -> int:
+    return 0 if usage is None else usage.prompt_tokens + usage.completion_tokens
+
+
+def _refusal(key: ApiKey, refused: Refused) -> str:
+    allowed = getattr(key.limits, refused.limit)
+    limit = f"the API key {key.label!r} may use {allowed:g} {_LIMITS[refused.limit]}"
+    if refused.retry_after_s is None:
+        return f"{limit}, and this request alone may need more"
+    return f"{limit}, and they are used up for now"

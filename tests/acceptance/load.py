@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -44,10 +44,7 @@ def read_stream(daemon: Daemon, seen: Seen, *, model: str = "test-model", prompt
                 answer.read()
                 seen.error = answer.json()["error"]
                 return seen
-            for line in answer.iter_lines():
-                if line.startswith("data: "):
-                    seen.started.set()
-                    _note(line.removeprefix("data: "), seen)
+            note_lines(answer.iter_lines(), seen)
     except (httpx2.TransportError, ValueError) as error:
         seen.broken = f"{type(error).__name__}: {error}"
     finally:
@@ -66,6 +63,14 @@ def streams(daemon: Daemon, count: int, **fields: Any) -> Iterator[list[Seen]]:
         yield seen
         for future in running:
             future.result(60)
+
+
+def note_lines(lines: Iterable[str], seen: Seen) -> None:
+    """Note what a stream's lines say."""
+    for line in lines:
+        if line.startswith("data: "):
+            seen.started.set()
+            _note(line.removeprefix("data: "), seen)
 
 
 def _note(payload: str, seen: Seen) -> None:

@@ -52,9 +52,18 @@ def _hang_after_headers(exchange: Exchange) -> None:
 
 @behaviour("stall")
 def _stall(exchange: Exchange) -> None:
-    exchange.begin_stream()
-    exchange.words()
+    _part_of_an_answer(exchange)
     exchange.hold()
+
+
+@behaviour("trickle")
+def _trickle(exchange: Exchange) -> None:
+    """Never ends, and never pauses for long."""
+    is_stream = exchange.call.wants_stream
+    exchange.begin_stream("text/event-stream" if is_stream else "application/json")
+    while True:
+        exchange.pause(0.05)
+        exchange.event(chunk({"content": "more "})) if is_stream else exchange.piece(b" ")
 
 
 @behaviour("reset")
@@ -95,8 +104,7 @@ def _reset_mid_stream(exchange: Exchange) -> None:
 
 @behaviour("no-finish")
 def _no_finish(exchange: Exchange) -> None:
-    exchange.begin_stream()
-    exchange.words()
+    _part_of_an_answer(exchange)
     exchange.end_stream()
 
 
@@ -266,6 +274,9 @@ def _oversize(exchange: Exchange) -> None:
 
 @behaviour("bad-utf8")
 def _bad_utf8(exchange: Exchange) -> None:
+    if not exchange.call.wants_stream:
+        exchange.whole(200, b'{"choices": [{"index": 0, "message": {"content": "\xff\xfe"}}]}')
+        return
     exchange.begin_stream()
     exchange.words()
     exchange.event(b'{"choices": [{"index": 0, "delta": {"content": "\xff\xfe"}}]}')
@@ -274,9 +285,13 @@ def _bad_utf8(exchange: Exchange) -> None:
 
 @behaviour("error-in-stream")
 def _error_in_stream(exchange: Exchange) -> None:
+    error = error_body("The server had an error.", type="server_error")
+    if not exchange.call.wants_stream:
+        exchange.whole(200, error)
+        return
     exchange.begin_stream()
     exchange.words()
-    exchange.event(error_body("The server had an error.", type="server_error"))
+    exchange.event(error)
     exchange.hold()
 
 
@@ -303,6 +318,16 @@ def _cookie(exchange: Exchange) -> None:
     exchange.whole(200, json.dumps(completion("yes", 1)).encode(), set_cookie="session=1; Path=/")
 
 
+def _part_of_an_answer(exchange: Exchange) -> None:
+    """The headers and a beginning: of a stream some words, of a whole answer less than makes sense."""
+    if exchange.call.wants_stream:
+        exchange.begin_stream()
+        exchange.words()
+    else:
+        exchange.begin_stream("application/json")
+        exchange.piece(b'{"id": "chatcmpl-up')
+
+
 def _limited(**headers: str) -> Behaviour:
     body = error_body("Rate limit reached.", type="rate_limit_error", code="rate_limit_exceeded")
     return lambda exchange: exchange.whole(429, body, **headers)
@@ -319,6 +344,16 @@ def _context_exceeded(exchange: Exchange) -> None:
         "This model's maximum context is 10.", type="invalid_request_error", code="context_length_exceeded"
     )
     exchange.whole(400, body)
+
+
+@behaviour("filtered")
+def _filtered(exchange: Exchange) -> None:
+    exchange.whole(400, error_body("Not that.", type="invalid_request_error", code="content_filter"))
+
+
+@behaviour("not-allowed")
+def _not_allowed(exchange: Exchange) -> None:
+    exchange.whole(403, error_body("Your key is not good for this model.", type="invalid_request_error"))
 
 
 @behaviour("refused-key")
@@ -348,4 +383,5 @@ def _endless_error(exchange: Exchange) -> None:
 
 BEHAVIOURS["429"] = _limited()
 BEHAVIOURS["429-seconds"] = _limited(retry_after="2")
+BEHAVIOURS["429-soon"] = _limited(retry_after_ms="40")
 BEHAVIOURS["429-ms"] = _limited(retry_after_ms="1500")

@@ -7,7 +7,8 @@
 
 The model name in the request chooses the behaviour (`behaviours.py` lists them); suffixes tune it: `ok-n5` answers in 5 chunks, `-p10`
 waits 10 ms before each chunk, `-d50` waits 50 ms before the headers. `500-once` answers 500 the first time and `ok` afterwards. A script
-overrules the names for the calls to come: `upstream.script("reset", "ok")`.
+overrules the names for the calls to come: `upstream.script("reset", "ok")`. Whatever follows an `@` only tells models apart that behave
+alike: `reset@1`.
 
 One thread per connection and no event loop, so that it serves tests on any backend and synchronous ones alike. A test that must
 not block its own loop waits in a worker thread: `await anyio.to_thread.run_sync(upstream.wait_for_hang_ups, 1)`.
@@ -32,9 +33,12 @@ _STATUS = re.compile(r"[345]\d\d$")
 
 
 class Upstream:
-    """The server. `calls` grows by one per request; counters may be read at any time."""
+    """The server. `calls` grows by one per request; counters may be read at any time.
 
-    def __init__(self) -> None:
+    One that is not `listening` refuses connections until `listen` is called: nobody else can take its port meanwhile.
+    """
+
+    def __init__(self, *, listening: bool = True) -> None:
         self.calls: list[Call] = []
         self.connections = 0
         self.open_connections = 0
@@ -46,16 +50,29 @@ class Upstream:
         self._stopping, self._running = socket.socketpair()
         self._threads: list[threading.Thread] = []
         self._live: set[socket.socket] = set()
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        self._healed: set[str] = set()
+        self._listener = socket.socket()
+        self._listener.bind(("127.0.0.1", 0))
+        self._is_listening = listening
         self.port: int = self._listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}/v1"
 
     def __enter__(self) -> Self:
-        self._start(self._accept)
+        if self._is_listening:
+            self.listen()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    def listen(self) -> None:
+        """Accept connections from now on."""
+        self._listener.listen(1024)
+        self._start(self._accept)
+
+    def heal(self, model: str) -> None:
+        """Have the model of this name behave well from now on."""
+        self._healed.add(model)
 
     def script(self, *behaviours: str) -> None:
         """Behaviours for the next calls, whatever model they ask for."""
@@ -130,7 +147,8 @@ class Upstream:
         return exchange.keep_open
 
     def _choose(self, call: Call) -> tuple[Behaviour, Tuning]:
-        name = self._script.popleft() if self._script else call.model or "ok"
+        asked = self._script.popleft() if self._script else call.model or "ok"
+        name = "ok" if asked in self._healed else asked.partition("@")[0]
         tuning, suffixes = Tuning(), {}
         while name not in BEHAVIOURS and (match := _SUFFIX.search(name)):
             suffixes[match[1]] = int(match[2])
@@ -139,8 +157,8 @@ class Upstream:
         tuning.pause_s = suffixes.get("p", 0) / 1000
         tuning.delay_s = suffixes.get("d", 0) / 1000
         if name.endswith("-once"):
-            self._served[name] += 1
-            name = name.removesuffix("-once") if self._served[name] == 1 else "ok"
+            self._served[asked] += 1
+            name = name.removesuffix("-once") if self._served[asked] == 1 else "ok"
         if name not in BEHAVIOURS and _STATUS.match(name):
             return lambda exchange: exchange.whole(int(name), error_body(f"status {name}")), tuning
         return BEHAVIOURS.get(name, _unknown), tuning

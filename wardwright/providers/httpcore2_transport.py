@@ -1,5 +1,6 @@
 """The transport for trio: httpcore2, the pool beneath httpx2, whose client would keep cookies and add headers of its own."""
 
+import functools
 import ssl
 from collections.abc import Mapping
 from types import TracebackType
@@ -18,12 +19,18 @@ def open_transport(options: TransportOptions) -> "Httpcore2Transport":
     return Httpcore2Transport(options)
 
 
+@functools.cache
+def tls_context() -> ssl.SSLContext:
+    """The system's certificates. Reading them takes a tenth of a second: done once, for all providers."""
+    return ssl.create_default_context()
+
+
 class Httpcore2Transport:
     """`Transport` on httpcore2's connection pool. Trio sets TCP_NODELAY itself."""
 
     def __init__(self, options: TransportOptions) -> None:
         self._pool = httpcore2.AsyncConnectionPool(
-            ssl_context=ssl.create_default_context(),
+            ssl_context=tls_context(),
             max_connections=options.max_connections,
             max_keepalive_connections=options.max_connections,
             keepalive_expiry=options.keepalive_s,

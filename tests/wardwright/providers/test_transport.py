@@ -11,6 +11,7 @@ from anyio import to_thread
 from tests.support.upstream import Upstream, refusing_url, silent_url
 from tests.wardwright.providers.raw_server import RawServer, answering, make_certificate, read_request, tls_context
 from wardwright.domain.errors import ProviderError
+from wardwright.providers import httpcore2_transport
 from wardwright.providers.http1 import dialling
 from wardwright.providers.transport import Transport, TransportOptions, make_transport, read_body
 
@@ -320,12 +321,12 @@ async def test_a_trusted_server_is_asked_over_tls(
 ) -> None:
     certificate, key = make_certificate(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    dialling.tls_context.cache_clear()
+    _forget_certificates()
     transport = make_transport()
     with RawServer(answering(OK), tls=tls_context(certificate, key)) as server:
         answers = [await post(transport, server.url) for _ in range(3)]
         await transport.aclose()
-    dialling.tls_context.cache_clear()
+    _forget_certificates()
 
     assert answers == [b"hi"] * 3
     assert server.connections == 1
@@ -431,3 +432,9 @@ async def test_cancelling_the_wait_for_a_connection_leaves_the_transport_usable(
             await post(transport, silent)
 
     assert await post(transport, upstream.url)
+
+
+def _forget_certificates() -> None:
+    """Each transport keeps the certificates that its process has read."""
+    dialling.tls_context.cache_clear()
+    httpcore2_transport.tls_context.cache_clear()

@@ -381,6 +381,41 @@ def _endless_error(exchange: Exchange) -> None:
         exchange.piece(b" " * 65536)
 
 
+def _quoting(status: int) -> Behaviour:
+    """Refuse, and quote all that was sent, headers included, in every place that an error has."""
+
+    def quote(exchange: Exchange) -> None:
+        key = exchange.call.headers.get("authorization", "").removeprefix("Bearer ")
+        everything = f"{exchange.call.headers} {exchange.call.body.decode()} {key}"
+        error = {"message": everything, "type": key, "param": key, "code": key, "request": {key: [everything]}}
+        exchange.whole(status, json.dumps({"error": error}).encode(), x_request_id=key, retry_after=key, x_key=key)
+
+    return quote
+
+
+@behaviour("quoting-stream")
+def _quoting_stream(exchange: Exchange) -> None:
+    key = exchange.call.headers.get("authorization", "").removeprefix("Bearer ")
+    error = {
+        "message": f"The key {key} is bad.",
+        "type": "invalid_request_error",
+        "code": "content_filter",
+        "param": key,
+    }
+    exchange.begin_stream("text/event-stream" if exchange.call.wants_stream else "application/json", x_key=key)
+    body = json.dumps({"error": error}).encode()
+    exchange.event(body) if exchange.call.wants_stream else exchange.piece(body)
+    exchange.end_stream()
+
+
+@behaviour("quoting-html")
+def _quoting_html(exchange: Exchange) -> None:
+    key = exchange.call.headers.get("authorization", "")
+    exchange.whole(502, f"<title>{key}</title>{exchange.call.body.decode()}".encode(), "text/html; key=" + key)
+
+
+for _status in (400, 401, 403, 404, 422, 429, 500, 503):
+    BEHAVIOURS[f"quoting-{_status}"] = _quoting(_status)
 BEHAVIOURS["429"] = _limited()
 BEHAVIOURS["429-seconds"] = _limited(retry_after="2")
 BEHAVIOURS["429-soon"] = _limited(retry_after_ms="40")

@@ -9,7 +9,7 @@ from wardwright.domain.chat import Completion
 from wardwright.domain.stream import Frame
 from wardwright.ports.provider import UpstreamCall
 from wardwright.providers.answer_stream import AnswerStream
-from wardwright.providers.refusal import error_object_fault, read_refusal
+from wardwright.providers.refusal import error_object_fault, keeping_secret, read_refusal
 from wardwright.providers.transport import Response, Transport, fault, read_body
 from wardwright.wire.openai import BadAnswer, UpstreamErrorObject, choice_count, parse_completion, upstream_chat_body
 from wardwright.wire.rate_limits import parse_rate_limits
@@ -48,29 +48,35 @@ class ChatCompletions:
 
     async def complete(self, base_url: str, call: UpstreamCall) -> Completion:
         """See `Provider.complete`."""
-        async with self._post(base_url, call, _JSON) as response:
-            await _check_accepted(response, call)
-            _check_media_type(response, _JSON)
-            body = await read_body(response, self._max_answer_bytes)
-            return _completion(body, response.status)
+        credential = self._credential()
+        with keeping_secret(credential):
+            async with self._post(base_url, call, _JSON, credential) as response:
+                await _check_accepted(response, call)
+                _check_media_type(response, _JSON)
+                body = await read_body(response, self._max_answer_bytes)
+                return _completion(body, response.status)
 
     @asynccontextmanager
     async def stream(self, base_url: str, call: UpstreamCall) -> AsyncIterator[AsyncIterator[Sequence[Frame]]]:
         """See `Provider.stream`."""
-        async with self._post(base_url, call, _EVENT_STREAM) as response:
-            await _check_accepted(response, call)
-            await self._check_streaming(response)
-            answer = AnswerStream(
-                response, expected_choices=choice_count(call.request), max_event_bytes=self._max_event_bytes
-            )
-            yield answer
-            await answer.settle()
+        credential = self._credential()
+        with keeping_secret(credential):
+            async with self._post(base_url, call, _EVENT_STREAM, credential) as response:
+                await _check_accepted(response, call)
+                await self._check_streaming(response)
+                answer = AnswerStream(
+                    response, expected_choices=choice_count(call.request), max_event_bytes=self._max_event_bytes
+                )
+                yield answer
+                await answer.settle()
 
     async def aclose(self) -> None:
         """Close every connection. Idempotent."""
         await self._transport.aclose()
 
-    def _post(self, base_url: str, call: UpstreamCall, accept: str) -> AbstractAsyncContextManager[Response]:
+    def _post(
+        self, base_url: str, call: UpstreamCall, accept: str, credential: str | None
+    ) -> AbstractAsyncContextManager[Response]:
         headers = {
             "content-type": _JSON,
             "accept": accept,
@@ -79,7 +85,6 @@ class ChatCompletions:
         }
         if call.traceparent is not None:
             headers["traceparent"] = call.traceparent
-        credential = self._credential()
         if credential:
             headers["authorization"] = f"Bearer {_checked(credential)}"
         body = upstream_chat_body(call.request, call.target.upstream_model)

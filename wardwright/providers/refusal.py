@@ -5,9 +5,12 @@ The message names status and code only. A provider's prose may quote the prompt 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
 import anyio
+import msgspec
 
 from wardwright.domain.errors import Failure, FailureClass, ProviderError
 from wardwright.providers.transport import Response
@@ -18,6 +21,7 @@ ERROR_BODY_BYTES = 64 * 1024
 ERROR_BODY_GRACE_S = 2.0
 
 _CALLERS_FAULT: frozenset[FailureClass] = frozenset({"invalid_request", "context_exceeded", "content_filter"})
+_REDACTED = "(our key)"
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
@@ -33,6 +37,33 @@ async def read_refusal(response: Response, now: float) -> ProviderError:
 def error_object_fault(error: UpstreamErrorBody, status: int) -> ProviderError:
     """What an error object means that came instead of an answer, or in the middle of one, under a status that promised one."""
     return _provider_error("the provider sent an error instead of an answer", error, status, {}, 0.0)
+
+
+@contextmanager
+def keeping_secret(secret: str | None) -> Iterator[None]:
+    """Take our own credential out of every provider error that leaves: some servers quote the key they refuse, or all headers."""
+    try:
+        yield
+    except ProviderError as error:
+        if not secret:
+            raise
+        failure, code = error.failure, error.failure.code
+        kept = msgspec.structs.replace(
+            failure, message=_without(secret, failure.message), code=None if code and secret in code else code
+        )
+        upstream_error = _without(secret, error.upstream_error)
+        if (kept, upstream_error) == (failure, error.upstream_error):
+            raise
+        raise ProviderError(kept, upstream_error=upstream_error) from None
+
+
+def _without(secret: str, value: Any) -> Any:
+    """The same decoded JSON, without the secret in any text of it."""
+    if isinstance(value, str):
+        return value.replace(secret, _REDACTED)
+    if isinstance(value, dict):
+        return {_without(secret, name): _without(secret, entry) for name, entry in value.items()}
+    return [_without(secret, entry) for entry in value] if isinstance(value, list) else value
 
 
 def _provider_error(

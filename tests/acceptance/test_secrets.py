@@ -1,0 +1,203 @@
+"""Words that must go nowhere, planted wherever a secret may come from, and then looked for in everything the daemon puts out.
+
+The upstream does its worst: it quotes the key and the whole request back in every place that an error has.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.acceptance.daemon import Daemon, run_daemon
+from tests.support.upstream import Upstream
+
+FROM_VARIABLE = "sk-variable-6f1c0a2e"
+FROM_FILE = "sk-file-93b7d4c1"
+ADMIN = "admin-token-e80d21f5"
+CALLERS_KEY = "sk-caller-0b5e7731"
+COOKIE = "cookie-77aa1f0d"
+PROMPT = "prompt-word-41c9e3b8"
+ARGUMENT = "argument-word-5d0f86a2"
+ANSWER_WORD = "quick"  # of the upstream's answer
+
+KEYS = (FROM_VARIABLE, FROM_FILE, ADMIN, CALLERS_KEY, COOKIE)
+CONTENT = (PROMPT, ARGUMENT)
+
+BEHAVIOURS = [
+    "ok",
+    "hang",
+    "stall",
+    "cut",
+    "garbage",
+    "html",
+    "bad-utf8",
+    "error-in-stream",
+    *(f"quoting-{how}" for how in ("400", "401", "403", "404", "422", "429", "500", "503", "stream", "html")),
+]
+MODES = ("unary", "stream")
+
+
+def configuration(url: str, key_file: Path, backend: str) -> str:
+    """A model per behaviour and mode, behind two providers of its own with different keys."""
+    tables = [f'[runtime]\nbackend = "{backend}"\n']
+    for behaviour in BEHAVIOURS:
+        for mode in MODES:
+            for source, named in (
+                ("variable", 'credential_env = "THE_KEY"'),
+                ("file", f'credential_file = "{key_file}"'),
+            ):
+                name = f"{behaviour}@{mode}.{source}"
+                tables.append(
+                    f"""
+[[providers]]
+id = "{name}"
+kind = "openai-compatible"
+base_url = "{url}"
+{named}
+timeouts = {{ connect = 1, first_token = 0.2, idle = 0.2, total = 0.6 }}
+retry = {{ attempts = 1 }}
+[[targets]]
+id = "{name}/m"
+provider = "{name}"
+upstream_model = "{name}"
+context_window = 8192
+"""
+                )
+            members = ", ".join(f'"{behaviour}@{mode}.{source}/m"' for source in ("variable", "file"))
+            tables.append(
+                f'[[models]]\nid = "{behaviour}@{mode}"\n[[models.cascades]]\nid = "both"\nmodels = [{members}]\n'
+            )
+    return "".join(tables)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("secrets")
+
+
+@pytest.fixture(scope="module")
+def daemon(shared_upstream: Upstream, folder: Path, backend: str) -> Iterator[Daemon]:
+    key_file = folder / "key"
+    key_file.write_text(f"{FROM_FILE}\n")
+    environment = {"THE_KEY": FROM_VARIABLE, "WARDWRIGHT_ADMIN_TOKEN": ADMIN}
+    config = configuration(shared_upstream.url, key_file, backend)
+    with run_daemon(folder / backend, config, environment=environment) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def client(daemon: Daemon) -> Iterator[httpx2.Client]:
+    """An operator's: it may see everything."""
+    with daemon.client() as client:
+        client.headers["x-wardwright-admin-token"] = ADMIN
+        yield client
+
+
+def ask(client: httpx2.Client, model: str, mode: str) -> httpx2.Response:
+    """A request full of secrets."""
+    function = {"name": "look_up", "arguments": json.dumps({"word": ARGUMENT})}
+    body = {
+        "model": model,
+        "stream": mode == "stream",
+        "messages": [
+            {"role": "user", "content": PROMPT},
+            {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [{"id": "c", "type": "function", "function": function}],
+            },
+            {"role": "tool", "tool_call_id": "c", "content": PROMPT},
+        ],
+    }
+    headers = {
+        "authorization": f"Bearer {CALLERS_KEY}",
+        "x-api-key": CALLERS_KEY,
+        "api-key": CALLERS_KEY,
+        "cookie": f"session={COOKIE}",
+        "proxy-authorization": CALLERS_KEY,
+        "x-wardwright-session-id": "s1",
+    }
+    return client.post("/v1/chat/completions", json=body, headers=headers)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("behaviour", BEHAVIOURS)
+def test_what_a_client_is_told_holds_no_key(client: httpx2.Client, behaviour: str, mode: str) -> None:
+    answer = ask(client, f"{behaviour}@{mode}", mode)
+
+    assert found_in(answer.text, KEYS) == []
+    assert found_in(str(answer.headers), KEYS + CONTENT) == []
+    if answer.status_code != 200 and answer.json()["error"]["code"] not in ("invalid_request", "content_filter"):
+        assert found_in(answer.text, CONTENT) == [], (
+            "only what the caller is blamed for is told in the provider's words"
+        )
+
+
+def test_each_provider_is_sent_its_own_key_and_nothing_of_the_callers(
+    client: httpx2.Client, shared_upstream: Upstream
+) -> None:
+    shared_upstream.calls.clear()
+    ask(client, "garbage@unary", "unary")
+    ask(client, "hang@stream", "stream")
+
+    assert len(shared_upstream.calls) == 4, "each was asked, and then its fallback"
+    for call in shared_upstream.calls:
+        key = FROM_VARIABLE if call.model.endswith("variable") else FROM_FILE
+        assert call.headers["authorization"] == f"Bearer {key}"
+        allowed = {"accept", "accept-encoding", "authorization", "content-length", "content-type", "host", "user-agent"}
+        assert set(call.headers) == allowed | {"x-request-id"}
+
+
+def test_no_operator_is_shown_a_key_or_a_word_of_content(client: httpx2.Client, daemon: Daemon) -> None:
+    for path in ["wardwright/catalog", *(f"wardwright/providers/ok@unary.{source}" for source in ("variable", "file"))]:
+        client.post(f"/admin/runtime/actors/{path}/kill")
+    ask(client, "ok@stream", "stream")
+
+    shown = dict(everything_shown(client))
+    assert len(shown) > 100
+    assert {
+        path: words for path, text in shown.items() if (words := found_in(text, KEYS + CONTENT + (ANSWER_WORD,)))
+    } == {}
+    assert "THE_KEY" not in shown["/admin/providers"], "where a key comes from is told by its kind"
+
+
+def test_the_log_and_the_disk_hold_none_either(client: httpx2.Client, daemon: Daemon, folder: Path) -> None:
+    client.post(
+        "/v1/chat/completions", content=f'{{"model": "{PROMPT}'.encode(), headers={"authorization": CALLERS_KEY}
+    )
+    client.get(f"/v1/receipts/{CALLERS_KEY}")
+    assert daemon.stop() == 0
+
+    everywhere = KEYS + CONTENT + (ANSWER_WORD,)
+    assert found_in("".join(daemon.raw_log), everywhere) == []
+    files = [file for file in (daemon.folder / "data").rglob("*") if file.is_file()]
+    assert any(file.stat().st_size > 10_000 for file in files)
+    for file in files:
+        assert found_in(file.read_bytes().decode("latin-1"), everywhere) == [], file
+
+
+def everything_shown(client: httpx2.Client) -> Iterator[tuple[str, str]]:
+    """What every endpoint that shows something shows, by path."""
+    for path in ("/metrics", "/livez", "/readyz", "/v1/models", "/admin/runtime", "/admin/providers", "/admin/storage"):
+        yield path, client.get(path).text
+    page: dict[str, Any] = client.get("/v1/receipts", params={"limit": 500}).json()
+    yield "/v1/receipts", json.dumps(page)
+    for receipt in page["data"]:
+        path = f"/v1/receipts/{receipt['receipt_id']}"
+        yield path, client.get(path).text
+    for path in paths_of(client.get("/admin/runtime").json()["tree"]):
+        yield path, client.get(f"/admin/runtime/actors/{path}").text
+
+
+def paths_of(node: dict[str, Any]) -> Iterator[str]:
+    yield node["path"]
+    for child in node["children"]:
+        yield from paths_of(child)
+
+
+def found_in(text: str, words: tuple[str, ...]) -> list[str]:
+    """Which of the words stand in a text."""
+    return [word for word in words if word in text]

@@ -39,6 +39,7 @@ class MailboxModel:
     now: float = 0.0
     alive: bool = True
     ending: bool = False
+    draining: bool = False
     suspended: bool = False
     in_hand: Letter | None = None
     queue: list[Letter] = field(default_factory=list)
@@ -103,6 +104,15 @@ class MailboxModel:
         self.ending = True
         self._work()
 
+    def drain(self) -> None:
+        """The actor is asked to take in nothing more, and to end when nothing is left."""
+        self.draining = True
+        for letter in self.line:
+            self.dropped += letter.lane == "call"
+            self.told[letter.number] = "down, started: False" if letter.lane == "call" else "False"
+        self.line = []
+        self._work()
+
     def waiting(self) -> list[Letter]:
         """Those whose senders wait to be told something."""
         held = [] if self.in_hand is None else [self.in_hand]
@@ -119,6 +129,9 @@ class MailboxModel:
         asks = letter.lane == "call"
         if letter.lane == "signal":
             self.queue.append(letter)
+        elif self.draining:
+            self.dropped += 1
+            self.told[letter.number] = "down, started: False" if asks else "False"
         elif len(self.queue) < self.capacity or self._make_room():
             self.queue.append(letter)
             if not asks:
@@ -151,6 +164,8 @@ class MailboxModel:
                 return
             while self.errands:
                 self._run(*self.errands.pop(0))
+            if self.draining and not self.queue and not self.suspended:
+                self.kill()
             if self.suspended or not self.queue:
                 return
             letter = self.queue.pop(0)

@@ -134,6 +134,7 @@ def make(plan: Plan, diary: Diary) -> Any:
         made = WritingSupervisor(
             [spec(child, diary) for child in plan.children],
             strategy=plan.strategy,
+            auto_shutdown=plan.auto_shutdown,
             max_restarts=plan.max_restarts,
             max_seconds=plan.max_seconds,
         )
@@ -150,6 +151,7 @@ def spec(plan: Plan, diary: Diary) -> ChildSpec:
         plan.id,
         lambda: make(plan, diary),
         restart=plan.restart,
+        significant=plan.significant,
         shutdown=plan.shutdown,
         type="worker" if isinstance(plan, Worker) else "supervisor",
     )

@@ -45,7 +45,7 @@ STEPS = st.one_of(
     st.tuples(st.just("ask"), st.sampled_from(["look", "suspend", "resume", "resume"])),
     st.tuples(st.just("pause"), st.sampled_from([0.5, 1.0, 3.0])),
 )
-ENDS = st.sampled_from(["read out", "kill", "stop"])
+ENDS = st.sampled_from(["read out", "kill", "stop", "drain"])
 
 
 @dataclass(frozen=True)
@@ -137,6 +137,15 @@ class Correspondence:
             self.model.stop()
             await settle()
             await self.step("take", 0)
+        elif how == "drain":
+            self.tasks.start_soon(partial(self.ref.drain, timeout=None))
+            self.model.drain()
+            await settle()
+            self.check()
+            late: list[tuple[str, Any]] = [("arrive", CASUAL), ("call", 9.0), ("wait", 9.0), ("ask", "resume")]
+            while self.model.alive:
+                await self.step(*(late.pop(0) if late else ("take", 0)))
+                self.check()
         else:
             await self.step("ask", "resume")
             while self.model.in_hand is not None:

@@ -1,6 +1,7 @@
 """Whatever happens to whatever tree: the library does what the model says."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import anyio
@@ -18,8 +19,10 @@ Backend = Literal["asyncio", "trio"]
 # --- plans
 
 RESTARTS = st.sampled_from(["permanent", "permanent", "transient", "temporary"])
+SIGNIFICANT = st.sampled_from([True, False, False])
 LIMITS = {
     "restart": RESTARTS,
+    "significant": SIGNIFICANT,
     "shutdown": st.sampled_from(["infinity", "infinity", "brutal_kill"]),
     "max_restarts": st.sampled_from([0, 1, 2, 3, 10]),
     "max_seconds": st.sampled_from([1.0, 5.0, 50.0]),
@@ -34,6 +37,7 @@ def workers(id: str) -> st.SearchStrategy[Worker]:
         Worker,
         id=st.just(id),
         restart=RESTARTS,
+        significant=SIGNIFICANT,
         shutdown=st.sampled_from([0.5, 2.0, "brutal_kill"]),
         starts=st.tuples(FIRST, SECOND, SECOND, SECOND),
         cleaning=st.sampled_from(["quick", "quick", "slow", "hang", "deaf", "crash"]),
@@ -48,9 +52,20 @@ def statics(id: str, depth: int, *, least: int = 0) -> st.SearchStrategy[Static]
         Static,
         id=st.just(id),
         strategy=st.sampled_from(["one_for_one", "one_for_all", "rest_for_one"]),
+        auto_shutdown=st.sampled_from(["never", "any_significant", "all_significant"]),
         children=children,
         **LIMITS,
-    )
+    ).map(sensible)
+
+
+def sensible(plan: Static) -> Static:
+    """Have no child significant to whom it makes no sense."""
+    never = plan.auto_shutdown == "never"
+    children = [
+        replace(child, significant=child.significant and not never and child.restart != "permanent")
+        for child in plan.children
+    ]
+    return replace(plan, children=tuple(children))
 
 
 def dynamics(id: str) -> st.SearchStrategy[Dynamic]:
@@ -61,7 +76,11 @@ def plans(id: str, depth: int) -> st.SearchStrategy[Plan]:
     return workers(id) if depth == 0 else st.one_of(workers(id), statics(id, depth), dynamics(id))
 
 
-NEWCOMERS = st.sampled_from(IDS).flatmap(lambda id: plans(id, 1))
+NEWCOMERS = (
+    st.sampled_from(IDS)
+    .flatmap(lambda id: plans(id, 1))
+    .map(lambda plan: replace(plan, significant=plan.significant and plan.restart != "permanent"))
+)
 
 # --- stories
 

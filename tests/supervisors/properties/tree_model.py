@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from supervisors._child_spec import Strategy
+from supervisors._child_spec import AutoShutdown, Strategy
 from supervisors._reasons import Restart, Shutdown
 
 Start: TypeAlias = Literal["ok", "fail", "ignore"]
@@ -33,6 +33,7 @@ class Worker:
 
     id: str
     restart: Restart
+    significant: bool
     shutdown: Shutdown
     starts: tuple[Start, ...]
     cleaning: Cleaning
@@ -42,10 +43,12 @@ class Worker:
 class Static:
     id: str
     restart: Restart
+    significant: bool
     shutdown: Shutdown
     max_restarts: int
     max_seconds: float
     strategy: Strategy
+    auto_shutdown: AutoShutdown
     children: tuple["Plan", ...]
 
 
@@ -53,6 +56,7 @@ class Static:
 class Dynamic:
     id: str
     restart: Restart
+    significant: bool
     shutdown: Shutdown
     max_restarts: int
     max_seconds: float
@@ -125,10 +129,12 @@ class Model:
         self._bury(member, kind)
 
     def start_child(self, supervisor: Member, plan: Plan) -> str:
+        own = supervisor.place.plan
+        if plan.significant and not (isinstance(own, Static) and own.auto_shutdown != "never"):
+            return "InvalidChildSpec"
         present = supervisor.places.get(plan.id)
         if present is not None:
             return "AlreadyPresent" if present.member is None else "AlreadyStarted"
-        own = supervisor.place.plan
         if isinstance(own, Dynamic) and len(supervisor.places) >= own.max_children:
             return "TooManyChildren"
         place = self._add(supervisor, plan)
@@ -261,8 +267,16 @@ class Model:
             self._report(supervisor, "child_terminated", place, kind)
         if again:
             self._restart(supervisor, place)
-        elif place.plan.restart == "temporary" or isinstance(supervisor.place.plan, Dynamic):
+            return
+        if place.plan.restart == "temporary" or isinstance(supervisor.place.plan, Dynamic):
             del supervisor.places[place.plan.id]
+        if place.plan.significant and self._ends_with_it(supervisor):
+            self.end(supervisor, "shutdown")
+
+    def _ends_with_it(self, supervisor: Member) -> bool:
+        plan = supervisor.place.plan
+        left = any(place.plan.significant and place.member is not None for place in supervisor.places.values())
+        return isinstance(plan, Static) and (plan.auto_shutdown == "any_significant" or not left)
 
     def _restart(self, supervisor: Member, failed: Place) -> None:
         """Restart a child and whom its fault concerns, again and again until it succeeds or was too much."""

@@ -53,6 +53,15 @@ MODEL = {"model": "wardwright/ok"}
 CHAT = ("POST", "/v1/chat/completions")
 KEYS = ("POST", "/admin/model-api-keys")
 KEY = "/admin/model-api-keys/{key_id}"
+SIMULATE = "/v1/wardwright/simulate"
+REPLAY = "/v1/receipts/{receipt_id}/replay"
+SUPPOSED = {
+    "request": {"estimated_prompt_tokens": 10**8},
+    "session": {"turn": 3, "sticky": {"only": "up/ok"}},
+    "health": [{"subject": "up", "reason": "rate_limited", "retry_after_s": 2.5}],
+    "constraints": {"ok": {"allowed_targets": ["up"]}},
+    "seed": 7,
+}
 PROTECTED_LISTS = ("/v1/receipts", "/admin/runtime", "/admin/providers", "/admin/storage", "/metrics")
 
 MODELS = "/admin/wardwright-models"
@@ -160,6 +169,19 @@ EXCHANGES = [
     get("/v1/receipts/{receipt_id}", values={"receipt_id": "newest"}),
     get("/v1/receipts/{receipt_id}", 403, "protected_endpoint", values={"receipt_id": "x"}, headers=ELSEWHERE),
     get("/v1/receipts/{receipt_id}", 404, "receipt_not_found", values={"receipt_id": "x"}),
+    post(REPLAY, values={"receipt_id": "newest"}),
+    post(REPLAY, 400, "invalid_request", values={"receipt_id": "newest"}, body={"versoin": "x"}),
+    post(REPLAY, 403, "protected_endpoint", values={"receipt_id": "x"}, headers=ELSEWHERE),
+    post(REPLAY, 404, "receipt_not_found", values={"receipt_id": "x"}),
+    post(REPLAY, 404, "version_not_found", values={"receipt_id": "newest"}, body={"version": "none"}),
+    post(SIMULATE, body={"request": {"model": "ok", "messages": HELLO}}),
+    post(SIMULATE, body={"request": {"messages": HELLO}, "model": "ok", "facts": SUPPOSED}),
+    post(SIMULATE, 400, "invalid_request", body={"request": {"model": "ok", "messages": []}}),
+    post(SIMULATE, 403, "protected_endpoint", body={"request": {}}, headers=ELSEWHERE),
+    post(SIMULATE, 404, "model_not_found", body={"request": {"model": "nobody", "messages": HELLO}}),
+    post(SIMULATE, 404, "version_not_found", body={"request": {"model": "ok", "messages": HELLO}, "version": "none"}),
+    *refused_bodies(SIMULATE, {}),
+    *refused_bodies(REPLAY, {"receipt_id": "newest"}),
     get("/v1/runs/{run_id}/receipts", values={"run_id": "run"}),
     get("/v1/runs/{run_id}/receipts", 400, "invalid_request", values={"run_id": "run"}, query={"limit": "x"}),
     get("/v1/runs/{run_id}/receipts", 403, "protected_endpoint", values={"run_id": "run"}, headers=ELSEWHERE),

@@ -33,6 +33,7 @@ from wardwright.runtime.catalog_board import CatalogBoard
 from wardwright.runtime.catalog_desk import CatalogDesk
 from wardwright.runtime.checkpointer import Checkpointer, Logs, StoreBoard
 from wardwright.runtime.control import ControlBoard
+from wardwright.runtime.decision_desk import DecisionDesk
 from wardwright.runtime.edge import Edge
 from wardwright.runtime.exact import ExactCounts
 from wardwright.runtime.gateway import Boards, Gateway
@@ -170,6 +171,9 @@ class Daemon:
             gateway,
             RuntimeView(system, boards.providers, boot=self._boot),
             CatalogDesk(system, board=boards.catalog, versions=self._versions),
+            DecisionDesk(
+                system, board=boards.catalog, versions=self._versions, facts=gateway.facts, opening=gateway.opening
+            ),
             self._metrics,
             tasks=host,
             admin_token=os.environ.get(settings.server.admin_token_env) or None,

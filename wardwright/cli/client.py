@@ -68,10 +68,10 @@ class Daemon:
             raise NoAnswer(f"no daemon answers at {url}; start one with `wardwright serve`") from error
         except httpx2.TransportError as error:
             raise NoAnswer(f"the daemon at {url} did not answer: {str(error) or type(error).__name__}") from error
-        body = _decoded(answer.content)
-        if answer.is_success and holding in body:
-            return body
-        raise CommandFailed(self._refusal(answer.status_code, body.get("error")))
+        told = _decoded(answer.content)
+        if answer.is_success and holding in told:
+            return told
+        raise CommandFailed(self._refusal(answer.status_code, told.get("error")))
 
     def _refusal(self, status: int, error: Any) -> str:
         if not isinstance(error, dict) or not isinstance(error.get("message"), str):

@@ -15,7 +15,9 @@ from wardwright.cli.init import init
 from wardwright.cli.keys import keys
 from wardwright.cli.models import models
 from wardwright.cli.receipts import receipts
+from wardwright.cli.replay import replay
 from wardwright.cli.serve import serve
+from wardwright.cli.simulate import simulate
 
 app = typer.Typer(
     name="wardwright",
@@ -46,6 +48,8 @@ def _root(
 app.command()(serve)
 app.command()(check)
 app.command()(init)
+app.command()(simulate)
+receipts.command("replay")(replay)
 app.add_typer(models, name="models")
 app.add_typer(receipts, name="receipts")
 app.add_typer(actors, name="actors")

@@ -14,7 +14,7 @@ from wardwright.domain.route import Skip
 from wardwright.receipts.events import Decision
 from wardwright.receipts.fold import Attempt, Final, Receipt
 
-_GOOD = ("completed",)
+_GOOD = ("completed", "simulated")
 _UNDECIDED = ("open", "unfinished", "client_cancelled", "cancelled", "interrupted")
 
 _LABEL_WIDTH = 14

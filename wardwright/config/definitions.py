@@ -88,7 +88,8 @@ def _choice(node: SelectorSettings | AlloySettings) -> _Choice:
 
 
 def _requirements(settings: RequirementSettings) -> Requirements:
-    return Requirements(**{name: getattr(settings, name) for name in settings.__struct_fields__})
+    stated = ((name, getattr(settings, name)) for name in settings.__struct_fields__)
+    return Requirements(**{name: value for name, value in stated if value is not None})
 
 
 def rules_of(model: ModelSettings) -> tuple[RouteRule, ...]:

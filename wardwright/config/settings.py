@@ -207,12 +207,12 @@ class AlloySettings(_Chooser, frozen=True, kw_only=True):
 class RequirementSettings(_Table, frozen=True, kw_only=True):
     """What a guard asks for: all of it has to hold, and of each list one entry."""
 
-    tenant_id: Choices = ()
-    application_id: Choices = ()
-    consuming_agent_id: Choices = ()
-    consuming_user_id: Choices = ()
-    tags: Choices = ()
-    target_tags: Choices = ()
+    tenant_id: Choices | None = None
+    application_id: Choices | None = None
+    consuming_agent_id: Choices | None = None
+    consuming_user_id: Choices | None = None
+    tags: Choices | None = None
+    target_tags: Choices | None = None
     max_usd_per_day: Annotated[float, Meta(ge=0, le=1e9, description="dollars, 0 or more")] | None = None
 
 

@@ -10,6 +10,7 @@ from wardwright.edge.admin import Admin
 from wardwright.edge.auth import AdminGuard
 from wardwright.edge.catalog import CatalogAdmin
 from wardwright.edge.chat import ChatCompletions
+from wardwright.edge.decisions import Decisions
 from wardwright.edge.errors import error_answer, error_facts, http_error_answer
 from wardwright.edge.health import Health
 from wardwright.edge.http import ClientGone, Endpoint, Message, Receive, Scope, Send, send_error
@@ -19,6 +20,7 @@ from wardwright.edge.presence import Presence
 from wardwright.edge.receipts import Receipts
 from wardwright.runtime.admin import RuntimeView
 from wardwright.runtime.catalog_desk import CatalogDesk
+from wardwright.runtime.decision_desk import DecisionDesk
 from wardwright.runtime.gateway import Gateway
 from wardwright.runtime.identity import mint_request_id
 from wardwright.runtime.metrics import Metrics
@@ -30,6 +32,7 @@ def build_app(
     gateway: Gateway,
     view: RuntimeView,
     catalog: CatalogDesk,
+    decisions: DecisionDesk,
     metrics: Metrics,
     *,
     tasks: anyio.abc.TaskGroup,
@@ -41,6 +44,7 @@ def build_app(
     models, receipts, health = Models(gateway), Receipts(gateway), Health(gateway)
     admin, versions = Admin(gateway, view, metrics), CatalogAdmin(catalog, max_body_bytes=max_body_bytes)
     keys = ApiKeys(gateway.keys, max_body_bytes=max_body_bytes)
+    decided = Decisions(gateway, decisions, max_body_bytes=max_body_bytes)
     chat = ChatCompletions(gateway, Presence(tasks, gateway.call_after), max_body_bytes=max_body_bytes)
     routes: list[BaseRoute] = [
         _route("POST", "/v1/chat/completions", chat),
@@ -48,8 +52,10 @@ def build_app(
         _route("GET", "/v1/models/{model:path}", models.show_openai),
         _route("GET", "/v1/wardwright/models", models.list_own),
         _route("GET", "/v1/wardwright/models/{model:path}", models.show_own),
+        _route("POST", "/v1/wardwright/simulate", protect(decided.simulate)),
         _route("GET", "/v1/receipts", protect(receipts.list)),
         _route("GET", "/v1/receipts/{receipt_id}", protect(receipts.show)),
+        _route("POST", "/v1/receipts/{receipt_id}/replay", protect(decided.replay)),
         _route("GET", "/v1/runs/{run_id}/receipts", protect(receipts.list_run)),
         _route("GET", "/admin/runtime", protect(admin.runtime)),
         _route("POST", "/admin/runtime/actors/{path:path}/kill", protect(admin.kill)),

@@ -26,6 +26,7 @@ FinalStatus = Literal[
     "client_cancelled",
     "interrupted",
     "internal_error",
+    "simulated",
 ]
 
 AttemptStatus = Literal["completed", "failed", "cancelled"]

@@ -81,12 +81,14 @@ class CatalogBoard:
         """
         return self._find(name).definition
 
-    def route(self, name: str, session_id: str | None, draw: Draw) -> Route:
+    def route(self, name: str, session_id: str | None, draw: Draw, *, for_operator: bool = False) -> Route:
         """Decide which versions a request for a name goes by. `draw` takes a number below its argument, for who has no session.
+
+        Operators may look at models that only serve others.
 
         Raises: as `resolve`.
         """
-        activation = self._find(name)
+        activation = self._find(name, for_operator=for_operator)
         if not activation.trials:
             return Route(activation.composition())
         sides = [_side(trial, session_id, draw) for trial in activation.trials]
@@ -98,14 +100,18 @@ class CatalogBoard:
         active = (self.models[name].definition for name in sorted(self.models))
         return [definition for definition in active if definition.callable_from_outside]
 
-    def _find(self, name: str) -> Activation:
+    def definitions(self) -> Mapping[str, ModelDefinition]:
+        """Every active definition by model id."""
+        return {name: activation.definition for name, activation in self.models.items()}
+
+    def _find(self, name: str, *, for_operator: bool = False) -> Activation:
         plain = name.removeprefix(PREFIX)
         activation = self.models.get(plain)
         if activation is None:
             if plain in self.broken:
                 raise NoTargetAvailable(f"the model {name!r} cannot be served: {self.broken[plain]}")
             raise UnknownModel(self._unknown(name), param="model")
-        if not activation.definition.callable_from_outside:
+        if not (activation.definition.callable_from_outside or for_operator):
             raise Forbidden(f"the model {name!r} is only available for internal composition", "model_internal")
         return activation
 

@@ -18,7 +18,6 @@ from wardwright.domain.errors import NotFound, StorageUnavailable
 from wardwright.domain.route import ModelDefinition, SessionFacts
 from wardwright.ports.provider import ProviderInfo
 from wardwright.ports.storage import StoreHealth
-from wardwright.receipts.events import Opened, RequestSummary
 from wardwright.receipts.fold import Receipt, fold
 from wardwright.receipts.query import Page, ReceiptFilter, page
 from wardwright.runtime.access import Access
@@ -31,13 +30,13 @@ from wardwright.runtime.exact import ExactCounts
 from wardwright.runtime.facts import FactFinder
 from wardwright.runtime.identity import mint_receipt_id
 from wardwright.runtime.keys import Keys
+from wardwright.runtime.opening import Opening
 from wardwright.runtime.provider import ProviderBoard
 from wardwright.runtime.responder import Responder
 from wardwright.runtime.run import Run, RunParts, RunRequest
 from wardwright.runtime.session import NextTurn, SessionActor
 from wardwright.runtime.tree import sessions_path
 from wardwright.wire.caller import vouched_for
-from wardwright.wire.trace import trace_id_of
 
 _SESSION_PATIENCE_S = 1.0
 _READERS = 4
@@ -63,7 +62,8 @@ class Gateway:
         self._boards = boards
         self._parts = parts
         self._readers = anyio.CapacityLimiter(_READERS)
-        self._facts = FactFinder(exact_counts, boards.providers.health, parts.ledger, now=system.now, draw=parts.draw)
+        self.opening = Opening(parts.boot)
+        self.facts = FactFinder(exact_counts, boards.providers.health, parts.ledger, now=system.now, draw=parts.draw)
         self.keys = Keys(system, boards.control, boards.catalog)
         self._access = Access(boards.control)
         self._ledger = parts.ledger
@@ -107,7 +107,7 @@ class Gateway:
             caller = vouched_for(caller, key.key_id, key.caller)
         turn = await self._turn(definition, caller)
         session = None if turn is None else SessionFacts(turn)
-        gathered = await self._facts.gather(composition, request, caller, session)
+        gathered = await self.facts.gather(composition, request, caller, session)
         decided = decide(composition, gathered.inputs, gathered.actions)
         receipt_id = mint_receipt_id()
         asked = RunRequest(
@@ -116,24 +116,14 @@ class Gateway:
             definition=definition,
             facts=decided.inputs.request,
             plan=decided.plan,
-            opened=Opened(
-                boot=self._parts.boot,
-                model_id=definition.id,
-                model_version=definition.version,
+            opened=self.opening.of(
+                request,
+                route=route,
+                decided=decided,
                 caller=caller,
+                request_id=request_id,
                 key_id=None if key is None else key.key_id,
-                request=RequestSummary(
-                    model=request.model,
-                    normalized_model=definition.id,
-                    message_count=len(request.messages),
-                    stream=request.stream,
-                    estimated_prompt_tokens=decided.inputs.request.estimated_prompt_tokens,
-                    request_id=request_id,
-                    trace_id=None if traceparent is None else trace_id_of(traceparent),
-                ),
-                decision=decided.recorded,
-                session_turn=turn,
-                canaries=route.canaries,
+                traceparent=traceparent,
             ),
             receipt_id=receipt_id,
             request_id=request_id,

@@ -14,6 +14,11 @@ class NextTurn(Call[int]):
 
 
 @dataclass(frozen=True, slots=True)
+class PeekTurn(Call[int]):
+    """Ask which number the next request of this session will have. Sent by simulations; changes nothing."""
+
+
+@dataclass(frozen=True, slots=True)
 class _IdleCheck:
     turn: int
 
@@ -30,7 +35,9 @@ class SessionActor(Actor):
         self._watch_idleness()
 
     async def handle_call(self, request: object, reply_to: ReplyTo[int]) -> object:
-        """Answer `NextTurn`."""
+        """Answer `NextTurn` and `PeekTurn`."""
+        if isinstance(request, PeekTurn):
+            return self._turn + 1
         if not isinstance(request, NextTurn):
             return await super().handle_call(request, reply_to)
         self._turn += 1

@@ -13,6 +13,7 @@ from wardwright.edge.app import ErrorBoundary, build_app
 from wardwright.edge.http import Message, Scope
 from wardwright.ports.provider import Provider
 from wardwright.runtime.catalog_desk import CatalogDesk
+from wardwright.runtime.decision_desk import DecisionDesk
 from wardwright.runtime.versions import Versions
 
 LOOPBACK = ("127.0.0.1", 50000)
@@ -150,11 +151,16 @@ async def site(
     """Serve on the stage; `options` are the stage's."""
     async with anyio.create_task_group() as tasks:
         async with stage(*providers, **options) as on:
-            desk = CatalogDesk(on.system, board=on.boards.catalog, versions=Versions(on.boards.control))
+            board, versions = on.boards.catalog, Versions(on.boards.control)
+            desk = CatalogDesk(on.system, board=board, versions=versions)
+            decisions = DecisionDesk(
+                on.system, board=board, versions=versions, facts=on.gateway.facts, opening=on.gateway.opening
+            )
             app = build_app(
                 on.gateway,
                 on.view,
                 desk,
+                decisions,
                 on.metrics,
                 tasks=tasks,
                 admin_token=admin_token,

@@ -22,8 +22,10 @@ OPEN = [
     ("GET", "/readyz"),
 ]
 PROTECTED = [
+    ("POST", "/v1/wardwright/simulate"),
     ("GET", "/v1/receipts"),
     ("GET", "/v1/receipts/{receipt_id}"),
+    ("POST", "/v1/receipts/{receipt_id}/replay"),
     ("GET", "/v1/runs/{run_id}/receipts"),
     ("GET", "/admin/runtime"),
     ("POST", "/admin/runtime/actors/{path:path}/kill"),

@@ -1,0 +1,184 @@
+"""`wardwright receipts replay`: are past decisions what their recorded facts lead to, and what would another version decide?"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from wardwright.cli.options import ConfigOption, JsonOption, UrlOption
+from wardwright.cli.terminal import console, say, show, show_json, styled, table, tell
+
+if TYPE_CHECKING:
+    from wardwright.cli.client import Daemon
+
+Json = dict[str, Any]
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_AGE = re.compile(r"(\d{1,6})([smhdw])")
+_ALL = 1_000_000_000
+
+
+def _age(text: str) -> int:
+    """An age in seconds."""
+    matched = _AGE.fullmatch(text)
+    if matched is None:
+        raise typer.BadParameter(f"{text!r} is no age such as 6h or 1d")
+    return int(matched[1]) * _UNITS[matched[2]]
+
+
+def replay(
+    receipt_id: Annotated[str | None, typer.Argument(metavar="[ID]", show_default=False)] = None,
+    *,
+    since: Annotated[
+        int | None,
+        typer.Option(
+            "--since", metavar="AGE", parser=_age, help="Every receipt not older than this: 90s, 15m, 6h, 1d, 2w."
+        ),
+    ] = None,
+    model: Annotated[str | None, typer.Option("--model", help="With --since: only of this model.")] = None,
+    version: Annotated[
+        str | None, typer.Option("--version", help="Decide under this version of the model, a draft for one.")
+    ] = None,
+    config: ConfigOption = None,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Decide past requests again from their recorded facts; with --version, as that version would have. Nobody is called.
+
+    Exits 1 when a receipt cannot be replayed, or when without --version a decision comes out otherwise.
+    """
+    from wardwright.cli.client import connect_by
+
+    if model is not None and since is None:
+        raise typer.BadParameter("goes with --since", param_hint="--model")
+    with connect_by(config, url) as daemon:
+        if receipt_id is not None and since is None:
+            is_good = _replay_one(daemon, receipt_id, version, as_json=as_json)
+        elif receipt_id is None and since is not None:
+            if version is not None and model is None:
+                raise typer.BadParameter("needs --model here: it is a version of one model", param_hint="--version")
+            is_good = _replay_all(daemon, since, model, version, as_json=as_json)
+        else:
+            raise typer.BadParameter("name one receipt, or several by --since", param_hint="ID")
+    if not is_good:
+        raise typer.Exit(1)
+
+
+def _replay_one(daemon: "Daemon", receipt_id: str, version: str | None, *, as_json: bool) -> bool:
+    found = _replay(daemon, receipt_id, version)
+    if as_json:
+        show_json(found)
+    else:
+        _tell_one(found)
+    return found["identical"] or version is not None
+
+
+def _replay_all(daemon: "Daemon", since: int, model: str | None, version: str | None, *, as_json: bool) -> bool:
+    outcome = _outcome(daemon, since, model, version)
+    if as_json:
+        show_json(outcome)
+    else:
+        _tell_all(outcome, version)
+    return not outcome["failed"] and (version is not None or not outcome["changed"])
+
+
+def _replay(daemon: "Daemon", receipt_id: str, version: str | None) -> Json:
+    from urllib.parse import quote
+
+    body = {} if version is None else {"version": version}
+    return daemon.post(f"/v1/receipts/{quote(receipt_id, safe='')}/replay", body, holding="identical")
+
+
+def _outcome(daemon: "Daemon", since: int, model: str | None, version: str | None) -> Json:
+    import time
+
+    from wardwright.cli.client import CommandFailed, NoAnswer
+    from wardwright.cli.receipt_source import DaemonReceipts
+
+    filters = {"created_at_min": str(int(time.time()) - since)}
+    if model is not None:
+        filters["model"] = model
+    listed = DaemonReceipts(daemon).list(filters, _ALL)["data"]
+    changes: list[Json] = []
+    failed: list[Json] = []
+    with _progress(len(listed)) as advance:
+        for summary in listed:
+            try:
+                found = _replay(daemon, summary["receipt_id"], version)
+            except NoAnswer:
+                raise
+            except CommandFailed as error:
+                failed.append({"receipt_id": summary["receipt_id"], "message": error.message})
+            else:
+                if not found["identical"]:
+                    changes.append({"created_at": summary["created_at"], **found})
+            advance()
+    if failed and len(failed) == len(listed):
+        raise CommandFailed(f"none of {len(listed)} receipts can be replayed: {failed[0]['message']}")
+    elsewhere = [change for change in changes if _target(change["recorded"]) != _target(change["recomputed"])]
+    return {
+        "replayed": len(listed) - len(failed),
+        "changed": len(changes),
+        "changed_target": len(elsewhere),
+        "failed": failed,
+        "changes": changes,
+    }
+
+
+def _tell_one(found: Json) -> None:
+    versions = ", ".join(f"{model} {version}" for model, version in found["versions"].items())
+    if found["identical"]:
+        say(f"{found['receipt_id']}: the same decision, {_target(found['recorded'])}, under {versions}")
+        return
+    say(f"{found['receipt_id']}: another decision under {versions}")
+    made = table("FIELD", "RECORDED", "RECOMPUTED")
+    for difference in found["differences"]:
+        cells = (_brief(difference[side]) for side in ("recorded", "recomputed"))
+        made.add_row(*map(styled, (difference["field"], *cells)))
+    show(made)
+
+
+def _tell_all(outcome: Mapping[str, Any], version: str | None) -> None:
+    from wardwright.cli.receipt_story import clock
+
+    under = "" if version is None else f" under version {version}"
+    counted = f"{_counted(outcome['replayed'], 'decision')} replayed{under}"
+    say(f"{counted}: {outcome['changed']} change, {outcome['changed_target']} of them to another target")
+    if outcome["changes"]:
+        made = table("RECEIPT", "TIME", "RECORDED", "RECOMPUTED", "DIFFERS IN", whole=2)
+        for change in outcome["changes"]:
+            fields = ", ".join(difference["field"] for difference in change["differences"])
+            targets = (_target(change[side]) for side in ("recorded", "recomputed"))
+            made.add_row(*map(styled, (change["receipt_id"], clock(change["created_at"]), *targets, fields)))
+        show(made)
+    for failure in outcome["failed"]:
+        tell(f"{failure['receipt_id']}: {failure['message']}")
+
+
+def _target(decision: Mapping[str, Any]) -> str:
+    return str(decision.get("selected_model") or "refused")
+
+
+def _brief(value: object) -> str:
+    import msgspec
+
+    return "-" if value is None else value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[], None]]:
+    """A bar for the person in front of the terminal, where there is one."""
+    if not console(stderr=True).is_terminal:
+        yield lambda: None
+        return
+    from rich.progress import Progress
+
+    with Progress(console=console(stderr=True), transient=True) as progress:
+        task = progress.add_task("replaying", total=total)
+        yield lambda: progress.advance(task)

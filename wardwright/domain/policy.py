@@ -36,6 +36,7 @@ class PolicyAction(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 StreamAction = Literal["annotate", "rewrite", "drop", "block", "retry", "retry_with_reminder", "escalate"]
+StreamMode = Literal["pass_through", "horizon", "semantic_boundary", "full_buffer"]
 Channel = Literal["text", "reasoning", "tool_arguments"]
 
 
@@ -43,7 +44,8 @@ class StreamRule(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """A rule over an answer's text, before it is released.
 
     `on` are the channels that it watches. `horizon_bytes` states how long a match of an unbounded pattern is reckoned with; a bounded
-    one needs no such statement. `target` is where `escalate` goes. A `shadow` rule is observed and not enforced.
+    one needs no such statement. `target` is where `escalate` goes. A `shadow` rule is observed and not enforced. A rule `once_per`
+    request or session is left out of every later answer of it, once it has fired: it steers, and guards no longer.
     """
 
     id: str
@@ -59,4 +61,46 @@ class StreamRule(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     shadow: bool = False
     horizon_bytes: int | None = None
     max_hold_ms: int | None = None
-    on_hold_exceeded: Literal["close", "open"] = "close"
+
+    @property
+    def is_enforced(self) -> bool:
+        """Whether the rule can change, hold or end an answer."""
+        return not self.shadow and self.action != "annotate"
+
+    @property
+    def is_changing(self) -> bool:
+        """Whether the rule changes the text, where others only watch it."""
+        return self.action in ("rewrite", "drop")
+
+    @property
+    def is_retrying(self) -> bool:
+        """Whether the rule, when it ends an answer, asks for another one."""
+        return self.action in ("retry", "retry_with_reminder", "escalate")
+
+
+class StreamPolicy(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How the answers of a model are held back. `max_hold_ms` is how long any text may be held for the sake of a rule."""
+
+    mode: StreamMode = "horizon"
+    max_hold_ms: int | None = None
+
+
+class RuleFired(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A stream rule matched: where, never what.
+
+    Bytes count the policy-visible text of one channel of one choice (for tool arguments, of one `call`): after what earlier rules
+    changed, without what they dropped. `chunk_index` counts the pieces in which that text came; a match of scope `chunk` lies in
+    the one piece, of scope `stream_window` it began in an earlier one.
+    """
+
+    rule_id: str
+    action: StreamAction
+    channel: Channel
+    chunk_index: int
+    match_start_byte: int
+    match_end_byte: int
+    match_scope: Literal["chunk", "stream_window"]
+    match_kind: Literal["literal", "regex"]
+    choice: int = 0
+    call: int | None = None
+    shadow: bool = False

@@ -14,6 +14,7 @@ without memory.
 """
 
 import unicodedata
+from collections.abc import Callable
 from typing import Literal, NamedTuple, NoReturn, TypeAlias
 
 from wardwright.policy.patterns import Pattern, PatternError
@@ -125,22 +126,48 @@ def parse_pattern(pattern: Pattern) -> Node:
     return parser.parse()
 
 
-def longest_match(node: Node) -> int | None:
-    """The most characters that a match can have; None when there is no most. Purity: pure."""
+def longest_match(node: Node, size: Callable[["Chars"], int] = lambda _: 1) -> int | None:
+    """The most that a match can have of characters, or of what `size` counts of each; None when there is no most. Purity: pure."""
     match node:
         case Chars():
-            return 1
+            return size(node)
         case Anchor():
             return 0
         case Sequence(parts):
-            lengths = [longest_match(part) for part in parts]
+            lengths = [longest_match(part, size) for part in parts]
             return None if None in lengths else sum(length or 0 for length in lengths)
         case Choice(options):
-            lengths = [longest_match(option) for option in options]
+            lengths = [longest_match(option, size) for option in options]
             return None if None in lengths else max((length or 0 for length in lengths), default=0)
         case Repeat(body, _, most):
-            length = longest_match(body)
+            length = longest_match(body, size)
             return 0 if length == 0 else None if length is None or most is None else length * most
+
+
+def widest_character(chars: Chars) -> int:
+    """The most bytes that a character of a set takes as UTF-8. Purity: pure."""
+    if chars.negated or any(item.category for item in chars.items):
+        return 4
+    highest = max((item.high for item in chars.items), default=_LAST)
+    if chars.folded:
+        if highest > 0x7F:
+            return 4
+        # The Kelvin sign is a k whose case is ignored, the long s an s: the only such beyond ASCII.
+        return 3 if chars.has("k") else 2 if chars.has("s") else 1
+    return len(chr(highest).encode("utf-8", "surrogatepass"))
+
+
+def has_anchors(node: Node) -> bool:
+    """Whether a pattern asks for a place. Purity: pure."""
+    match node:
+        case Chars():
+            return False
+        case Anchor():
+            return True
+        case Sequence(parts) | Choice(parts):
+            return any(has_anchors(part) for part in parts)
+        case Repeat(body):
+            return has_anchors(body)
 
 
 def shortest_match(node: Node) -> int:

@@ -29,7 +29,6 @@ from wardwright.policy.automaton import Automaton, Match, Scanner
 from wardwright.policy.pattern_syntax import Node, longest_match, parse_pattern
 from wardwright.policy.patterns import Pattern, PatternError
 
-_CHANGING = ("rewrite", "drop")
 _USUAL = "".join(map(chr, range(9, 127)))
 
 
@@ -51,8 +50,8 @@ class TextRules:
     """
 
     def __init__(self, rules: Sequence[StreamRule]) -> None:
-        observers = [rule for rule in rules if rule.shadow or rule.action == "annotate"]
-        enforced = [rule for rule in rules if not (rule.shadow or rule.action == "annotate")]
+        observers = [rule for rule in rules if not rule.is_enforced]
+        enforced = [rule for rule in rules if rule.is_enforced]
         self.observers = _Compiled(observers) if observers else None
         self.stages = [_Compiled(group) for group in _grouped(enforced)]
         self.ahead = _Compiled(enforced) if len(self.stages) > 1 else None
@@ -72,7 +71,7 @@ class _Compiled:
         self.automaton = Automaton(nodes)
         self.automaton.prepare(_USUAL)
         self.reach = max(reach_of(rule, node) for rule, node in zip(rules, nodes, strict=True))
-        self.changes = rules[0].action in _CHANGING if rules else False
+        self.changes = rules[0].is_changing if rules else False
 
 
 def rule_pattern(rule: StreamRule) -> Pattern:
@@ -113,6 +112,7 @@ class TextGuard:
         self._stages: list[_WatchingStage | _ChangingStage] = [
             _ChangingStage(compiled) if compiled.changes else _WatchingStage(compiled) for compiled in rules.stages
         ]
+        self._changing = [stage for stage in self._stages if isinstance(stage, _ChangingStage)]
         self._observer = None if rules.observers is None else _Observer(rules.observers)
         self._ahead = None if rules.ahead is None else _Ahead(rules.ahead)
         self._chunks = 0
@@ -128,7 +128,12 @@ class TextGuard:
     @property
     def rewritten_bytes(self) -> int:
         """How much text was replaced or dropped, as it was before."""
-        return sum(stage.changed_bytes for stage in self._stages if isinstance(stage, _ChangingStage))
+        return sum([stage.changed_bytes for stage in self._changing]) if self._changing else 0
+
+    @property
+    def inserted_bytes(self) -> int:
+        """How much text was put in the place of what was replaced."""
+        return sum(stage.inserted_bytes for stage in self._changing)
 
     def feed(self, text: str) -> str:
         """Take in the next piece of the text; return what may leave now."""
@@ -263,7 +268,7 @@ class _Reader:
         """Let go of the held text before a position."""
         count = max(0, until - (self._scanner.position - len(self.held)))
         released, self.held = self.held[:count], self.held[count:]
-        self._bytes_before += _size(released)
+        self._bytes_before += utf8_size(released)
         return released
 
     def _event(self, match: Match, chunk: int) -> Triggered:
@@ -275,7 +280,7 @@ class _Reader:
     def _offset(self, position: int) -> int:
         """Bytes of the text before a position that is held, or where what is held begins or ends."""
         count = position - (self._scanner.position - len(self.held))
-        return self._bytes_before + _size(self.held[: max(0, count)])
+        return self._bytes_before + utf8_size(self.held[: max(0, count)])
 
 
 class _WatchingStage(_Reader):
@@ -331,6 +336,7 @@ class _ChangingStage(_Reader):
         self._covered: list[Match] = []  # by matches, joined where these overlap; in order
         self.unread = 0
         self.changed_bytes = 0
+        self.inserted_bytes = 0
 
     def read(self, text: str, chunk: int) -> str:
         """Take in text; return what may pass, changed."""
@@ -360,8 +366,9 @@ class _ChangingStage(_Reader):
             covered = self._covered.pop(0)
             passed.append(self._release(covered.start))
             self.triggered.append(self._event(covered, chunk))
-            self.changed_bytes += _size(self._release(covered.end))
+            self.changed_bytes += utf8_size(self._release(covered.end))
             passed.append(self._replacement)
+            self.inserted_bytes += utf8_size(self._replacement)
         until = min(settled, self._covered[0].start) if self._covered else settled
         return "".join(passed) + self._release(until)
 
@@ -423,7 +430,7 @@ class _Ahead:
         passed, self.held = text[: len(text) - under_way], text[len(text) - under_way :]
         if passed:
             self.passed_characters += len(passed)
-            self.passed_bytes += _size(passed)
+            self.passed_bytes += utf8_size(passed)
             self.last_passed = passed[-1]
         return passed
 
@@ -450,13 +457,13 @@ def _grouped(rules: Sequence[StreamRule]) -> list[list[StreamRule]]:
     """Part rules into stages, in their order."""
     groups: list[list[StreamRule]] = []
     for rule in rules:
-        if groups and rule.action not in _CHANGING and groups[-1][0].action not in _CHANGING:
+        if groups and not rule.is_changing and not groups[-1][0].is_changing:
             groups[-1].append(rule)
         else:
             groups.append([rule])
     return groups
 
 
-def _size(text: str) -> int:
-    """How many bytes a text takes as UTF-8."""
+def utf8_size(text: str) -> int:
+    """How many bytes a text takes as UTF-8. Purity: pure."""
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))

@@ -22,9 +22,8 @@ from wardwright.domain.stream import (
     UsageReport,
 )
 from wardwright.wire.openai_answer import utf8_length
+from wardwright.wire.openai_reframe import SHARED_FIELDS
 
-# What an inserted role chunk shares with the chunk it goes before.
-_SHARED_FIELDS = ("id", "object", "created", "model", "system_fingerprint", "service_tier")
 _NULL = msgspec.Raw(b"null")
 
 
@@ -110,7 +109,7 @@ class StreamShape:
 
 def _role_frame(successor: Frame, choices: Sequence[int]) -> Frame:
     """Make the chunk that begins choices, in the likeness of the chunk it goes before."""
-    fields = {name: successor.fields[name] for name in _SHARED_FIELDS if name in successor.fields}
+    fields = {name: successor.fields[name] for name in SHARED_FIELDS if name in successor.fields}
     begun = [
         {"index": choice, "delta": {"role": "assistant", "content": ""}, "finish_reason": None} for choice in choices
     ]

@@ -1,0 +1,464 @@
+"""The stream guard: frames of one answer in, frames that may leave out, and what the rules have to say of it.
+
+Nothing here waits or reads a clock. Frames go in as the provider's reads brought them, with the time of that read.
+
+What is promised:
+
+- No byte leaves that is part of a match of an enforced rule, however the answer was cut into frames and reads.
+- Each text is read for itself: the answer text and the reasoning of each choice, the arguments of each tool call. What one text
+  holds back holds up no other: the frames of one text keep their order, and a tail of reasoning may come after the first words of
+  the answer.
+- A frame that loses nothing leaves as it came, every byte of it, if need be later. Only a frame that is cut, or whose text was
+  changed, is made again; `Reframe` does that in the terms of its wire.
+- While a rule watches tool arguments, tool calls are held whole until their choice ends: none leaves that was not read to its end.
+  They are read with needless escapes undone (`plain_json`), and must still be JSON when a rule has changed them.
+- When a rule ends the answer (`tripped`), nothing more leaves, and of the frames of that last read none.
+
+Modes are gates behind the rules: `semantic_boundary` lets text leave up to the last whole sentence, code block or JSON value,
+`full_buffer` lets everything leave at the end.
+"""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from wardwright.domain.policy import Channel, RuleFired, StreamRule
+from wardwright.domain.stream import Finish, Frame, Reasoning, Text, ToolArguments, ToolCallStart
+from wardwright.policy.boundaries import BoundaryGate
+from wardwright.policy.stream_rules import StreamRules
+from wardwright.policy.text_guard import TextGuard, TextRules, Triggered, utf8_size
+from wardwright.policy.tool_arguments import GuardedArguments
+
+EVENTS_KEPT = 100
+
+_Content = Text | Reasoning | ToolCallStart | ToolArguments
+
+
+class Reframe(Protocol):
+    """How the frames of a wire are made again."""
+
+    def with_text(self, frame: Frame, channel: Channel, choice: int, text: str) -> Frame:
+        """The frame with other text of one choice and channel, and all else that it says."""
+        ...
+
+    def carrying(self, frame: Frame, channel: Channel, choice: int, text: str, *, as_it_came: bool) -> Frame:
+        """A frame like this one with nothing but text; `as_it_came` when that is the rest of the frame's own."""
+        ...
+
+    def with_arguments(self, frame: Frame, choice: int, arguments: Mapping[int, str]) -> Frame:
+        """The frame with other arguments of some tool calls of one choice."""
+        ...
+
+    def split(self, frame: Frame) -> tuple[Frame, ...]:
+        """The frame in parts, each with content of one choice and channel."""
+        ...
+
+
+class Account(msgspec.Struct):
+    """Where the bytes of an answer went, in UTF-8: `generated + inserted = released + rewritten + held`.
+
+    `rewritten` is text that was replaced or dropped, `inserted` what came in its place.
+    """
+
+    generated: int = 0
+    released: int = 0
+    rewritten: int = 0
+    inserted: int = 0
+    max_held: int = 0
+
+    @property
+    def held(self) -> int:
+        """What came and neither left nor gave way."""
+        return self.generated + self.inserted - self.rewritten - self.released
+
+
+class StreamGuard:
+    """One answer under rules. Once `tripped` is set nothing more is read, and nothing more leaves.
+
+    `fired` has the first `EVENTS_KEPT` matches, `trigger_count` counts all, `fired_rules` are the ids of all rules that fired.
+    """
+
+    def __init__(self, rules: StreamRules, reframe: Reframe) -> None:
+        self._rules = rules
+        self._reframe = reframe
+        self._holds_calls = rules.by_channel["tool_arguments"] is not None or rules.mode == "semantic_boundary"
+        self._texts: dict[tuple[Channel, int], _HeldText | None] = {}
+        self._calls: dict[int, _HeldCalls] = {}
+        self._ended: set[int] = set()
+        self._buffer: list[Frame] | None = [] if rules.mode == "full_buffer" else None
+        self._lost = 0  # what came behind the end of its choice
+        self.account = Account()
+        self.fired: list[RuleFired] = []
+        self.fired_rules: set[str] = set()
+        self.trigger_count = 0
+        self.tripped: StreamRule | None = None
+
+    def feed(self, frames: Sequence[Frame], now: float) -> Sequence[Frame]:
+        """Take in the frames of one read; return those that may leave now."""
+        released_before = self.account.released
+        left: list[Frame] = []
+        for frame in frames:
+            if self.tripped is None:
+                self._take(frame, now, left)
+        return self._let_out(left, released_before)
+
+    def finish(self, now: float) -> Sequence[Frame]:
+        """Take in the end of the answer; return all that may leave of the rest."""
+        released_before = self.account.released
+        left: list[Frame] = []
+        for choice in sorted({choice for _, choice in self._texts} | set(self._calls)):
+            if self.tripped is None:
+                self._end_choice(choice, now, left)
+        ready = self._let_out(left, released_before)
+        if self._buffer is None or self.tripped is not None:
+            return ready
+        buffered, self._buffer = self._buffer, None
+        self.account.released = self.account.held - self._lost
+        return buffered
+
+    def overdue_at(self) -> float | None:
+        """When the text that is held longest will have been held as long as it may. Tool calls wait to be whole and do not count."""
+        patience = self._rules.max_hold_s
+        if patience is None:
+            return None
+        since = [text.held_since for text in self._texts.values() if text is not None and text.held_since is not None]
+        return min(since) + patience if since else None
+
+    def _let_out(self, left: list[Frame], released_before: int) -> Sequence[Frame]:
+        account = self.account
+        if self.tripped is not None:
+            account.released, left = released_before, []
+        elif self._buffer is not None:
+            account.released = 0
+            self._buffer += left
+            left = []
+        account.max_held = max(account.max_held, account.held)
+        return left
+
+    # --- frames
+
+    def _take(self, frame: Frame, now: float, left: list[Frame]) -> None:
+        if len(frame.events) == 1:
+            self._take_part(frame, now, left)
+            return
+        contents = {(_channel_of(event), event.choice) for event in frame.events if isinstance(event, _Content)}
+        if len(contents) < 2 or not any(self._is_read(channel, choice) for channel, choice in contents):
+            self._take_part(frame, now, left)
+            return
+        for part in self._reframe.split(frame):
+            if self.tripped is None:
+                self._take_part(part, now, left)
+
+    def _is_read(self, channel: Channel, choice: int) -> bool:
+        return self._holds_calls if channel == "tool_arguments" else self._text(channel, choice) is not None
+
+    def _take_part(self, frame: Frame, now: float, left: list[Frame]) -> None:
+        """Take in a frame in which not more than one text is read, and none beside that."""
+        if not frame.events and self._calls:
+            # It may be a piece of a call that has nothing in it, and clients want pieces in order: it waits with the last call begun.
+            next(reversed(self._calls.values())).take(frame)
+            return
+        ends = [event.choice for event in frame.events if isinstance(event, Finish)]
+        for event in frame.events:
+            if isinstance(event, _Content) and event.choice in self._ended:
+                self._lose(frame)
+                return
+            if isinstance(event, Text | Reasoning):
+                text = self._text(_channel_of(event), event.choice)
+                if text is not None:
+                    self._take_text(frame, text, event, now, left)
+                    return
+            elif isinstance(event, ToolCallStart | ToolArguments) and self._holds_calls:
+                self._take_calls(frame, event.choice)
+                if ends:
+                    self._end_choice(event.choice, now, left)
+                return
+        size = sum(
+            utf8_size(event.text) for event in frame.events if isinstance(event, Text | Reasoning | ToolArguments)
+        )
+        self.account.generated += size
+        self.account.released += size
+        for choice in ends:
+            self._end_choice(choice, now, left)
+        left.append(frame)
+
+    def _take_text(
+        self, frame: Frame, text: "_HeldText", event: Text | Reasoning, now: float, left: list[Frame]
+    ) -> None:
+        if any(isinstance(other, Finish) for other in frame.events):
+            del self._texts[text.channel, text.choice]
+            self._end_choice(text.choice, now, left)
+            if self.tripped is None:
+                text.take_last(frame, event.text, now, left)
+        else:
+            text.take(frame, event.text, now, left)
+        self._note(text.taken(), text.channel, text.choice)
+
+    def _take_calls(self, frame: Frame, choice: int) -> None:
+        calls = self._calls.get(choice)
+        if calls is None:
+            calls = self._calls[choice] = _HeldCalls(choice, self._rules.by_channel["tool_arguments"], self._reframe)
+        for event in frame.events:
+            if isinstance(event, ToolArguments):
+                self.account.generated += utf8_size(event.text)
+        for call, fired in calls.take(frame):
+            self._note(fired, "tool_arguments", choice, call)
+
+    def _end_choice(self, choice: int, now: float, left: list[Frame]) -> None:
+        """Bring the texts of a choice to their end, and let go of what they held."""
+        for channel in ("reasoning", "text"):
+            text = self._texts.pop((channel, choice), None)
+            if text is not None and self.tripped is None:
+                text.end(left)
+                self._note(text.taken(), channel, choice)
+        calls = self._calls.pop(choice, None)
+        if calls is not None and self.tripped is None:
+            for call, fired in calls.end():
+                self._note(fired, "tool_arguments", choice, call)
+            self._trip(calls.broken_by)
+            calls.let_go(self.account, left)
+        self._ended.add(choice)
+
+    def _lose(self, frame: Frame) -> None:
+        """A provider that goes on behind the end of a choice is not followed: what it says there was not read with the rest."""
+        size = sum(
+            utf8_size(event.text) for event in frame.events if isinstance(event, Text | Reasoning | ToolArguments)
+        )
+        self.account.generated += size
+        self._lost += size
+
+    def _text(self, channel: Channel, choice: int) -> "_HeldText | None":
+        """The text of a channel as it is held; None when nothing reads it."""
+        try:
+            return self._texts[channel, choice]
+        except KeyError:
+            rules = self._rules.by_channel[channel]
+            gate = BoundaryGate() if self._rules.mode == "semantic_boundary" else None
+            is_read = rules is not None or gate is not None
+            made = _HeldText(channel, choice, rules, gate, self._reframe, self.account) if is_read else None
+            self._texts[channel, choice] = made
+            return made
+
+    def _trip(self, rule: StreamRule | None) -> None:
+        self.tripped = self.tripped or rule
+
+    def _note(self, fired: Sequence[Triggered], channel: Channel, choice: int, call: int | None = None) -> None:
+        for match in fired:
+            rule = match.rule
+            self.trigger_count += 1
+            self.fired_rules.add(rule.id)
+            if rule.is_enforced and not rule.is_changing:
+                self._trip(rule)
+            if len(self.fired) < EVENTS_KEPT or self.tripped is rule:
+                self.fired.append(_told(match, channel, choice, call))
+
+
+class _Waiting(NamedTuple):
+    """A frame whose text is held, at least the end of it: `text` is that end, `since` when it came."""
+
+    frame: Frame
+    text: str
+    since: float
+
+
+class _HeldText:
+    """One text of a choice: its guard, its gate, and the frames that wait for either."""
+
+    def __init__(
+        self,
+        channel: Channel,
+        choice: int,
+        rules: TextRules | None,
+        gate: BoundaryGate | None,
+        reframe: Reframe,
+        account: Account,
+    ) -> None:
+        self.channel = channel
+        self.choice = choice
+        self._guard = None if rules is None else TextGuard(rules)
+        self._gate = gate
+        self._reframe = reframe
+        self._account = account
+        self._waiting: deque[_Waiting] = deque()
+        self._rewritten = 0
+        self._inserted = 0
+
+    @property
+    def held_since(self) -> float | None:
+        """When the oldest of what is held came; None when nothing is."""
+        return self._waiting[0].since if self._waiting else None
+
+    def taken(self) -> Sequence[Triggered]:
+        """What has fired since this was last asked."""
+        guard = self._guard
+        if guard is None or not guard.triggered:
+            return ()
+        fired, guard.triggered = guard.triggered, []
+        return fired
+
+    def take(self, frame: Frame, text: str, now: float, left: list[Frame]) -> None:
+        """Take in a frame with its text."""
+        released = text if self._guard is None else self._guard.feed(text)
+        if self._gate is not None:
+            released = self._gate.feed(released)
+        size = utf8_size(text)
+        self._account.generated += size
+        if released == text and not self._waiting and not self._has_changed():
+            self._account.released += size
+            left.append(frame)
+            return
+        if (
+            len(frame.events) > 1
+        ):  # the role of a choice waits for nothing: clients take the first chunk for its beginning
+            left.append(self._reframe.with_text(frame, self.channel, self.choice, ""))
+            frame = self._reframe.carrying(frame, self.channel, self.choice, text, as_it_came=True)
+        self._waiting.append(_Waiting(frame, text, now))
+        self._settle(released, left)
+
+    def take_last(self, frame: Frame, text: str, now: float, left: list[Frame]) -> None:
+        """Take in a frame that has the last of the text and ends its choice."""
+        released = text if self._guard is None else self._guard.feed(text)
+        if self._gate is not None:
+            released = self._gate.feed(released)
+        released += self._rest()
+        size = utf8_size(text)
+        self._account.generated += size
+        if released == text and not self._waiting and not self._has_changed():
+            self._account.released += size
+            left.append(frame)
+            return
+        carrier = self._reframe.carrying(frame, self.channel, self.choice, text, as_it_came=True)
+        self._waiting.append(_Waiting(carrier, text, now))
+        self._settle(released, left)
+        left.append(self._reframe.with_text(frame, self.channel, self.choice, ""))
+
+    def end(self, left: list[Frame]) -> None:
+        """Take in the end of the text."""
+        self._settle(self._rest(), left)
+
+    def _rest(self) -> str:
+        rest = "" if self._guard is None else self._guard.finish()
+        return rest if self._gate is None else self._gate.feed(rest) + self._gate.finish()
+
+    def _has_changed(self) -> bool:
+        return self._guard is not None and self._guard.rewritten_bytes != self._rewritten
+
+    def _settle(self, released: str, left: list[Frame]) -> None:
+        """Let frames go for what is released of their text."""
+        self._account.released += utf8_size(released)
+        if self._guard is None or not self._has_changed():
+            self._let_go(released, left)
+            return
+        rewritten, inserted = self._guard.rewritten_bytes, self._guard.inserted_bytes
+        self._account.rewritten += rewritten - self._rewritten
+        self._account.inserted += inserted - self._inserted
+        self._rewritten, self._inserted = rewritten, inserted
+        self._make_again(released, left)
+
+    def _let_go(self, released: str, left: list[Frame]) -> None:
+        """Nothing was changed: frames leave as they came, but for one that may be cut."""
+        waiting = self._waiting
+        while waiting and len(waiting[0].text) <= len(released):
+            first = waiting.popleft()
+            left.append(first.frame)
+            released = released[len(first.text) :]
+        if released:
+            frame, text, since = waiting[0]
+            left.append(self._reframe.with_text(frame, self.channel, self.choice, released))
+            rest = text[len(released) :]
+            carrier = self._reframe.carrying(frame, self.channel, self.choice, rest, as_it_came=True)
+            waiting[0] = _Waiting(carrier, rest, since)
+
+    def _make_again(self, released: str, left: list[Frame]) -> None:
+        """Text was changed: which frame had which of it is not known any more."""
+        held = ("" if self._gate is None else self._gate.held) + ("" if self._guard is None else self._guard.held)
+        waiting, self._waiting = list(self._waiting), deque()
+        if released:
+            left.append(self._reframe.with_text(waiting[0].frame, self.channel, self.choice, released))
+        if held:
+            carrier = self._reframe.carrying(waiting[-1].frame, self.channel, self.choice, held, as_it_came=False)
+            self._waiting.append(_Waiting(carrier, held, _since(waiting, len(held))))
+
+
+class _HeldCalls:
+    """The tool calls of a choice, held whole."""
+
+    def __init__(self, choice: int, rules: TextRules | None, reframe: Reframe) -> None:
+        self._choice = choice
+        self._rules = rules
+        self._reframe = reframe
+        self._frames: list[Frame] = []
+        self._calls: dict[int, GuardedArguments] = {}
+        self._size = 0
+        self.broken_by: StreamRule | None = None
+
+    def take(self, frame: Frame) -> list[tuple[int, Sequence[Triggered]]]:
+        """Take in a frame; return what it completes, by call."""
+        self._frames.append(frame)
+        fired: list[tuple[int, Sequence[Triggered]]] = []
+        for event in frame.events:
+            if isinstance(event, ToolCallStart | ToolArguments) and event.call not in self._calls:
+                self._calls[event.call] = GuardedArguments(self._rules)
+            if isinstance(event, ToolArguments):
+                self._size += utf8_size(event.text)
+                fired.append((event.call, self._calls[event.call].feed(event.text)))
+        return fired
+
+    def end(self) -> list[tuple[int, Sequence[Triggered]]]:
+        """Take in the end of all calls; return what it completes, by call."""
+        fired: list[tuple[int, Sequence[Triggered]]] = []
+        for call, arguments in self._calls.items():
+            fired.append((call, arguments.finish()))
+            self.broken_by = self.broken_by or arguments.broken_by
+        return fired
+
+    def let_go(self, account: Account, left: list[Frame]) -> None:
+        """Let the frames leave, as they came or with the arguments that the rules have made."""
+        changed = {call: new for call, arguments in self._calls.items() if (new := arguments.changed) is not None}
+        for rewritten, inserted in (arguments.change for arguments in self._calls.values()):
+            account.rewritten += rewritten
+            account.inserted += inserted
+            self._size += inserted - rewritten
+        account.released += self._size
+        told: set[int] = set()
+        for frame in self._frames:
+            touched = {e.call for e in frame.events if isinstance(e, ToolCallStart | ToolArguments)} & changed.keys()
+            made = {call: "" if call in told else changed[call] for call in touched}
+            told |= touched
+            leaving = self._reframe.with_arguments(frame, self._choice, made) if made else frame
+            if leaving.events or not made:
+                left.append(leaving)
+
+
+def _channel_of(event: _Content) -> Channel:
+    if isinstance(event, Text):
+        return "text"
+    return "reasoning" if isinstance(event, Reasoning) else "tool_arguments"
+
+
+def _since(waiting: Sequence[_Waiting], count: int) -> float:
+    """When the last so many characters of what waits began to come."""
+    for one in reversed(waiting):
+        count -= len(one.text)
+        if count <= 0:
+            return one.since
+    return waiting[0].since
+
+
+def _told(match: Triggered, channel: Channel, choice: int, call: int | None) -> RuleFired:
+    rule = match.rule
+    return RuleFired(
+        rule_id=rule.id,
+        action=rule.action,
+        channel=channel,
+        chunk_index=match.chunk_index,
+        match_start_byte=match.match_start_byte,
+        match_end_byte=match.match_end_byte,
+        match_scope=match.match_scope,
+        match_kind=match.match_kind,
+        choice=choice,
+        call=call,
+        shadow=rule.shadow,
+    )

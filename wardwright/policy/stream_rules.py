@@ -1,0 +1,86 @@
+"""The stream rules of an answer, compiled: which text each of them sees, how much it makes the gateway hold, and what is promised.
+
+Rules are compiled once for each list of them and kept: an automaton learns the texts of its model as it reads them.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from wardwright.domain.policy import Channel, StreamMode, StreamPolicy, StreamRule
+from wardwright.policy.pattern_syntax import has_anchors, longest_match, parse_pattern, widest_character
+from wardwright.policy.text_guard import TextRules, rule_pattern
+
+CHANNELS: tuple[Channel, ...] = ("text", "reasoning", "tool_arguments")
+
+_KEPT = 128
+_WIDEST = 4
+
+
+class StreamRules:
+    """Rules with the mode they are held in. `text` and the like are None where no rule watches.
+
+    Raises: PatternError.
+    """
+
+    def __init__(self, rules: Sequence[StreamRule], policy: StreamPolicy) -> None:
+        self.rules = tuple(rules)
+        self.mode = policy.mode
+        self.by_channel = {channel: _compiled(tuple(r for r in rules if channel in r.on)) for channel in CHANNELS}
+        holds = [hold for hold in (policy.max_hold_ms, *(rule.max_hold_ms for rule in rules)) if hold is not None]
+        self.max_hold_s = min(holds) / 1000 if holds else None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether every chunk may pass as it came."""
+        return not self.rules and self.mode in ("pass_through", "horizon")
+
+
+@lru_cache(_KEPT)
+def _compiled(rules: tuple[StreamRule, ...]) -> TextRules | None:
+    return TextRules(rules) if rules else None
+
+
+def most_held_bytes(rule: StreamRule) -> int | None:
+    """How many bytes a rule holds at most while no match is complete; None when nothing bounds that. Purity: pure.
+
+    Raises: PatternError.
+    """
+    if not rule.is_enforced:
+        return 0
+    node = parse_pattern(rule_pattern(rule))
+    longest = longest_match(node, widest_character)
+    if longest is None:
+        return None if rule.horizon_bytes is None else rule.horizon_bytes * _WIDEST
+    # A match with an anchor is told with the character behind it, so all of it waits for that.
+    return longest if has_anchors(node) else longest - 1
+
+
+def guarantee(rule: StreamRule, mode: StreamMode) -> str:
+    """Say what a rule promises and what it costs, for whoever wrote it. Purity: pure.
+
+    Raises: PatternError.
+    """
+    if not rule.is_enforced:
+        return "observes: holds nothing, stops nothing"
+    most = most_held_bytes(rule)
+    if mode == "full_buffer":
+        held = "full buffer: " + ("unbounded" if most is None else "nothing leaves before the end")
+    elif most is None:
+        held = "unbounded: needs horizon_bytes or full_buffer"
+    else:
+        held = f"holds at most {most} {'byte' if most == 1 else 'bytes'}" + (
+            "" if _ends_for_sure(rule) else ", and matches that overlap as a whole"
+        )
+        if longest_match(parse_pattern(rule_pattern(rule))) is None:
+            held += f"; reckons with matches of up to {rule.horizon_bytes} bytes"
+    if mode == "semantic_boundary":
+        held += ", and up to the next boundary"
+    return held + (f"; until it has fired once in a {rule.once_per}" if rule.once_per else "")
+
+
+def _ends_for_sure(rule: StreamRule) -> bool:
+    """Whether a match cannot run into the next one, so that no more than one is held."""
+    if not rule.is_changing:
+        return True
+    text = rule.contains
+    return text is not None and not any(text.endswith(text[:count]) for count in range(1, len(text)))

@@ -4,6 +4,7 @@ A further figure is a further line in `figures`. Each is the best of several rep
 disturbs it; the disk's figures are medians, because there the disturbance is the point.
 """
 
+import time
 import timeit
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -12,6 +13,7 @@ from statistics import median
 
 from tests.benchmarks.answers import completion, stream_writes
 from tests.benchmarks.phases import PHASES
+from wardwright.config.settings import CannedSettings
 from wardwright.domain.caller import Caller
 from wardwright.domain.route import Cascade, Composition, Dispatcher, ModelDefinition, PlanInputs, RequestFacts, Target
 from wardwright.planner.estimate import request_facts
@@ -26,6 +28,8 @@ from wardwright.receipts.events import (
     RequestSummary,
     SelectedTarget,
 )
+from wardwright.runtime.gate import Admission, Gate
+from wardwright.runtime.health import HealthBoard
 from wardwright.storage.file import FileReceiptStore
 from wardwright.storage.log import Durability
 from wardwright.wire.openai import (
@@ -36,12 +40,20 @@ from wardwright.wire.openai import (
     render_completion,
     upstream_chat_body,
 )
+from wardwright.wire.rate_limits import parse_rate_limits
 from wardwright.wire.sse import DONE_PAYLOAD, SseParser
 
 _MODEL = "mock-n100"
 _WANTED_S = 0.02
 _REPETITIONS = 5
 _APPENDS = 40
+_ANSWER_HEADERS = {"content-type": "application/json", "content-length": "400", "date": "Fri, 15 Jan 2027 08:00:00 GMT"}
+_LIMIT_HEADERS = {
+    **_ANSWER_HEADERS,
+    **{f"x-ratelimit-limit-{unit}": "5000" for unit in ("requests", "tokens")},
+    **{f"x-ratelimit-remaining-{unit}": "4999" for unit in ("requests", "tokens")},
+    **{f"x-ratelimit-reset-{unit}": "1m30s" for unit in ("requests", "tokens")},
+}
 
 
 def figures(folder: Path) -> dict[str, float]:
@@ -63,6 +75,9 @@ def figures(folder: Path) -> dict[str, float]:
         "wire: render a chunk": _best(partial(render_chunk, chunk, model="mock", include_usage=False)),
         "planner: estimate a request": _best(partial(request_facts, request)),
         "planner: plan over 6 targets": _best(partial(plan, Composition(definition), PlanInputs(facts))),
+        "wire: look for rate limits where there are none": _best(partial(parse_rate_limits, _ANSWER_HEADERS, 1.8e9)),
+        "wire: read OpenAI's rate limits": _best(partial(parse_rate_limits, _LIMIT_HEADERS, 1.8e9)),
+        "health: pass a provider's gate and leave it": _best(partial(_pass, _gate())),
         "receipts: seal the 4 entries of a request": _best(partial(_receipt, "rcpt_0")),
     }
     durabilities: tuple[Durability, ...] = ("none", "strict")
@@ -85,6 +100,17 @@ def _definition() -> ModelDefinition:
     targets = tuple(Target(f"t{number}", "p", "mock", 1000 * number + 100) for number in range(6))
     selectors = (Dispatcher("fit", ("t0", "t1", "t2", "long")), Cascade("long", ("t5", "t4", "t3")))
     return ModelDefinition("mock", "1", "fit", selectors, targets)
+
+
+def _gate() -> Gate:
+    return HealthBoard().furnish(CannedSettings(id="p", outputs=("unused",)), time.monotonic)
+
+
+def _pass(gate: Gate) -> None:
+    admission = gate.enter_nowait("p/m")
+    assert isinstance(admission, Admission)
+    with admission:
+        admission.settle(None, 1.0)
 
 
 def _receipt(receipt_id: str) -> list[bytes]:

@@ -24,40 +24,41 @@ _NAMES = tuple(
     for form in forms
 )
 
-_PIECE = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h|d)")
+_PIECE = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ns|us|µs|ms|s|m|h|d)")
 _DURATION = re.compile(rf"(?:{_PIECE.pattern})+")
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_COUNT = re.compile(r"\d{1,15}")
-_NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,9})?")
+_UNIT_ENDS = frozenset("smhd")
+_NUMBER = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,9})?")
 _FIRST_UNIX_TIME = 1e9
 _FIRST_UNIX_MILLISECONDS = 1e12
 _LONGEST_STATED = 64
+_LONGEST_COUNT = 15
 
 
 def parse_rate_limits(headers: Mapping[str, str], now: float) -> tuple[RateWindow, ...]:
     """Return every limit whose remainder is stated; `now` is Unix time. Header names are lower-case. Never raises."""
-    windows = []
+    windows: list[RateWindow] = []
     for unit, remaining, limit, reset in _NAMES:
-        left = headers.get(remaining)
-        if left is not None:
-            stated = headers.get(reset, "")
-            windows.append(RateWindow(unit, _count(headers.get(limit, "")), _count(left), _seconds(stated, now)))
+        if remaining in headers:
+            left, whole, stated = headers[remaining], headers.get(limit, ""), headers.get(reset, "")
+            windows.append(RateWindow(unit, _count(whole), _count(left), _seconds(stated, now)))
     return tuple(windows)
 
 
 def _count(text: str) -> int | None:
     text = text.strip()
-    return int(text) if _COUNT.fullmatch(text) else None
+    is_number = text.isascii() and text.isdecimal() and len(text) <= _LONGEST_COUNT
+    return int(text) if is_number else None
 
 
 def _seconds(text: str, now: float) -> float | None:
     text = text.strip()
     if not text or len(text) > _LONGEST_STATED:
         return None
+    if text[-1] in _UNIT_ENDS and _DURATION.fullmatch(text):
+        return sum([float(amount) * _SECONDS[unit] for amount, unit in _PIECE.findall(text)])
     if _NUMBER.fullmatch(text):
         return _from_now(float(text), now)
-    if _DURATION.fullmatch(text):
-        return sum(float(amount) * _SECONDS[unit] for amount, unit in _PIECE.findall(text))
     try:
         moment = datetime.fromisoformat(text)
         return max(0.0, (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now)

@@ -34,7 +34,7 @@ from supervisors._admin import (
 from supervisors._adopt import adopt
 from supervisors._backoff import Backoff, Pause
 from supervisors._call import NO_REPLY, Call, ReplyTo
-from supervisors._child_spec import ChildSpec, Mailbox, child_path
+from supervisors._child_spec import ChildSpec, Mailbox, child_id_in, child_path
 from supervisors._dynamic import DynamicSupervisor
 from supervisors._host import Helper
 from supervisors._link import Exit
@@ -173,6 +173,7 @@ __all__ = [
     "Unregistered",
     "Unstopped",
     "adopt",
+    "child_id_in",
     "child_path",
     "count_children",
     "delete_child",

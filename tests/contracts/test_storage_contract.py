@@ -12,6 +12,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from tests.wardwright.receipts.receipt_samples import opened
+from wardwright.domain.caller import Attributed, Caller
 from wardwright.domain.errors import StorageUnavailable
 from wardwright.ports.storage import ReceiptStore
 from wardwright.receipts.chain import Chain, verify
@@ -115,6 +117,13 @@ class TestReading:
         for number in (1, 2, 3, 4):
             store.append(payloads(number))
         assert ids(store, before) == [f"rcpt_000{number}" for number in range(first, 0, -1)]
+
+    def test_the_newest_receipt_of_a_session_is_known_whatever_the_order_of_writing(self, store: Store) -> None:
+        for number, session_id in ((2, "a"), (3, "b"), (1, "a"), (4, None)):
+            caller = Caller() if session_id is None else Caller(session_id=Attributed(session_id, "header"))
+            store.append([Chain(f"rcpt_{number:04d}").seal(opened(model_id="m", caller=caller), 1.0)])
+        found = [store.newest_of_session(*session) for session in (("m", "a"), ("m", "b"), ("m", "c"), ("n", "a"))]
+        assert found == ["rcpt_0002", "rcpt_0003", None, None]
 
     def test_newest_is_read_as_it_is_asked_for_and_unmoved_by_newer_receipts(self, store: Store) -> None:
         store.append(payloads(1, closed=False) + payloads(3))

@@ -172,7 +172,11 @@ class Daemon:
             RuntimeView(system, boards.providers, boot=self._boot),
             CatalogDesk(system, board=boards.catalog, versions=self._versions),
             DecisionDesk(
-                system, board=boards.catalog, versions=self._versions, facts=gateway.facts, opening=gateway.opening
+                gateway.sessions,
+                board=boards.catalog,
+                versions=self._versions,
+                facts=gateway.facts,
+                opening=gateway.opening,
             ),
             self._metrics,
             tasks=host,

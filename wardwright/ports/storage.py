@@ -49,6 +49,10 @@ class ReceiptStore(Protocol):
         """Receipts by descending receipt id (ids sort by creation time), strictly below `before` when given; lazily read."""
         ...
 
+    def newest_of_session(self, model_id: str, session_id: str) -> str | None:
+        """The greatest id among the receipts of a session of a model; None when it has none. Touches no disk."""
+        ...
+
     def open_receipts(self) -> tuple[tuple[Entry, ...], ...]:
         """Every receipt that has no closing entry yet."""
         ...

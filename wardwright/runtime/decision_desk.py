@@ -11,10 +11,9 @@ from typing import Any
 
 import msgspec
 
-from supervisors import SupervisorError, System, child_path
 from wardwright.domain.caller import Caller
 from wardwright.domain.chat import ChatRequest
-from wardwright.domain.route import MODEL_PREFIX, Composition, PlanInputs, SessionFacts
+from wardwright.domain.route import MODEL_PREFIX, Composition, PlanInputs
 from wardwright.planner.compiled import compiled
 from wardwright.planner.composition import compose
 from wardwright.planner.supplied import SuppliedFacts
@@ -26,11 +25,9 @@ from wardwright.runtime.decision import Decided, decide, refusal_of
 from wardwright.runtime.facts import FactFinder, caller_facts
 from wardwright.runtime.identity import mint_receipt_id
 from wardwright.runtime.opening import Opening
-from wardwright.runtime.session import PeekTurn
-from wardwright.runtime.tree import sessions_path
+from wardwright.runtime.sessions import Sessions
 from wardwright.runtime.versions import Versions
 
-_SESSION_PATIENCE_S = 1.0
 _SEED_BITS = 53
 
 
@@ -58,7 +55,7 @@ class DecisionDesk:
 
     def __init__(
         self,
-        system: System,
+        sessions: Sessions,
         *,
         board: CatalogBoard,
         versions: Versions,
@@ -67,7 +64,7 @@ class DecisionDesk:
         now: Callable[[], float] = time.time,
         draw: Callable[[int], int] = random.randrange,
     ) -> None:
-        self._system = system
+        self._sessions = sessions
         self._board = board
         self._versions = versions
         self._facts = facts
@@ -91,7 +88,8 @@ class DecisionDesk:
         """
         supplied = supplied or SuppliedFacts()
         route = self._route(request.model, caller, version)
-        session = await self._session(route.composition.root.id, caller)
+        session_id = None if caller.session_id is None else caller.session_id.value
+        session = await self._sessions.peek(route.composition.root.id, session_id)
         gathered = await self._facts.gather(route.composition, request, caller, session)
         actions = gathered.actions if supplied.constraints is msgspec.UNSET else ()
         decided = decide(route.composition, supplied.over(gathered.inputs), actions)
@@ -128,18 +126,6 @@ class DecisionDesk:
             return self._board.route(name, session_id, self._draw, for_operator=True)
         definition = self._versions.definition(name.removeprefix(MODEL_PREFIX), version)
         return Route(compose(definition, self._board.definitions()))
-
-    async def _session(self, model_id: str, caller: Caller) -> SessionFacts | None:
-        """What the session's next request would find, without being it."""
-        if caller.session_id is None:
-            return None
-        session = self._system.whereis(child_path(sessions_path(model_id), caller.session_id.value))
-        if session is None:
-            return SessionFacts()
-        try:
-            return SessionFacts(await session.call(PeekTurn(), timeout=_SESSION_PATIENCE_S))
-        except SupervisorError:
-            return SessionFacts()
 
     def _receipt(self, opened: Opened, decided: Decided) -> Receipt:
         """The receipt that would be written, folded from entries as any other."""

@@ -5,17 +5,16 @@ This is the whole surface between HTTP and the runtime; the edge imports nothing
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import TypeVar
 
 import anyio
 import anyio.to_thread
 
-from supervisors import ActorRef, AlreadyStarted, Callback, ChildSpec, SupervisorError, System, child_path, start_child
+from supervisors import Callback, System
 from wardwright.domain.caller import Caller
 from wardwright.domain.chat import ChatRequest
 from wardwright.domain.errors import NotFound, StorageUnavailable
-from wardwright.domain.route import ModelDefinition, SessionFacts
+from wardwright.domain.route import ModelDefinition
 from wardwright.ports.provider import ProviderInfo
 from wardwright.ports.storage import StoreHealth
 from wardwright.receipts.fold import Receipt, fold
@@ -34,11 +33,9 @@ from wardwright.runtime.opening import Opening
 from wardwright.runtime.provider import ProviderBoard
 from wardwright.runtime.responder import Responder
 from wardwright.runtime.run import Run, RunParts, RunRequest
-from wardwright.runtime.session import NextTurn, SessionActor
-from wardwright.runtime.tree import sessions_path
+from wardwright.runtime.sessions import Sessions
 from wardwright.wire.caller import vouched_for
 
-_SESSION_PATIENCE_S = 1.0
 _READERS = 4
 
 T = TypeVar("T")
@@ -65,6 +62,7 @@ class Gateway:
         self.opening = Opening(parts.boot)
         self.facts = FactFinder(exact_counts, boards.providers.health, parts.ledger, now=system.now, draw=parts.draw)
         self.keys = Keys(system, boards.control, boards.catalog)
+        self.sessions = Sessions(system, boards.store)
         self._access = Access(boards.control)
         self._ledger = parts.ledger
         self._live: dict[str, Run] = {}
@@ -105,8 +103,7 @@ class Gateway:
         key = self._access.admit(definition, api_key)
         if key is not None:
             caller = vouched_for(caller, key.key_id, key.caller)
-        turn = await self._turn(definition, caller)
-        session = None if turn is None else SessionFacts(turn)
+        session = await self.sessions.next_turn(definition.id, session_id)
         gathered = await self.facts.gather(composition, request, caller, session)
         decided = decide(composition, gathered.inputs, gathered.actions)
         receipt_id = mint_receipt_id()
@@ -135,6 +132,8 @@ class Gateway:
         try:
             await run.execute()
         finally:
+            if session_id is not None and run.served_by is not None and decided.plan.sticky:
+                self.sessions.served(definition.id, session_id, run.served_by, decided.plan.sticky)
             if reservation is not None:
                 self._ledger.settle(reservation, run.usage, run.cost_nano_usd)
             del self._live[receipt_id]
@@ -163,28 +162,6 @@ class Gateway:
         while self._live:
             self._idle = anyio.Event()
             await self._idle.wait()
-
-    async def _turn(self, definition: ModelDefinition, caller: Caller) -> int | None:
-        """The session's turn, or None without a session. A session that cannot answer costs a request its turn, nothing else."""
-        if caller.session_id is None:
-            return None
-        session_id = caller.session_id.value
-        sessions = sessions_path(definition.id)
-        try:
-            session = self._system.whereis(child_path(sessions, session_id))
-            if session is None:
-                session = await self._start_session(sessions, session_id)
-            return await session.call(NextTurn(), timeout=_SESSION_PATIENCE_S)
-        except SupervisorError:
-            return None
-
-    async def _start_session(self, path: str, session_id: str) -> ActorRef:
-        spec = ChildSpec(session_id, partial(SessionActor, session_id), restart="transient")
-        try:
-            return await start_child(self._system.named(path), spec, timeout=_SESSION_PATIENCE_S)
-        except AlreadyStarted as already:
-            ref: ActorRef = already.ref
-            return ref
 
     # --- receipts -----------------------------------------------------------------------------------------------------
 

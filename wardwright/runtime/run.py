@@ -135,6 +135,7 @@ class Run:
         self._released = False
         self._is_interrupted = False
         self._released_bytes = 0
+        self._is_answered = False
         self._usages: list[Usage] = []
         self._cost: int | None = None
         self._delivered: Outcome | None = None
@@ -172,6 +173,12 @@ class Run:
         member = self._parts.system.whereis(child_path(RUNS, self._asked.receipt_id))
         if member is not None:
             member.kill()
+
+    @property
+    def served_by(self) -> str | None:
+        """The target whose answer was released, or is to be; None when none was."""
+        selected = self._head.selected_target
+        return selected.id if self._is_answered and selected is not None else None
 
     @property
     def usage(self) -> Usage | None:
@@ -372,15 +379,14 @@ class Run:
         return outcome
 
     def _closing(self, outcome: Outcome) -> Closed:
-        answered = self._released or outcome.completion is not None or bool(outcome.tail)
-        selected = self._head.selected_target
+        self._is_answered = self._released or outcome.completion is not None or bool(outcome.tail)
         return Closed(
             status=outcome.status,
             attempts=self._head.attempts,
-            selected_model=selected.id if answered and selected is not None else None,
+            selected_model=self.served_by,
             error_code=None if outcome.error is None else outcome.error.code,
             error_message=None if outcome.error is None else outcome.error.message,
-            released=answered,
+            released=self._is_answered,
             released_bytes=self._released_bytes,
             latency_ms=_milliseconds(self._parts.system.now() - self._began),
             usage=self.usage,

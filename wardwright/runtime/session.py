@@ -1,60 +1,83 @@
-"""One actor per (model, session): the session's turn. Idle sessions leave by themselves."""
+"""One actor per (model, session): the session's turn, and the targets that it stays on.
 
-from collections.abc import Mapping
+Receipts are the only record of a session. An actor that starts, after a crash or in a new process, reads where the session stands off
+its newest receipt; one that has nothing to do goes passive, and what is left of it is some hundred bytes.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from supervisors import Actor, Call, ReplyTo, Stop
+from supervisors import Actor, Call, ChildSpec, ReplyTo, child_id_in
+from wardwright.domain.route import SessionFacts, StickyChoice
+from wardwright.receipts.session import settled
 
-_IDLE_S = 900.0
+PASSIVE_AFTER_S = 60.0
 
-
-@dataclass(frozen=True, slots=True)
-class NextTurn(Call[int]):
-    """Count one more request of this session. Sent by runs; answered with the turn's number, from 1."""
-
-
-@dataclass(frozen=True, slots=True)
-class PeekTurn(Call[int]):
-    """Ask which number the next request of this session will have. Sent by simulations; changes nothing."""
+Recall = Callable[[str], Awaitable[SessionFacts | None]]
+"""What is known of a session of one model, by its id. Raises: StorageUnavailable."""
 
 
 @dataclass(frozen=True, slots=True)
-class _IdleCheck:
-    turn: int
+class NextTurn(Call[SessionFacts]):
+    """Count one more request of this session. Sent by the gateway; answered with its turn, and with what the session stays on."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeekTurn(Call[SessionFacts]):
+    """Ask what the next request of this session will find. Sent by simulations; changes nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A request of this session was answered by a target, which selectors may have to keep. Cast by the gateway.
+
+    A crash here loses nothing: the request's receipt says the same.
+    """
+
+    target: str
+    choices: tuple[StickyChoice, ...]
 
 
 class SessionActor(Actor):
-    """Numbers the requests of one session. A crash loses the count: the next turn is 1 again."""
+    """Numbers the requests of one session and remembers who served them. A crash loses nothing that a receipt tells."""
 
-    def __init__(self, session_id: str) -> None:
-        self._session_id = session_id
-        self._turn = 0
+    def __init__(self, recall: Recall) -> None:
+        self._recall = recall
+        self._facts = SessionFacts(0)
 
     async def init(self) -> None:
-        """Arrange to leave should no request ever come."""
-        self._watch_idleness()
+        """Take the session up where its newest receipt has left it."""
+        self._facts = await self._recall(child_id_in(self.ref.path)) or self._facts
 
-    async def handle_call(self, request: object, reply_to: ReplyTo[int]) -> object:
+    async def activate(self, state: SessionFacts) -> None:
+        """Go on after a rest."""
+        self._facts = state
+
+    async def handle_call(self, request: object, reply_to: ReplyTo[SessionFacts]) -> object:
         """Answer `NextTurn` and `PeekTurn`."""
+        following = SessionFacts(self._facts.turn + 1, self._facts.sticky)
         if isinstance(request, PeekTurn):
-            return self._turn + 1
+            return following
         if not isinstance(request, NextTurn):
             return await super().handle_call(request, reply_to)
-        self._turn += 1
-        return self._turn
+        self._facts = following
+        return following
 
-    async def handle_info(self, message: object) -> Stop | None:
-        """Leave when no turn was taken since the last look."""
-        if not isinstance(message, _IdleCheck):
-            return None
-        if message.turn == self._turn:
-            return Stop()
-        self._watch_idleness()
-        return None
+    async def handle_cast(self, message: object) -> None:
+        """Take note of a `Served`."""
+        if isinstance(message, Served):
+            sticky = settled(self._facts.sticky, message.choices, message.target)
+            self._facts = SessionFacts(self._facts.turn, sticky)
+
+    def passivate(self) -> SessionFacts:
+        """Leave what the session has come to."""
+        return self._facts
 
     def format_status(self) -> Mapping[str, object]:
-        """The session and its turn."""
-        return {"session_id": self._session_id, "turn": self._turn}
+        """The session, its turn, and the targets it stays on."""
+        return {"session_id": child_id_in(self.ref.path), "turn": self._facts.turn, "sticky": dict(self._facts.sticky)}
 
-    def _watch_idleness(self) -> None:
-        self.system.send_after(_IDLE_S, self.ref, _IdleCheck(self._turn))
+
+def session_spec(session_id: str, start: Callable[[], SessionActor]) -> ChildSpec:
+    """One session; all of a model share `start`, so that what is kept of a passive one is small."""
+    return ChildSpec(session_id, start, restart="transient", passivate_after=PASSIVE_AFTER_S)

@@ -47,6 +47,11 @@ class IndexedReceipts(ABC, Generic[P]):
         self._refresh()
         return tuple(self._entries(receipt_id) for receipt_id in self._index.open_ids())
 
+    def newest_of_session(self, model_id: str, session_id: str) -> str | None:
+        """The id of a session's newest receipt; None when it has none."""
+        self._refresh()
+        return self._index.newest_of_session(model_id, session_id)
+
     def _entries(self, receipt_id: str) -> tuple[Entry, ...]:
         try:
             return tuple(decode_entry(payload) for payload in self._fetch(self._index.places(receipt_id)))

@@ -154,7 +154,7 @@ async def site(
             board, versions = on.boards.catalog, Versions(on.boards.control)
             desk = CatalogDesk(on.system, board=board, versions=versions)
             decisions = DecisionDesk(
-                on.system, board=board, versions=versions, facts=on.gateway.facts, opening=on.gateway.opening
+                on.gateway.sessions, board=board, versions=versions, facts=on.gateway.facts, opening=on.gateway.opening
             )
             app = build_app(
                 on.gateway,

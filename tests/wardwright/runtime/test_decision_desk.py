@@ -9,23 +9,24 @@ from typing import Any
 import msgspec
 import pytest
 
-from supervisors import ChildSpec, start_child
 from tests.wardwright.runtime.catalog_rig import Rig, draft, model, rig
 from tests.wardwright.runtime.stage import LetterCounter
 from wardwright.domain.caller import Attributed, Caller
 from wardwright.domain.chat import ChatRequest
 from wardwright.domain.errors import Forbidden, NotFound, UnknownModel
+from wardwright.domain.route import SessionFacts
 from wardwright.planner.supplied import SuppliedFacts
 from wardwright.receipts.fold import Receipt
 from wardwright.runtime.catalog_calls import AddDraft, Publish
+from wardwright.runtime.checkpointer import StoreBoard
 from wardwright.runtime.decision_desk import DecisionDesk, Replay
 from wardwright.runtime.exact import ExactCounts
 from wardwright.runtime.facts import FactFinder
 from wardwright.runtime.health import HealthBoard
 from wardwright.runtime.ledger import Ledger
 from wardwright.runtime.opening import Opening
-from wardwright.runtime.session import NextTurn, SessionActor
-from wardwright.runtime.tree import sessions_path
+from wardwright.runtime.sessions import Sessions
+from wardwright.storage.memory import MemoryReceiptStore
 from wardwright.wire.openai import parse_chat_request
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("threads")]
@@ -64,6 +65,7 @@ class At:
 
     on: Rig
     desk: DecisionDesk
+    sessions: Sessions
 
     async def simulate(
         self, name: str = "m", *, caller: Caller | None = None, version: str | None = None, **facts: Any
@@ -79,8 +81,11 @@ async def desk(folder: Path, *models: str) -> AsyncIterator[At]:
     async with rig(folder, *(models or (GUARDED, INNER))) as on:
         exact_counts, ledger = ExactCounts(LetterCounter()), Ledger(now=lambda: 0.0)
         finder = FactFinder(exact_counts, HealthBoard(), ledger, now=on.system.now, draw=lambda below: 0)
+        store = StoreBoard()
+        store.replace(MemoryReceiptStore())
+        sessions = Sessions(on.system, store)
         made = DecisionDesk(
-            on.system,
+            sessions,
             board=on.board,
             versions=on.versions,
             facts=finder,
@@ -88,7 +93,7 @@ async def desk(folder: Path, *models: str) -> AsyncIterator[At]:
             now=lambda: 1_800_000_000.0,
             draw=lambda below: 0,
         )
-        yield At(on, made)
+        yield At(on, made, sessions)
 
 
 def request(name: str) -> ChatRequest:
@@ -185,15 +190,13 @@ class TestSimulations:
     async def test_a_session_is_looked_at_and_not_touched(self, tmp_path: Path) -> None:
         async with desk(tmp_path) as at:
             new = await at.simulate(caller=IN_SESSION)
-            spec = ChildSpec("s1", lambda: SessionActor("s1"), restart="transient")
-            session = await start_child(at.on.system.named(sessions_path("m")), spec, timeout=10)
-            await session.call(NextTurn(), timeout=10)
+            await at.sessions.next_turn("m", "s1")
             seen = [(await at.simulate(caller=IN_SESSION)).session_turn for _ in range(2)]
             supposed = await at.simulate(caller=IN_SESSION, session={"turn": 7})
             without = await at.simulate(caller=IN_SESSION, session=None)
-            turn = await session.call(NextTurn(), timeout=10)
+            turn = await at.sessions.next_turn("m", "s1")
         assert (new.session_turn, seen, supposed.session_turn, without.session_turn) == (1, [2, 2], 7, None)
-        assert turn == 2
+        assert turn == SessionFacts(2)
 
 
 class TestReplays:

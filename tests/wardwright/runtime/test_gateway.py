@@ -7,12 +7,20 @@ import pytest
 
 from supervisors import child_path, terminate_child
 from supervisors.testing import settle
-from tests.wardwright.runtime.providers import Hanging, Watched
+from tests.wardwright.runtime.providers import Hanging, Watched, failing
 from tests.wardwright.runtime.responders import RecordingResponder
 from tests.wardwright.runtime.stage import InlineThreads, Stage, cascade, chat_request, stage
 from wardwright.domain.caller import Attributed, Caller
-from wardwright.domain.errors import ActorRestarting, NotFound, StorageUnavailable, UnknownModel, WardwrightError
-from wardwright.receipts.events import Opened
+from wardwright.domain.errors import (
+    ActorRestarting,
+    Failure,
+    NotFound,
+    StorageUnavailable,
+    UnknownModel,
+    WardwrightError,
+)
+from wardwright.domain.route import Cascade, ModelDefinition, Target
+from wardwright.receipts.events import Closed, Opened
 from wardwright.receipts.query import ReceiptFilter
 from wardwright.runtime.tree import ROOT, sessions_path
 
@@ -32,6 +40,15 @@ async def turn_of(on: Stage, caller: Caller) -> int | None:
     opened = on.store.events(responder.receipt_id)[0]
     assert isinstance(opened, Opened)
     return opened.session_turn
+
+
+async def target_of(on: Stage, caller: Caller) -> str | None:
+    """The target that answered a request."""
+    responder = RecordingResponder()
+    await on.ask(responder, caller=caller)
+    closed = on.store.events(responder.receipt_id)[-1]
+    assert isinstance(closed, Closed)
+    return closed.selected_model
 
 
 class TestModels:
@@ -75,7 +92,7 @@ class TestSessions:
         async with stage(Watched()) as on:
             turns = [await turn_of(on, member_of(name)) for name in ("a", "a", "b", "a")]
             assert turns == [1, 2, 1, 3]
-            assert on.details(f"{SESSIONS}/a") == {"session_id": "a", "turn": 3}
+            assert on.details(f"{SESSIONS}/a") == {"session_id": "a", "turn": 3, "sticky": {}}
 
     async def test_without_a_session_there_is_no_turn_and_no_actor(self) -> None:
         async with stage(Watched()) as on:
@@ -103,12 +120,27 @@ class TestSessions:
             assert await turn_of(on, member_of("a")) is None
             assert anyio.current_time() - began <= 1.0
 
-    async def test_an_idle_session_leaves_and_the_next_request_begins_a_new_one(self) -> None:
+    async def test_a_session_goes_on_where_its_receipts_have_left_it(self) -> None:
         async with stage(Watched()) as on:
             await turn_of(on, member_of("a"))
-            await anyio.sleep(1801)
-            assert on.system.whereis(f"{SESSIONS}/a") is None
-            assert await turn_of(on, member_of("a")) == 1
+            await turn_of(on, member_of("a"))
+            on.kill(f"{SESSIONS}/a")
+            await settle()
+            assert await turn_of(on, member_of("a")) == 3
+            await anyio.sleep(1801)  # it rests, and goes on
+            assert await turn_of(on, member_of("a")) == 4
+
+    async def test_a_sticky_selector_stays_on_the_target_that_answered(self) -> None:
+        targets = (Target("first/m", "first", "m", 8192), Target("second/m", "second", "m", 8192))
+        selector = Cascade("in-order", ("first/m", "second/m"), sticky=True)
+        model = ModelDefinition("test-model", "v1", "in-order", (selector,), targets)
+        refused = Failure("server_error", "out of order", status=500)
+        async with stage(failing("first", refused, times=1), Watched("second"), definition=model) as on:
+            asked = [await target_of(on, member_of("a")) for _ in range(2)]
+            on.kill(f"{SESSIONS}/a")
+            await settle()
+            asked += [await target_of(on, member_of("a")), await target_of(on, member_of("b"))]
+        assert asked == ["second/m", "second/m", "second/m", "first/m"]
 
     @pytest.mark.parametrize("session_id", ["a/b", "..", "%2F", "with space", "grün", "x" * 256, "model"])
     async def test_any_name_a_caller_may_give_is_a_session(self, session_id: str) -> None:

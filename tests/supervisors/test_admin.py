@@ -15,10 +15,12 @@ from supervisors import (
     ChildRestarting,
     ChildRunning,
     ChildSpec,
+    DynamicSupervisor,
     ExitReason,
     Ignore,
     StartFailed,
     StartIgnored,
+    Stop,
     Supervisor,
     System,
     count_children,
@@ -30,6 +32,7 @@ from supervisors import (
 )
 from supervisors.testing import EventLog, settle
 from tests.supervisors.actors import Ask, Puppet, answer, crash, group, hang, puppet, sleep, started
+from tests.supervisors.trees import Kind
 
 pytestmark = pytest.mark.anyio
 
@@ -64,10 +67,19 @@ async def test_starting_a_stopped_child_finds_it_present() -> None:
             await start_child(system.named("app"), puppet("a"))
 
 
-async def test_a_child_that_fails_to_start_is_not_kept() -> None:
+@pytest.mark.parametrize(
+    ("spec", "text"),
+    [
+        (puppet("a", on_init=crash), "crashed: Boom: a"),
+        (puppet("a", on_init=answer(Stop(ExitReason.shutdown("closed")))), "shutdown: closed"),
+        (puppet("a", on_init=answer("what?")), "init returned a str"),
+        (ChildSpec("a", lambda: Puppet(1, 2, 3)), "takes from 1 to 3 positional arguments"),  # type: ignore[call-arg,arg-type]
+    ],
+)
+async def test_a_child_that_fails_to_start_is_not_kept(spec: ChildSpec, text: str) -> None:
     async with tree() as system:
-        with pytest.raises(StartFailed, match="Boom: a"):
-            await start_child(system.named("app"), puppet("a", on_init=crash))
+        with pytest.raises(StartFailed, match=text):
+            await start_child(system.named("app"), spec)
         assert await ids(system) == []
         assert await (await start_child(system.named("app"), puppet("a"))).call(Ask()) == "a"
 
@@ -230,18 +242,24 @@ async def test_counts_and_lists_agree_after_every_step() -> None:
         assert await counts() == ChildCounts(specs=2, active=2, supervisors=1, workers=1)
 
 
-async def test_administration_of_a_dead_supervisor_fails_at_once() -> None:
-    async with tree(group(id="group", restart="temporary")) as system:
+@pytest.mark.parametrize("kind", ["static", "dynamic"])
+async def test_administration_of_a_dead_supervisor_fails_at_once(kind: Kind) -> None:
+    start = Supervisor if kind == "static" else DynamicSupervisor
+    async with tree(ChildSpec("group", start, type="supervisor", restart="temporary")) as system:
         supervisor = started(system, "app/group")
         supervisor.kill()
         await settle()
         for request in (
             start_child(supervisor, puppet("a")),
             terminate_child(supervisor, "a"),
+            restart_child(supervisor, "a"),
+            delete_child(supervisor, "a"),
             which_children(supervisor),
+            count_children(supervisor),
         ):
-            with pytest.raises(ActorDown):
+            with pytest.raises(ActorDown) as caught:
                 await request
+            assert caught.value.reason == ExitReason.NOPROC
         assert system.now() == 0
 
 

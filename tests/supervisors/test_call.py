@@ -1,6 +1,7 @@
 """Calls end, with the answer or with the reason why there is none."""
 
 import asyncio
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +12,7 @@ import trio.testing
 
 from supervisors import (
     ActorDown,
-    ActorRef,
     Call,
-    CallCycle,
-    CallingSelf,
     CallTimeout,
     ExitReason,
     Mailbox,
@@ -24,11 +22,9 @@ from supervisors import (
     Supervisor,
     System,
     UnexpectedRequest,
-    which_children,
 )
 from supervisors.testing import EventLog, VirtualClockLoop, settle
 from tests.supervisors.actors import (
-    Action,
     Ask,
     Boom,
     Do,
@@ -37,6 +33,7 @@ from tests.supervisors.actors import (
     answer,
     crash,
     hang,
+    no_collection,
     puppet,
     puppet_of,
     sleep,
@@ -296,113 +293,6 @@ async def test_who_got_an_answer_before_the_crash_keeps_it() -> None:
         assert not ref.alive
 
 
-async def test_an_actor_may_not_call_itself() -> None:
-    async with system_of("a") as system:
-        ref = started(system, "app/a")
-
-        async def call_self(puppet: Puppet) -> str:
-            with pytest.raises(CallingSelf):
-                await puppet.ref.call(Ask(), timeout=1000)
-            with pytest.raises(CallingSelf):
-                await puppet.system.named("app/a").call(Ask(), timeout=1000)
-            with pytest.raises(CallingSelf):
-                await puppet.ref.stop()
-            return "refused"
-
-        assert await ref.call(Do(call_self)) == "refused"
-        assert system.now() == 0
-
-
-async def test_a_circle_of_two_is_refused_with_its_path() -> None:
-    async with system_of("a", "b") as system:
-        a, b = started(system, "app/a"), started(system, "app/b")
-
-        async def call_back(puppet: Puppet) -> tuple[str, ...]:
-            with pytest.raises(CallCycle) as caught:
-                await a.call(Ask(), timeout=1000)
-            return caught.value.path
-
-        async def call_forth(puppet: Puppet) -> tuple[str, ...]:
-            path: tuple[str, ...] = await b.call(Do(call_back), timeout=1000)
-            return path
-
-        assert await a.call(Do(call_forth), timeout=1000) == ("app/b", "app/a", "app/b")
-        assert system.now() == 0
-
-
-async def test_two_that_call_each_other_at_once_do_not_wait_forever() -> None:
-    async with system_of("a", "b") as system:
-        a, b = started(system, "app/a"), started(system, "app/b")
-        outcomes: list[str] = []
-
-        def calls(other: ActorRef) -> Action:
-            async def action(puppet: Puppet) -> None:
-                try:
-                    outcomes.append(await other.call(Ask(), timeout=1000))
-                except CallCycle:
-                    outcomes.append("cycle")
-
-            return action
-
-        a.cast(calls(b))
-        b.cast(calls(a))
-        await settle()
-        assert len(outcomes) == 2
-        assert "cycle" in outcomes
-        assert system.now() == 0
-
-
-async def test_a_circle_of_three_is_refused() -> None:
-    async with system_of("a", "b", "c") as system:
-        a, b, c = (started(system, f"app/{child}") for child in "abc")
-
-        async def third(puppet: Puppet) -> tuple[str, ...]:
-            with pytest.raises(CallCycle) as caught:
-                await a.call(Ask())
-            return caught.value.path
-
-        async def second(puppet: Puppet) -> object:
-            return await c.call(Do(third))
-
-        async def first(puppet: Puppet) -> object:
-            return await b.call(Do(second))
-
-        assert await a.call(Do(first)) == ("app/c", "app/a", "app/b", "app/c")
-
-
-async def test_a_child_that_calls_its_supervisor_from_init_is_refused() -> None:
-    caught: list[CallCycle] = []
-
-    async def ask_supervisor(puppet: Puppet) -> None:
-        try:
-            await which_children(puppet.system.named("app"), timeout=1000)
-        except CallCycle as cycle:
-            caught.append(cycle)
-
-    async with System("app", Supervisor([puppet("a", on_init=ask_supervisor)])) as system:
-        assert [cycle.path for cycle in caught] == [("app/a", "app", "app/a")]
-        assert system.now() == 0
-
-
-async def test_nobody_is_waited_for_after_a_call() -> None:
-    async with system_of("a", "b") as system:
-        a, b = started(system, "app/a"), started(system, "app/b")
-
-        async def call_b(puppet: Puppet) -> None:
-            with anyio.move_on_after(1):
-                await b.call(Do(sleep(5)))
-            with pytest.raises(CallTimeout):
-                await b.call(Ask(), timeout=1)
-
-        await a.call(Do(call_b))
-        assert a.info().waiting_on == ()
-
-        async def call_a(puppet: Puppet) -> str:
-            return await a.call(Ask())
-
-        assert await b.call(Do(call_a), timeout=20) == "a"
-
-
 async def test_a_nested_call_inherits_the_earlier_deadline() -> None:
     async with system_of("a", "b") as system:
         a, b = started(system, "app/a"), started(system, "app/b")
@@ -533,3 +423,23 @@ async def test_stopping_during_a_call_answers_the_caller() -> None:
         with pytest.raises(ActorDown) as caught:
             await started(system, "app/a").call(Do(stop_normally))
         assert caught.value.reason == ExitReason.NORMAL
+
+
+async def test_what_waits_for_the_caller_makes_its_calls_no_slower() -> None:
+    async with system_of("a", "b", mailbox=Mailbox(1_000_000)) as system:
+        a, b = started(system, "app/a"), started(system, "app/b")
+        spent: list[float] = []
+
+        async def call_b(puppet: Puppet) -> None:
+            began = time.thread_time()
+            for _ in range(200):
+                await b.call(Ask())
+            spent.append(time.thread_time() - began)
+
+        await a.call(Do(call_b))
+        a.cast(call_b)
+        for _ in range(300_000):
+            a.cast("waiting")
+        with no_collection():
+            await settle()
+        assert spent[1] < 10 * spent[0]

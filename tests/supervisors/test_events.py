@@ -238,3 +238,36 @@ async def test_reports_name_the_offender() -> None:
     assert (report.offender.path, report.offender.kind, report.offender.restart) == ("app/a", "Puppet", "transient")
     assert (report.offender.shutdown, report.offender.type) == (3, "worker")
     assert log.of(Progress)[0].child == report.offender
+
+
+async def test_nothing_secret_is_written_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    class Keeper(Puppet):
+        """Has the secret in its state, and it is in every message."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.key = SECRET
+
+        async def handle_cast(self, message: object) -> None:
+            if message == SECRET * 2:
+                raise Boom("something else")
+
+        def format_status(self) -> dict[str, object]:
+            return {"key": "***"}
+
+    with caplog.at_level(logging.DEBUG, logger="supervisors"):
+        async with System("app", Supervisor([ChildSpec("a", Keeper), puppet("b")])) as system:
+            a, b = started(system, "app/a"), started(system, "app/b")
+            await actors.trace(a, to=True)
+            await actors.log(a, keep=10)
+            for message in (SECRET, SECRET * 2, SECRET):
+                a.cast(message)
+            b.cast(frozenset({SECRET}))
+            await settle()
+            a.cast(SECRET)
+            status = repr(await actors.get_status(started(system, "app/a")))
+    assert "app/a ended: crashed: Boom: something else" in caplog.text
+    assert "unread messages" in caplog.text
+    assert "app/b has no handler for the cast frozenset" in caplog.text
+    assert SECRET not in caplog.text
+    assert SECRET not in status

@@ -3,7 +3,7 @@
 import anyio
 import pytest
 
-from supervisors import Call, Down, Mailbox, MailboxFull, Supervisor, System
+from supervisors import Call, Down, Exit, Mailbox, MailboxFull, Supervisor, System
 from supervisors._child_spec import Overflow
 from supervisors.testing import EventLog, settle
 from tests.supervisors.actors import Ask, Do, Puppet, puppet, puppet_of, sleep, started
@@ -70,12 +70,14 @@ async def test_a_request_that_finds_no_room_fails(overflow: Overflow) -> None:
             await ref.call(Ask())
 
 
-@pytest.mark.parametrize("overflow", ["reject", "drop_newest", "drop_oldest"])
+@pytest.mark.parametrize("overflow", ["reject", "drop_newest", "drop_oldest", "block"])
 async def test_signals_pass_a_full_mailbox_and_are_never_dropped(overflow: Overflow) -> None:
     async with tree([], overflow) as system:
         ref, other = started(system, "app/a"), started(system, "app/b")
 
         async def watch(actor: Puppet) -> None:
+            actor.trap_exit = True
+            actor.link(other)
             actor.monitor(other)
 
         await ref.call(Do(watch))
@@ -87,7 +89,7 @@ async def test_signals_pass_a_full_mailbox_and_are_never_dropped(overflow: Overf
         for number in range(10):
             ref.cast(str(number))
         await anyio.sleep(3)
-        assert [getattr(info, "ref", info) for info in puppet_of(ref).infos] == [other, "timer"]
+        assert [type(info) for info in puppet_of(ref).infos] == [Exit, Down, str]
 
 
 async def test_a_stop_passes_a_full_mailbox() -> None:

@@ -3,11 +3,20 @@
 import anyio
 import pytest
 
-from supervisors import RestartLimitReached, SupervisorReport, restart_child, terminate_child, which_children
+from supervisors import (
+    ChildSpec,
+    DynamicSupervisor,
+    RestartLimitReached,
+    SupervisorReport,
+    restart_child,
+    start_child,
+    terminate_child,
+    which_children,
+)
 from supervisors._child_spec import Strategy
-from supervisors.testing import EventLog, settle
+from supervisors.testing import EventLog, check_tree, settle
 from tests.supervisors.actors import Ask, crash, group, puppet, started
-from tests.supervisors.trees import FailingStart, Kind, contexts, running, tree
+from tests.supervisors.trees import FailingStart, Kind, contexts, refs, running, tree
 
 pytestmark = pytest.mark.anyio
 
@@ -103,3 +112,51 @@ async def test_nested_limits_multiply() -> None:
             crashes += 1
             await settle()
     assert crashes == 9
+
+
+async def test_the_window_is_the_supervisors_and_not_the_childs() -> None:
+    async with tree(puppet("a"), puppet("b"), max_restarts=1) as system:
+        started(system, "app/a").cast(crash)
+        await settle()
+        started(system, "app/b").cast(crash)
+        await settle()
+        assert str(await system.wait_stopped()) == "shutdown: app reached more than 1 restarts within 5 s"
+
+
+async def test_a_supervisor_that_gives_up_stops_its_children_in_reverse_and_restarts_nobody() -> None:
+    trace: list[str] = []
+    async with tree(*[puppet(child, trace) for child in "abcd"], max_restarts=0) as system:
+        trace.clear()
+        started(system, "app/b").cast(crash)
+        await system.wait_stopped()
+    assert trace == ["b terminate crashed: Boom: b", *(f"{child} terminate shutdown" for child in "dca")]
+
+
+async def test_a_temporary_supervisor_that_gave_up_is_forgotten() -> None:
+    async with tree(group(puppet("x"), max_restarts=0, restart="temporary")) as system:
+        started(system, "app/group/x").cast(crash)
+        await settle()
+        assert await which_children(system.named("app")) == []
+
+
+async def test_giving_up_counts_above() -> None:
+    async with tree(group(puppet("x"), max_restarts=0), max_restarts=1) as system:
+        for _ in range(2):
+            started(system, "app/group/x").cast(crash)
+            await settle()
+        assert str(await system.wait_stopped()) == "shutdown: app reached more than 1 restarts within 5 s"
+
+
+async def test_what_was_added_to_a_supervisor_that_gave_up_is_gone_and_what_it_was_made_with_is_back() -> None:
+    pool = ChildSpec("pool", DynamicSupervisor, type="supervisor")
+    inner = group(puppet("x"), pool, max_restarts=0)
+    async with tree(inner, puppet("b"), strategy="one_for_all") as system:
+        old = refs(system, "group", "group/x", "group/pool", "b")
+        await start_child(system.named("app/group"), puppet("added"))
+        await start_child(system.named("app/group/pool"), puppet("guest"))
+        started(system, "app/group/x").cast(crash)
+        await settle()
+        new = refs(system, "group", "group/x", "group/pool", "b")
+        assert all(ref is not None and ref not in old for ref in new)
+        assert refs(system, "group/added", "group/pool/guest") == [None, None]
+        check_tree(system)

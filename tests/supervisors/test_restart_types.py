@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from supervisors import CrashReport, ExitReason, Progress, Stop, SupervisorReport, which_children
+from supervisors._reasons import Restart
 from supervisors.testing import EventLog, settle
 from tests.supervisors.actors import answer, crash, puppet, started, stop_normally
-from tests.supervisors.trees import contexts, tree
+from tests.supervisors.trees import Kind, contexts, running, tree
 
 pytestmark = pytest.mark.anyio
 
@@ -70,3 +71,31 @@ async def test_the_report_of_a_crash_comes_before_the_restart() -> None:
         started(system, "app/a").cast(crash)
         await settle()
         assert [type(event) for event in log.events] == [CrashReport, SupervisorReport, Progress]
+
+
+FAULTS = ("crash", "kill")
+RESTARTED = {
+    "permanent": (*ENDS, "kill"),
+    "transient": FAULTS,
+    "temporary": (),
+}
+
+
+@pytest.mark.parametrize("kind", ["static", "dynamic"])
+@pytest.mark.parametrize("restart", list(RESTARTED))
+@pytest.mark.parametrize("end", [*ENDS, "kill"])
+async def test_what_follows_an_end_is_what_the_table_says(end: str, restart: Restart, kind: Kind) -> None:
+    log = EventLog()
+    async with running(kind, puppet("a", restart=restart), log=log) as system:
+        old = started(system, "app/a")
+        if end == "kill":
+            old.kill()
+        else:
+            old.cast(ENDS[end])
+        await settle()
+        back = end in RESTARTED[restart]
+        assert (system.whereis("app/a") not in (old, None)) == back
+        kept = back or (kind == "static" and restart == "transient")
+        assert len(await which_children(system.named("app"))) == kept
+        reported = back or end in FAULTS
+        assert contexts(log) == [("child_terminated", "app/a")] * reported

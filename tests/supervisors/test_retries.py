@@ -58,3 +58,19 @@ async def test_later_siblings_stay_down_between_two_attempts() -> None:
         assert statuses == [("a", "running"), ("b", "restarting"), ("c", "stopped")]
         assert a.alive
         await terminate_child(system.named("app"), "b")
+
+
+async def test_of_a_group_what_was_started_before_the_failure_runs_until_the_next_attempt() -> None:
+    async def slow_failure(actor: Puppet) -> None:
+        await anyio.sleep(1)
+        if anyio.current_time() > 2:
+            raise Boom
+
+    specs = [puppet("a"), puppet("b", on_init=slow_failure), puppet("c")]
+    async with tree(*specs, strategy="one_for_all", max_restarts=1000) as system:
+        await anyio.sleep(2)
+        started(system, "app/c").cast(crash)
+        await anyio.sleep(2.5)
+        statuses = [(child.id, child.status) for child in await which_children(system.named("app"))]
+        assert statuses == [("a", "running"), ("b", "restarting"), ("c", "stopped")]
+        await terminate_child(system.named("app"), "b")

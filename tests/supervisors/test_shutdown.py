@@ -2,10 +2,10 @@
 
 import pytest
 
-from supervisors import ExitReason
+from supervisors import ExitReason, SupervisorReport
 from supervisors._reasons import Shutdown
 from supervisors.testing import EventLog, settle
-from tests.supervisors.actors import crash, hang, hang_shielded, puppet, sleep, started
+from tests.supervisors.actors import crash, group, hang, hang_shielded, puppet, sleep, started
 from tests.supervisors.trees import contexts, tree
 
 pytestmark = pytest.mark.anyio
@@ -66,3 +66,43 @@ async def test_a_child_that_died_just_before_does_not_hang_the_shutdown() -> Non
     async with tree(puppet("a")) as system:
         started(system, "app/a").kill()
         assert await system.shutdown() == ExitReason.SHUTDOWN
+
+
+async def test_each_child_is_stopped_in_its_own_time_one_after_the_other() -> None:
+    specs = [
+        puppet("brutal", shutdown="brutal_kill", on_terminate=hang),
+        puppet("impatient", shutdown=2.0, on_terminate=hang),
+        puppet("patient", shutdown="infinity", on_terminate=sleep(7)),
+        puppet("quick", on_terminate=sleep(1)),
+    ]
+    async with tree(*specs) as system:
+        everybody = [started(system, f"app/{spec.id}") for spec in specs]
+        await system.shutdown()
+        assert [str(ref.info().exit_reason) for ref in everybody] == ["killed", "killed", "shutdown", "shutdown"]
+        assert system.now() == pytest.approx(2 + 7 + 1)
+
+
+async def test_a_child_with_no_time_at_all_is_killed_at_once() -> None:
+    async with tree(puppet("a", shutdown=0, on_terminate=hang)) as system:
+        ref = started(system, "app/a")
+        await system.shutdown()
+        assert ref.info().exit_reason == ExitReason.KILLED
+        assert system.now() == 0
+
+
+async def test_a_killed_child_is_reported_as_killed() -> None:
+    log = EventLog()
+    async with tree(puppet("a", shutdown=1.0, on_terminate=hang), log=log) as system:
+        await system.shutdown()
+    assert [(report.context, report.reason.kind) for report in log.of(SupervisorReport)] == [
+        ("shutdown_error", "killed")
+    ]
+
+
+async def test_a_supervisor_that_is_cut_short_takes_its_whole_subtree_along() -> None:
+    inner = group(puppet("x"), puppet("y", shutdown="infinity", on_terminate=hang))
+    async with tree(puppet("a"), group(inner, id="outer", shutdown=2.0)) as system:
+        refs = [started(system, f"app/outer{path}") for path in ("", "/group", "/group/x", "/group/y")]
+        await system.shutdown()
+        assert [str(ref.info().exit_reason) for ref in refs] == ["killed"] * 4
+        assert system.now() == pytest.approx(2)

@@ -17,10 +17,11 @@ from supervisors import (
     Supervisor,
     System,
     count_children,
+    start_child,
     which_children,
 )
 from supervisors._reasons import Restart
-from supervisors.testing import EventLog
+from supervisors.testing import EventLog, check_tree
 from tests.supervisors.actors import Ask, Boom, Puppet, answer, crash, group, hang, puppet, sleep, started
 from tests.supervisors.trees import contexts, tree
 
@@ -128,3 +129,71 @@ async def test_what_a_temporary_child_was_made_from_is_not_kept() -> None:
     async with System("app", supervisor):
         gc.collect()
         assert watched() is None
+
+
+class Reluctant(Supervisor):
+    """Starts its children and then thinks better of it."""
+
+    outcome: Any = Ignore()
+
+    async def init(self) -> Any:
+        await super().init()
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return self.outcome
+
+
+def reluctant(outcome: Any, *specs: ChildSpec) -> ChildSpec:
+    def start() -> Reluctant:
+        made = Reluctant(specs)
+        made.outcome = outcome
+        return made
+
+    return ChildSpec("group", start, type="supervisor")
+
+
+async def test_a_supervisor_that_declines_leaves_nothing_below_it() -> None:
+    async with tree(reluctant(Ignore(), puppet("x")), puppet("b")) as system:
+        assert system.whereis("app/group") is None
+        assert system.whereis("app/group/x") is None
+        assert (await count_children(system.named("app"))).active == 1
+        check_tree(system)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "text"),
+    [
+        (Boom("not today"), "crashed: Boom: not today"),
+        (Stop(ExitReason.shutdown("closed")), "shutdown: closed"),
+        ("what?", "init returned a str"),
+    ],
+)
+async def test_a_supervisor_whose_init_fails_says_why_and_leaves_nothing_below_it(outcome: Any, text: str) -> None:
+    async with tree() as system:
+        with pytest.raises(StartFailed, match=text):
+            await start_child(system.named("app"), reluctant(outcome, puppet("x")))
+        assert system.whereis("app/group") is None
+        assert system.whereis("app/group/x") is None
+        check_tree(system)
+
+
+async def test_a_start_that_fails_far_below_unwinds_the_whole_tree_and_names_the_culprit() -> None:
+    trace: list[str] = []
+    inner = group(
+        puppet("x", trace), group(puppet("y", trace), puppet("z", trace, on_init=crash), id="inner"), id="outer"
+    )
+    with pytest.raises(StartFailed) as caught:
+        async with tree(puppet("a", trace), inner, puppet("b", trace)):
+            pytest.fail("the system must not start")
+    assert str(caught.value) == (
+        "app failed to start: shutdown: app/outer failed to start: shutdown: app/outer/inner failed to start: "
+        "shutdown: app/outer/inner/z failed to start: crashed: Boom: z"
+    )
+    assert trace[6:] == ["z init", *(f"{child} terminate shutdown" for child in "yxa")]
+
+
+async def test_a_starter_goes_on_when_the_child_is_up_and_not_before() -> None:
+    async with tree() as system:
+        ref = await start_child(system.named("app"), puppet("a", on_init=sleep(3)))
+        assert system.now() == pytest.approx(3)
+        assert ref.info().status == "running"

@@ -5,10 +5,10 @@ from typing import Any
 import anyio
 import pytest
 
-from supervisors import ChildSpec, ExitReason, Stop, Supervisor, which_children
-from supervisors.testing import settle
+from supervisors import ChildSpec, ExitReason, Stop, Supervisor, UnexpectedMessage, UnexpectedRequest, which_children
+from supervisors.testing import EventLog, settle
 from tests.supervisors.actors import Ask, Boom, Do, Puppet, group, hang_shielded, puppet, started
-from tests.supervisors.trees import tree
+from tests.supervisors.trees import Kind, running, tree
 
 pytestmark = pytest.mark.anyio
 
@@ -107,10 +107,14 @@ async def test_a_supervisor_that_fails_to_clean_up_leaves_no_orphans() -> None:
         assert child.info().exit_reason == ExitReason.KILLED
 
 
-async def test_a_supervisor_shrugs_off_what_it_does_not_know() -> None:
-    async with tree(puppet("a")) as system:
+@pytest.mark.parametrize("kind", ["static", "dynamic"])
+async def test_a_supervisor_mentions_what_it_does_not_know_and_serves_on(kind: Kind) -> None:
+    log = EventLog()
+    async with running(kind, puppet("a"), log=log) as system:
         supervisor = started(system, "app")
         supervisor.cast("hello")
         supervisor.send("hello")
-        await settle()
+        with pytest.raises(UnexpectedRequest):
+            await supervisor.call(Ask())
         assert len(await which_children(supervisor)) == 1
+    assert [(event.path, event.lane) for event in log.of(UnexpectedMessage)] == [("app", "cast"), ("app", "info")]

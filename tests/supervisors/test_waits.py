@@ -14,12 +14,14 @@ from supervisors import (
     ActorRef,
     Call,
     CallCycle,
+    CallingSelf,
     CallTimeout,
     ExitReason,
     System,
     restart_child,
     start_child,
     terminate_child,
+    which_children,
 )
 from supervisors._waits import find_trail
 from supervisors.testing import settle
@@ -27,6 +29,10 @@ from tests.supervisors.actors import Action, Ask, Do, Puppet, crash, group, hang
 from tests.supervisors.trees import tree
 
 pytestmark = pytest.mark.anyio
+
+
+def system_of(*ids: str) -> System:
+    return tree(*[puppet(child, restart="temporary") for child in ids])
 
 
 @dataclass(eq=False)
@@ -66,6 +72,113 @@ def test_a_queue_of_waits_may_be_longer_than_the_stack_is_deep() -> None:
     assert trail is not None
     assert len(trail) == 50_000
     assert find_trail(people[0], Somebody("stranger")) is None
+
+
+async def test_an_actor_may_not_call_itself() -> None:
+    async with system_of("a") as system:
+        ref = started(system, "app/a")
+
+        async def call_self(puppet: Puppet) -> str:
+            with pytest.raises(CallingSelf):
+                await puppet.ref.call(Ask(), timeout=1000)
+            with pytest.raises(CallingSelf):
+                await puppet.system.named("app/a").call(Ask(), timeout=1000)
+            with pytest.raises(CallingSelf):
+                await puppet.ref.stop()
+            return "refused"
+
+        assert await ref.call(Do(call_self)) == "refused"
+        assert system.now() == 0
+
+
+async def test_a_circle_of_two_is_refused_with_its_path() -> None:
+    async with system_of("a", "b") as system:
+        a, b = started(system, "app/a"), started(system, "app/b")
+
+        async def call_back(puppet: Puppet) -> tuple[str, ...]:
+            with pytest.raises(CallCycle) as caught:
+                await a.call(Ask(), timeout=1000)
+            return caught.value.path
+
+        async def call_forth(puppet: Puppet) -> tuple[str, ...]:
+            path: tuple[str, ...] = await b.call(Do(call_back), timeout=1000)
+            return path
+
+        assert await a.call(Do(call_forth), timeout=1000) == ("app/b", "app/a", "app/b")
+        assert system.now() == 0
+
+
+async def test_two_that_call_each_other_at_once_do_not_wait_forever() -> None:
+    async with system_of("a", "b") as system:
+        a, b = started(system, "app/a"), started(system, "app/b")
+        outcomes: list[str] = []
+
+        def calls(other: ActorRef) -> Action:
+            async def action(puppet: Puppet) -> None:
+                try:
+                    outcomes.append(await other.call(Ask(), timeout=1000))
+                except CallCycle:
+                    outcomes.append("cycle")
+
+            return action
+
+        a.cast(calls(b))
+        b.cast(calls(a))
+        await settle()
+        assert len(outcomes) == 2
+        assert "cycle" in outcomes
+        assert system.now() == 0
+
+
+async def test_a_circle_of_three_is_refused() -> None:
+    async with system_of("a", "b", "c") as system:
+        a, b, c = (started(system, f"app/{child}") for child in "abc")
+
+        async def third(puppet: Puppet) -> tuple[str, ...]:
+            with pytest.raises(CallCycle) as caught:
+                await a.call(Ask())
+            return caught.value.path
+
+        async def second(puppet: Puppet) -> object:
+            return await c.call(Do(third))
+
+        async def first(puppet: Puppet) -> object:
+            return await b.call(Do(second))
+
+        assert await a.call(Do(first)) == ("app/c", "app/a", "app/b", "app/c")
+
+
+async def test_a_child_that_calls_its_supervisor_from_init_is_refused() -> None:
+    caught: list[CallCycle] = []
+
+    async def ask_supervisor(puppet: Puppet) -> None:
+        try:
+            await which_children(puppet.system.named("app"), timeout=1000)
+        except CallCycle as cycle:
+            caught.append(cycle)
+
+    async with tree(puppet("a", on_init=ask_supervisor)) as system:
+        assert [cycle.path for cycle in caught] == [("app/a", "app", "app/a")]
+        assert system.now() == 0
+
+
+async def test_nobody_is_waited_for_after_a_call() -> None:
+    async with system_of("a", "b") as system:
+        a, b = started(system, "app/a"), started(system, "app/b")
+
+        async def call_b(puppet: Puppet) -> None:
+            with anyio.move_on_after(1):
+                await b.call(Do(sleep(5)))
+            with pytest.raises(CallTimeout):
+                await b.call(Ask(), timeout=1)
+
+        await a.call(Do(call_b))
+        assert a.info().waiting_on == ()
+
+        async def call_a(puppet: Puppet) -> str:
+            return await a.call(Ask())
+
+        assert await b.call(Do(call_a), timeout=20) == "a"
 
 
 def passing_on(ref: ActorRef, request: Call[Any]) -> Action:

@@ -1,13 +1,14 @@
 """One call to the test upstream, and the means to answer it well or badly."""
 
 import json
-import select
 import socket
 import struct
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from tests.support.readable import readable
 
 ANSWER = "The quick brown fox jumps over the lazy dog and goes on to find the way home again."
 
@@ -65,7 +66,7 @@ class Exchange:
     @property
     def stopped(self) -> bool:
         """Whether the test is over."""
-        return bool(select.select([self.stopping], [], [], 0)[0])
+        return bool(readable(self.stopping, timeout=0))
 
     def send(self, data: bytes) -> None:
         """Bytes as they are."""
@@ -148,10 +149,10 @@ class Exchange:
     def _wait(self, until: float | None) -> bool:
         """Wait until then, or for ever; True when there is no point in going on."""
         left = None if until is None else max(0.0, until - time.monotonic())
-        readable, _, _ = select.select([self.connection, self.stopping], [], [], left)
-        if readable == [self.connection] and _has_data(self.connection):
+        ready = readable(self.connection, self.stopping, timeout=left)
+        if ready == [self.connection] and _has_data(self.connection):
             raise AssertionError("the client sent more before it had its answer")
-        return bool(readable)
+        return bool(ready)
 
 
 def _has_data(connection: socket.socket) -> bool:

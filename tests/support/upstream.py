@@ -15,7 +15,6 @@ not block its own loop waits in a worker thread: `await anyio.to_thread.run_sync
 """
 
 import re
-import select
 import socket
 import threading
 from collections import Counter, deque
@@ -25,6 +24,7 @@ from typing import Self
 
 from tests.support.behaviours import BEHAVIOURS, Behaviour
 from tests.support.exchange import ANSWER, Call, ClientGone, Exchange, Tuning, answer_text, answer_words, error_body
+from tests.support.readable import readable
 
 __all__ = ["ANSWER", "BEHAVIOURS", "Call", "Upstream", "answer_text", "answer_words", "refusing_url", "silent_url"]
 
@@ -189,8 +189,7 @@ class Upstream:
 
     def _awaits(self, source: socket.socket) -> bool:
         """Wait until the socket has something; False when it is time to stop."""
-        readable, _, _ = select.select([source, self._stopping], [], [])
-        return self._stopping not in readable
+        return self._stopping not in readable(source, self._stopping)
 
     def _count(self, *, open_connections: int = 0, hang_ups: int = 0) -> None:
         with self._changed:

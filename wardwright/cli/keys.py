@@ -72,7 +72,7 @@ def list_keys(
     if as_json:
         show_json(found)
         return
-    made = table("ID", "MODEL", "KEY", "LABEL", "CREATED", "VOUCHES FOR", "LIMITS", "STATE", whole=3)
+    made = table("ID", "MODEL", "KEY", "LABEL", "CREATED", "VOUCHES FOR", "LIMITS", "USED", "STATE", whole=3)
     for key in found:
         made.add_row(*map(styled, _row(key)))
     show(made)
@@ -127,5 +127,11 @@ def _row(key: Mapping[str, Any]) -> tuple[str, ...]:
         moment(key["created_at"]),
         ", ".join(f"{field}={value}" for field, value in bound.items()) or "-",
         ", ".join(f"{value:g} {name.replace('_', ' ')}" for name, value in limits.items()) or "-",
+        _used(key["used"]),
         "active" if key.get("revoked_at") is None else f"revoked {moment(key['revoked_at'])}",
     )
+
+
+def _used(used: Mapping[str, Any]) -> str:
+    minute = f"{used['requests_in_minute']} requests, {used['tokens_in_minute']} tokens in the last minute"
+    return f"{minute}; {used['usd_today']:g} USD today"

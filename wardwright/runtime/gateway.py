@@ -61,7 +61,7 @@ class Gateway:
         self._readers = anyio.CapacityLimiter(_READERS)
         self.opening = Opening(parts.boot)
         self.facts = FactFinder(exact_counts, boards.providers.health, parts.ledger, now=system.now, draw=parts.draw)
-        self.keys = Keys(system, boards.control, boards.catalog)
+        self.keys = Keys(system, boards.control, boards.catalog, parts.ledger)
         self.sessions = Sessions(system, boards.store)
         self._access = Access(boards.control)
         self._ledger = parts.ledger

@@ -9,10 +9,21 @@ from wardwright.domain.control import KeyCreated, KeyLimits, KeyRevoked
 from wardwright.domain.control_state import ApiKey
 from wardwright.domain.errors import NotFound, UnknownModel
 from wardwright.domain.keys import key_hash, shown_prefix
+from wardwright.domain.money import as_usd
 from wardwright.runtime.catalog_board import PREFIX, CatalogBoard
 from wardwright.runtime.control import ControlBoard, decide
 from wardwright.runtime.identity import mint_key, mint_key_id
+from wardwright.runtime.ledger import Ledger, Used
 from wardwright.runtime.tree import STORAGE
+
+
+class KeyUse(msgspec.Struct, frozen=True):
+    """What a key has used: in the last minute, and today (UTC); what live requests have set aside is part of it."""
+
+    requests_in_minute: int = 0
+    tokens_in_minute: int = 0
+    usd_today: float = 0.0
+    live_requests: int = 0
 
 
 class KeyView(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -26,6 +37,7 @@ class KeyView(msgspec.Struct, frozen=True, omit_defaults=True):
     caller: Mapping[str, str] = {}
     limits: KeyLimits = KeyLimits()
     revoked_at: float | None = None
+    used: KeyUse = KeyUse()
 
 
 class NewKey(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -44,10 +56,11 @@ class NewKey(msgspec.Struct, frozen=True, omit_defaults=True):
 class Keys:
     """What operators do with keys. Safe for concurrent use from the one event loop."""
 
-    def __init__(self, system: System, control: ControlBoard, catalog: CatalogBoard) -> None:
+    def __init__(self, system: System, control: ControlBoard, catalog: CatalogBoard, ledger: Ledger) -> None:
         self._system = system
         self._control = control
         self._catalog = catalog
+        self._ledger = ledger
 
     async def create(self, model: str, label: str, caller: Mapping[str, str], limits: KeyLimits) -> NewKey:
         """Make a key to one model; durable when it is returned.
@@ -68,7 +81,10 @@ class Keys:
         """
         wanted = None if model is None else self._model_id(model)
         keys = [key for key in self._control.state.keys.values() if wanted is None or key.model_id == wanted]
-        return [_view(key) for key in sorted(keys, key=lambda key: (key.created_at, key.key_id), reverse=True)]
+        return [
+            _view(key, self._ledger.used(key.key_id))
+            for key in sorted(keys, key=lambda key: (key.created_at, key.key_id), reverse=True)
+        ]
 
     async def revoke(self, key_id: str) -> KeyView:
         """Let a key open nothing from now on; revoking twice is revoking once.
@@ -77,7 +93,8 @@ class Keys:
         """
         if key_id not in self._control.state.keys:
             raise NotFound(f"there is no API key {key_id!r}", "api_key_not_found")
-        return _view((await decide(self._system.named(STORAGE), KeyRevoked(key_id))).keys[key_id])
+        revoked = (await decide(self._system.named(STORAGE), KeyRevoked(key_id))).keys[key_id]
+        return _view(revoked, self._ledger.used(key_id))
 
     def _model_id(self, model: str) -> str:
         model_id = model.removeprefix(PREFIX)
@@ -87,7 +104,15 @@ class Keys:
         return model_id
 
 
-def _view(key: ApiKey) -> KeyView:
+def _view(key: ApiKey, used: Used) -> KeyView:
     return KeyView(
-        key.key_id, key.model_id, key.label, key.prefix, key.created_at, key.caller, key.limits, key.revoked_at
+        key.key_id,
+        key.model_id,
+        key.label,
+        key.prefix,
+        key.created_at,
+        key.caller,
+        key.limits,
+        key.revoked_at,
+        KeyUse(used.requests_in_minute, used.tokens_in_minute, as_usd(used.nano_usd_today), used.live_requests),
     )

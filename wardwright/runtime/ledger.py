@@ -7,6 +7,7 @@ for requests that run at the same time. Receipts are the only record of it; a ne
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from wardwright.domain.chat import Usage
 from wardwright.domain.control_state import ApiKey
@@ -30,6 +31,15 @@ class Reservation:
 
     account: Allowance
     use: Use
+
+
+class Used(NamedTuple):
+    """What a key has used: in the last minute, and today in billionths of a dollar, with what live requests have set aside."""
+
+    requests_in_minute: int
+    tokens_in_minute: int
+    nano_usd_today: int
+    live_requests: int
 
 
 class Ledger:
@@ -68,6 +78,13 @@ class Ledger:
     def accounts(self) -> Mapping[str, Allowance]:
         """The account of every key that was used, by key id."""
         return self._accounts
+
+    def used(self, key_id: str) -> Used:
+        """What a key has used so far."""
+        account, now = self._accounts.get(key_id), self._now()
+        if account is None:
+            return Used(0, 0, 0, 0)
+        return Used(*account.in_minute(now), account.spent_on(now), account.open_reservations)
 
     # --- targets
 

@@ -13,6 +13,7 @@ KEY = {
     "created_at": 1_800_000_000.0,
     "caller": {"tenant_id": "acme"},
     "limits": {"requests_per_minute": 60, "usd_per_day": 2.5},
+    "used": {"requests_in_minute": 3, "tokens_in_minute": 90, "usd_today": 0.25, "live_requests": 1},
 }
 PATH = "/admin/model-api-keys"
 
@@ -54,13 +55,16 @@ def test_keys_are_listed_with_what_they_vouch_for_and_may_use(daemon: FakeDaemon
 
     assert daemon.asked[0].query == {"model": "coding-balanced"}
     heading, first, second = (" ".join(line.split()) for line in result.stdout.splitlines())
-    assert heading == "ID MODEL KEY LABEL CREATED VOUCHES FOR LIMITS STATE"
+    assert heading == "ID MODEL KEY LABEL CREATED VOUCHES FOR LIMITS USED STATE"
     created, revoked = moment(1_800_000_000.0), moment(1_800_000_100.0)
     assert first == (
         f"key_1 coding-balanced wwk_7Jb2hQ0m… build robots {created} tenant_id=acme "
-        "60 requests per minute, 2.5 usd per day active"
+        "60 requests per minute, 2.5 usd per day 3 requests, 90 tokens in the last minute; 0.25 USD today active"
     )
-    assert second == f"key_0 coding-balanced wwk_7Jb2hQ0m… build robots {created} - - revoked {revoked}"
+    assert (
+        second
+        == f"key_0 coding-balanced wwk_7Jb2hQ0m… build robots {created} - - 3 requests, 90 tokens in the last minute; 0.25 USD today revoked {revoked}"
+    )
 
 
 def test_keys_for_programs_are_the_daemons_own(daemon: FakeDaemon, run: Run) -> None:

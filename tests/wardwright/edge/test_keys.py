@@ -43,7 +43,8 @@ async def test_a_key_is_shown_when_it_is_made_and_never_again() -> None:
         "caller": {"tenant_id": "acme"},
         "limits": {"requests_per_minute": 5, "usd_per_day": 0.5},
     }
-    assert listed == [made]
+    unused = {"requests_in_minute": 0, "tokens_in_minute": 0, "usd_today": 0.0, "live_requests": 0}
+    assert listed == [{**made, "used": unused}]
     assert state.key_hash == key_hash(secret)
 
 

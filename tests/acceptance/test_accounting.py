@@ -1,0 +1,171 @@
+"""A thousand requests at once over fifty sessions, while the provider fails at random and actors are killed: the books are exact.
+
+Afterwards no permit is taken, nothing is reserved, the budget is the sum of the receipts, and every request has exactly one.
+"""
+
+import random
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import anyio
+import httpx2
+import pytest
+
+from tests.acceptance.conftest import BACKENDS, StartDaemon
+from tests.acceptance.daemon import _NO_TLS, Daemon
+from tests.support.upstream import Upstream
+
+REQUESTS = 1000
+SESSIONS = 50
+FAULTS = [*["ok"] * 6, "500", "503", "reset", "close", "cut", "no-finish", "garbage", "error-in-stream"]
+VICTIMS = [
+    "wardwright/storage",
+    "wardwright/catalog",
+    "wardwright/providers/one",
+    "wardwright/providers/two",
+    "wardwright/models/test-model/model",
+    "wardwright/models/test-model/sessions",
+]
+
+CONFIGURATION = """
+[runtime]
+backend = "{backend}"
+
+[[providers]]
+id = "one"
+kind = "openai-compatible"
+base_url = "{url}"
+max_concurrency = 32
+breaker = {{ failures = 1000 }}
+retry = {{ base_ms = 1, max_ms = 5 }}
+
+[[providers]]
+id = "two"
+kind = "openai-compatible"
+base_url = "{url}"
+max_concurrency = 32
+breaker = {{ failures = 1000 }}
+retry = {{ base_ms = 1, max_ms = 5 }}
+
+[[targets]]
+id = "one/m"
+provider = "one"
+upstream_model = "ok"
+context_window = 8192
+price = {{ input = 1.5, output = 6.0 }}
+
+[[targets]]
+id = "two/m"
+provider = "two"
+upstream_model = "ok"
+context_window = 8192
+price = {{ input = 3.0, output = 15.0 }}
+
+[[models]]
+id = "test-model"
+access = {{ requires_api_key = true }}
+[[models.alloys]]
+id = "blend"
+strategy = "weighted"
+constituents = [{{ model = "one/m", weight = 3 }}, {{ model = "two/m", weight = 1 }}]
+"""
+
+
+async def ask_all(daemon: Daemon, key: str) -> Counter[int]:
+    """Make every request at once; count the statuses, a connection that broke as 0."""
+    statuses: Counter[int] = Counter()
+    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
+
+    async def ask(client: httpx2.AsyncClient, number: int) -> None:
+        body = {
+            "model": "test-model",
+            "messages": [{"role": "user", "content": "hello"}],
+            "max_tokens": 50,
+            "stream": number % 2 == 0,
+        }
+        headers = {"authorization": f"Bearer {key}", "x-wardwright-session-id": f"s{number % SESSIONS}"}
+        try:
+            answer = await client.post("/v1/chat/completions", json=body, headers=headers)
+            statuses[answer.status_code] += 1
+        except httpx2.TransportError:
+            statuses[0] += 1
+
+    async with (
+        httpx2.AsyncClient(base_url=daemon.url, timeout=90, verify=_NO_TLS, trust_env=False, limits=limits) as client,
+        anyio.create_task_group() as tasks,
+    ):
+        for number in range(REQUESTS):
+            tasks.start_soon(ask, client, number)
+    return statuses
+
+
+@contextmanager
+def killing(daemon: Daemon, draw: random.Random) -> Iterator[None]:
+    """Kill actors at random meanwhile."""
+    done = threading.Event()
+
+    def kill() -> None:
+        with daemon.client() as client:
+            while not done.wait(0.5):  # faster than this the root would be right to give up
+                answer = client.post(f"/admin/runtime/actors/{draw.choice(VICTIMS)}/kill")
+                assert answer.status_code in (202, 404)  # it may be on its way back from the last time
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join(30)
+
+
+def all_receipts(daemon: Daemon) -> list[str]:
+    ids: list[str] = []
+    parameters: dict[str, str] = {"limit": "500"}
+    while True:
+        page = daemon.get("/v1/receipts", **parameters)
+        ids += [summary["receipt_id"] for summary in page["data"]]
+        if page["next_cursor"] is None:
+            return ids
+        parameters["cursor"] = page["next_cursor"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_thousand_requests_amid_faults_and_kills_leave_exact_books(
+    upstream: Upstream, start_daemon: StartDaemon, backend: str
+) -> None:
+    draw = random.Random(7)
+    upstream.script(*(draw.choice(FAULTS) for _ in range(5 * REQUESTS)))
+    daemon = start_daemon(CONFIGURATION.format(backend=backend, url=upstream.url))
+    with daemon.client() as client:
+        made = client.post(
+            "/admin/model-api-keys",
+            json={"model": "test-model", "label": "load", "limits": {"usd_per_day": 1000.0}},
+        ).json()["api_key"]
+
+    with killing(daemon, draw):
+        statuses = anyio.run(ask_all, daemon, made["key"])
+
+    assert statuses.total() == REQUESTS
+    assert statuses[0] == 0, statuses
+    assert statuses[200] > REQUESTS / 4, statuses
+
+    receipts = [daemon.receipt(receipt_id) for receipt_id in all_receipts(daemon)]
+    assert len(receipts) == REQUESTS
+    assert all(receipt["final"] is not None for receipt in receipts)
+    assert all(receipt["key_id"] == made["id"] for receipt in receipts)
+
+    for provider in daemon.get("/admin/providers")["data"]:
+        assert (provider["permits"]["in_use"], provider["permits"]["waiting"]) == (0, 0), provider
+
+    (key,) = daemon.get("/admin/model-api-keys")["data"]
+    cost = sum(receipt["final"].get("cost_usd") or 0.0 for receipt in receipts)
+    by_attempt = sum(attempt.get("cost_usd") or 0.0 for receipt in receipts for attempt in receipt["attempts"])
+    assert key["used"]["live_requests"] == 0
+    assert key["used"]["usd_today"] == pytest.approx(cost, abs=1e-9)
+    assert by_attempt == pytest.approx(cost, abs=1e-9)
+    assert sum(len(receipt["attempts"]) for receipt in receipts) == len(upstream.calls)

@@ -148,7 +148,7 @@ class ActorCell(DeskCell):
     @property
     def initialised(self) -> bool:
         """Whether `init` succeeded, for this cell or for one before it."""
-        return self._initialised or (self._idleness is not None and self._idleness.resumes)
+        return self._initialised or self._resumes
 
     # --- reasons to end
 
@@ -220,20 +220,23 @@ class ActorCell(DeskCell):
 
     async def _serve(self) -> ExitReason:
         actor = self._make()
-        kept = NOTHING if self._idleness is None else self._idleness.kept
-        resumes = kept is not NOTHING
-        outcome: object = await (actor.activate(kept) if resumes else actor.init())
-        if isinstance(outcome, Ignore) and not resumes:
+        outcome: object = await self._opening(actor)
+        if isinstance(outcome, Ignore) and not self._resumes:
             self._ignored = True
             return ExitReason.NORMAL
         if isinstance(outcome, Stop):
             return outcome.reason
         if outcome is not None and not isinstance(outcome, Continue):
-            raise BadReturnValue("activate" if resumes else "init", type(outcome).__qualname__)
+            raise BadReturnValue("activate" if self._resumes else "init", type(outcome).__qualname__)
         self._announce()
         if outcome is not None:
             await self._continue(actor, outcome)
         return await self._loop(actor)
+
+    def _opening(self, actor: Actor) -> Awaitable[object]:
+        if self._idleness is None or not self._idleness.resumes:
+            return actor.init()
+        return actor.activate(self._idleness.kept)
 
     def _make(self) -> Actor:
         factory, self._factory = self._factory, None  # what a temporary child was made from is not kept
@@ -344,6 +347,10 @@ class ActorCell(DeskCell):
 
     # --- going passive, and coming back
 
+    @property
+    def _resumes(self) -> bool:
+        return self._idleness is not None and self._idleness.resumes
+
     def take_up(self, state: Any, *, held: bool) -> None:
         """Begin with what this actor's last cell has left; `held`, without looking at a message."""
         if self._idleness is not None:
@@ -377,7 +384,6 @@ class ActorCell(DeskCell):
             or self.kill_reason is not None
             or self._inbox.queue
             or self._inbox.closed
-            or self._errands
             or self._deferred
             or self._alarm is not None
             or self._idle_after is not None

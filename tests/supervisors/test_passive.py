@@ -209,6 +209,30 @@ async def test_nothing_is_left_of_the_object() -> None:
         assert len(Notebook.living) == before
 
 
+async def test_nothing_is_left_of_the_state_that_was_taken_up_again() -> None:
+    class Leaving(Notebook):
+        def passivate(self) -> Any:
+            left.append(weakref.ref(state := LeftBehind()))
+            return state
+
+        async def activate(self, state: Any) -> None:
+            assert isinstance(state, LeftBehind)
+
+    left: list[weakref.ref[LeftBehind]] = []
+    async with home() as here:
+        ref = await here.sleeper(start=Leaving)
+        [state] = left
+        gc.collect()
+        assert state() is not None
+        await ref.call(Read())
+        gc.collect()
+        assert state() is None
+
+
+class LeftBehind:
+    pass
+
+
 async def test_any_message_puts_it_off_by_the_whole_time() -> None:
     async with home() as here:
         ref = await here.notebook()

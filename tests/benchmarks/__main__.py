@@ -16,7 +16,7 @@ from rich.console import Console
 
 from tests.benchmarks.accounting import resident_mb, tree_of
 from tests.benchmarks.measure import Sample, measure, median_of
-from tests.benchmarks.micro import figures
+from tests.benchmarks.micro import PROMISES, figures
 from tests.benchmarks.phases import DEFAULT_PHASES, PHASES
 from tests.benchmarks.processes import Server
 from tests.benchmarks.report import micro_table, phase_table, show_problems, start_table, supervisors_table
@@ -93,7 +93,7 @@ def _measure_gateway(options: argparse.Namespace, console: Console, report: Repo
             console.print(phase_table(phase, found))
             is_sound = not show_problems(console, phase, found) and is_sound
         report.micro_us = figures(folder)
-        console.print(micro_table(report.micro_us))
+        console.print(micro_table(report.micro_us, PROMISES))
     return is_sound
 
 

@@ -13,9 +13,11 @@ from statistics import median
 
 from tests.benchmarks.answers import completion, stream_writes
 from tests.benchmarks.phases import PHASES
+from tests.benchmarks.routes import all_facts, large_route, small_route
 from wardwright.config.settings import CannedSettings
 from wardwright.domain.caller import Caller
 from wardwright.domain.route import Cascade, Composition, Dispatcher, ModelDefinition, PlanInputs, RequestFacts, Target
+from wardwright.planner.compiled import CompiledRoute
 from wardwright.planner.estimate import request_facts
 from wardwright.planner.plan import plan
 from wardwright.receipts.chain import Chain
@@ -43,6 +45,9 @@ from wardwright.wire.openai import (
 from wardwright.wire.rate_limits import parse_rate_limits
 from wardwright.wire.sse import DONE_PAYLOAD, SseParser
 
+PROMISES = {"planner: plan over 10 targets": 30.0, "planner: plan over 200 targets": 300.0}
+"""The most microseconds that a figure may have, by its name."""
+
 _MODEL = "mock-n100"
 _WANTED_S = 0.02
 _REPETITIONS = 5
@@ -60,7 +65,8 @@ def figures(folder: Path) -> dict[str, float]:
     """Microseconds per call, by what is called."""
     body = PHASES["u1"].body.encode()
     request = parse_chat_request(body)
-    definition, facts = _definition(), request_facts(request)
+    definition, facts = Composition(_definition()), request_facts(request)
+    small, large = small_route(), large_route()
     answer = parse_completion(completion("mock"))
     stream = b"".join(stream_writes(_MODEL, include_usage=True))
     chunk = parse_chunk(next(_payloads(stream)))
@@ -74,7 +80,10 @@ def figures(folder: Path) -> dict[str, float]:
         "wire: SSE and parse, per chunk": _best(lambda: [parse_chunk(p) for p in _payloads(stream)]) / 100,
         "wire: render a chunk": _best(partial(render_chunk, chunk, model="mock", include_usage=False)),
         "planner: estimate a request": _best(partial(request_facts, request)),
-        "planner: plan over 6 targets": _best(partial(plan, Composition(definition), PlanInputs(facts))),
+        "planner: plan over 6 targets, nothing known": _best(partial(plan, definition, PlanInputs(facts))),
+        "planner: plan over 10 targets": _best(partial(plan, small, all_facts(small))),
+        "planner: plan over 200 targets": _best(partial(plan, large, all_facts(large))),
+        "planner: compile 200 targets": _best(partial(CompiledRoute, large)),
         "wire: look for rate limits where there are none": _best(partial(parse_rate_limits, _ANSWER_HEADERS, 1.8e9)),
         "wire: read OpenAI's rate limits": _best(partial(parse_rate_limits, _LIMIT_HEADERS, 1.8e9)),
         "health: pass a provider's gate and leave it": _best(partial(_pass, _gate())),

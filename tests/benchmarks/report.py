@@ -37,13 +37,18 @@ def start_table(start_ms: Mapping[str, float], idle_mb: Mapping[str, float]) -> 
     return table
 
 
-def micro_table(found: Mapping[str, float]) -> Table:
-    """Functions by themselves."""
+def micro_table(found: Mapping[str, float], promises: Mapping[str, float]) -> Table:
+    """Functions by themselves, and the most that some of them may take."""
     table = Table(title="functions by themselves", title_justify="left", title_style="bold")
     table.add_column("function", no_wrap=True)
+    table.add_column("target", justify="right")
     table.add_column("µs", justify="right")
     for name, microseconds in found.items():
-        table.add_row(name, f"{microseconds:.2f}")
+        promise = promises.get(name)
+        value = f"{microseconds:.2f}"
+        if promise is not None and microseconds > promise:
+            value = f"[red]{value} ✗[/red]"
+        table.add_row(name, "" if promise is None else f"≤ {promise:g}", value)
     return table
 
 

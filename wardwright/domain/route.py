@@ -4,7 +4,7 @@ A plan is a function of a `Composition` (what stands behind the name) and of `Pl
 nothing else. A receipt records the inputs whole, and names the definitions by version: so it can be planned again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import msgspec
@@ -237,14 +237,16 @@ class RouteConstraints(msgspec.Struct, frozen=True, omit_defaults=True):
     allow_fallback: bool = False
     blocked_by: str | None = None
 
+    def allowance(self) -> Callable[[Target], bool]:
+        """The test for the targets that the restriction leaves, for whoever has many to test."""
+        if self.allowed_targets is None:
+            return lambda target: True
+        exact, prefixes = frozenset(self.allowed_targets), tuple(f"{entry}/" for entry in self.allowed_targets)
+        return lambda target: target.id in exact or target.provider in exact or target.id.startswith(prefixes)
+
     def allows(self, target: Target) -> bool:
         """Whether the restriction leaves this target."""
-        if self.allowed_targets is None:
-            return True
-        for entry in self.allowed_targets:
-            if entry in (target.id, target.provider) or target.id.startswith(f"{entry}/"):
-                return True
-        return False
+        return self.allowance()(target)
 
 
 class SessionFacts(msgspec.Struct, frozen=True, omit_defaults=True):

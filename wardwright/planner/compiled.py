@@ -37,8 +37,8 @@ Member = Union[Target, "Node"]
 class Node:
     """A selector of the graph, or (without a selector) a nested model.
 
-    `members` are in declared order, a dispatcher's targets and blocks also apart: `targets` by rising window, `blocks` the members that are
-    nodes. `weights` has a number for each member of an alloy. `below` are all targets that can be reached from here.
+    `members` are in declared order. Apart, those that are targets stand in `targets` (a dispatcher's by rising window), with their ids
+    in `target_ids`, those that are nodes in `nodes`. `weights` has a number for each member of an alloy. `below` are all targets that can be reached from here.
     `shared_window` is the largest request that an alloy takes without partial context, `private_history` a target below that
     keeps its part of a conversation to itself, `untagged` what a guard's `target_tags` closes.
     """
@@ -49,7 +49,8 @@ class Node:
     model: str
     members: tuple[Member, ...]
     targets: tuple[Target, ...]
-    blocks: tuple["Node", ...]
+    target_ids: frozenset[str]
+    nodes: tuple["Node", ...]
     weights: tuple[int, ...]
     below: tuple[Target, ...]
     shared_window: int
@@ -125,7 +126,7 @@ class _Compiler:
             return self._targets.get(name) or _make_node(name, name, None, model.id, ())
         key = self._key(model, name)
         if key in above:
-            return _make_node(key, name, None, model.id, ())
+            return _make_node(f"{key} above itself", name, None, model.id, ())
         if key not in self.nodes:
             above |= {key}
             self.nodes[key] = self._nested(name, above) if selector is None else self._node(model, selector, above)
@@ -165,7 +166,8 @@ def _make_node(
         model=model,
         members=members,
         targets=tuple(targets),
-        blocks=tuple(member for member in members if isinstance(member, Node)),
+        target_ids=frozenset(target.id for target in targets),
+        nodes=tuple(member for member in members if isinstance(member, Node)),
         weights=tuple(entry.weight for entry in selector.constituents) if isinstance(selector, Alloy) else (),
         below=below,
         shared_window=_shared_window(selector, members),

@@ -1,9 +1,7 @@
 """Weighted draws from a seed: the same seed draws the same order, on every machine and in every version of Python."""
 
 import hashlib
-from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import accumulate
 from struct import unpack
 
 _WORD_BITS = 64
@@ -19,9 +17,14 @@ def draw_order(seed: int, purpose: str, weights: Sequence[int]) -> list[int]:
     """
     count = len(weights)
     noise = hashlib.shake_256(f"{seed}:{purpose}".encode()).digest(count * _WORD_BITS // 8)
-    left, order = list(range(count)), []
+    left, shares, total = list(range(count)), list(weights), sum(weights)
+    order: list[int] = []
     for word in unpack(f"<{count}Q", noise):
-        shares = list(accumulate(weights[index] for index in left))
         # A 64-bit word scaled to the sum of the weights favours no index by more than that sum in 2^64.
-        order.append(left.pop(bisect_right(shares, word * shares[-1] >> _WORD_BITS)))
+        rest, place = word * total >> _WORD_BITS, 0
+        while rest >= shares[place]:
+            rest -= shares[place]
+            place += 1
+        total -= shares.pop(place)
+        order.append(left.pop(place))
     return order

@@ -20,10 +20,9 @@ def unfit(target: Target, facts: RequestFacts) -> Skip | None:
 
 def incapable(target: Target, needs: Sequence[str]) -> Skip | None:
     """Say which of the needed capabilities a target lacks; None when it has them all. Purity: pure."""
-    if not needs or target.capabilities is None:
+    if target.capabilities is None or target.capabilities.issuperset(needs):
         return None
-    missing = [need for need in needs if need not in target.capabilities]
-    return Skip(target.id, "capability_missing", target.context_window, ", ".join(missing)) if missing else None
+    return _lacking(target, needs)
 
 
 def closed_targets(
@@ -37,17 +36,17 @@ def closed_targets(
         constraints: what the policy of the requested model demands.
         of_any_size: do not mind the windows.
     """
-    facts, needs = inputs.request, inputs.request.needs
-    restriction = None if constraints is None or constraints.allowed_targets is None else constraints
+    facts, needs = inputs.request, frozenset(inputs.request.needs)
+    is_allowed = None if constraints is None or constraints.allowed_targets is None else constraints.allowance()
     needed = 0 if of_any_size else facts.required_window
     is_counted = bool(facts.exact_prompt_tokens) and not of_any_size
     unhealthy = {state.subject: state for state in inputs.health}
     closed: dict[str, Skip] = {}
     for target in targets:
-        if restriction is not None and not restriction.allows(target):
+        if is_allowed is not None and not is_allowed(target):
             closed[target.id] = Skip(target.id, "policy_route_gate", target.context_window)
-        elif needs and (lacking := incapable(target, needs)) is not None:
-            closed[target.id] = lacking
+        elif needs and target.capabilities is not None and not needs <= target.capabilities:
+            closed[target.id] = _lacking(target, facts.needs)
         elif target.context_window < (facts.window_needed_at(target) if is_counted else needed):
             closed[target.id] = Skip(target.id, "context_window_too_small", target.context_window)
         elif unhealthy:
@@ -56,6 +55,11 @@ def closed_targets(
             if state is not None:
                 closed[target.id] = _unwell(target, state)
     return closed
+
+
+def _lacking(target: Target, needs: Sequence[str]) -> Skip:
+    missing = [need for need in needs if need not in (target.capabilities or ())]
+    return Skip(target.id, "capability_missing", target.context_window, ", ".join(missing))
 
 
 def _too_small(target: Target, needed: int) -> Skip | None:

@@ -136,6 +136,8 @@ def _id_problems(selector: Selector, seen: set[str], target_ids: Collection[str]
         )
     if selector.id in target_ids:
         yield GraphProblem(path, f'expected an id of its own, but a target is "{selector.id}" too')
+    if selector.id.startswith(MODEL_PREFIX):
+        yield GraphProblem(path, f'expected an id that does not begin with "{MODEL_PREFIX}", got "{selector.id}"')
 
 
 def _member_problems(selector: Selector, known: Collection[str]) -> Iterator[GraphProblem]:

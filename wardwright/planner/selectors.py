@@ -10,8 +10,9 @@ A `Walk` is one view of the graph: which targets are closed, and which turn it i
 nested model close more targets, but only on the ways that lead through them, so behind them another walk goes on.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import NamedTuple
 
 from wardwright.domain.route import (
@@ -34,21 +35,26 @@ from wardwright.planner.guards import unmet
 
 
 class Block(NamedTuple):
-    """A member that offered something: its targets in order, and the walk that found them. A target is a block of its own."""
+    """A node that offered something: its targets in order, and the walk that found them."""
 
-    member: Member
+    node: Node
     targets: Collection[Target]
     walk: "Walk"
 
 
+Part = Block | Target
+"""What one member offers. A target is all that it offers."""
+
+
 class Offer(NamedTuple):
-    """The targets that a node offers in order, and the nested blocks they came in."""
+    """The targets that a node offers in order, and the parts they came in, where it has nodes below it."""
 
     targets: Collection[Target]
-    blocks: Collection[Block] = ()
+    parts: Collection[Part] = ()
 
 
 _NOTHING = Offer(())
+_WINDOW = attrgetter("context_window")
 
 
 @dataclass(slots=True)
@@ -106,13 +112,14 @@ class Walk:
             found = self._offers[node.key] = self._choose(node)
         return found
 
-    def blocks(self, members: Iterable[Member]) -> list[Block]:
+    def parts(self, members: Iterable[Member]) -> list[Part]:
         """What each member offers, in the order given, without those that offer nothing."""
-        found = []
+        found: list[Part] = []
+        closed = self.closed
         for member in members:
             if isinstance(member, Target):
-                if member.id not in self.closed:
-                    found.append(Block(member, (member,), self))
+                if member.id not in closed:
+                    found.append(member)
             elif targets := self.offer(member).targets:
                 found.append(Block(member, targets, self))
         return found
@@ -176,28 +183,35 @@ def graph_path(member: Member, target: Target, walk: Walk) -> tuple[str, ...]:
     path: list[str] = []
     while isinstance(member, Node):
         path.append(member.label)
-        if target in member.targets:
+        if target.id in member.target_ids:
             break
-        ways = (block for block in walk.offer(member).blocks if any(each.id == target.id for each in block.targets))
-        block = next(ways, None)
-        if block is None:
+        for part in walk.offer(member).parts:
+            # This very target: a composition has one of each id, and comparing field by field takes its time.
+            if isinstance(part, Block) and id(target) in map(id, part.targets):
+                member, walk = part.node, part.walk
+                break
+        else:
             break
-        member, walk = block.member, block.walk
     return tuple(path)
 
 
 def _dispatcher(node: Node, walk: Walk) -> Offer:
     direct = walk.open(node.targets)
-    blocks = walk.blocks(node.blocks)
-    if not blocks:
+    parts = walk.parts(node.nodes)
+    if not parts:
         return Offer(direct)
-    blocks += [Block(target, (target,), walk) for target in direct]
-    blocks.sort(key=lambda block: (min(target.context_window for target in block.targets), _name(block.member)))
-    return _in_order(blocks)
+    return _in_order(sorted([*parts, *direct], key=_place))
+
+
+def _place(part: Part) -> tuple[int, str]:
+    """What a dispatcher sorts by: the smallest window of a part, then its name."""
+    if isinstance(part, Target):
+        return part.context_window, part.id
+    return min(map(_WINDOW, part.targets)), part.node.label
 
 
 def _cascade(node: Node, walk: Walk) -> Offer:
-    return _in_order(walk.blocks(node.members)) if node.blocks else Offer(walk.open(node.targets))
+    return _in_order(walk.parts(node.members)) if node.nodes else Offer(walk.open(node.targets))
 
 
 def _alloy(node: Node, alloy: Alloy, walk: Walk) -> Offer:
@@ -208,15 +222,20 @@ def _alloy(node: Node, alloy: Alloy, walk: Walk) -> Offer:
     takes_turns = alloy.strategy == "round_robin"
     # Of an alloy inside another, each call that comes here is the next; those that went elsewhere do not count.
     inner = walk.numbered(walk.number // len(node.members)) if takes_turns else walk
-    found = [(weight, inner.blocks((member,))) for weight, member in zip(node.weights, node.members, strict=True)]
-    blocks = [block for _, offered in found for block in offered]
-    if takes_turns and blocks:
-        first = walk.number % len(blocks)
-        blocks = blocks[first:] + blocks[:first]
+    parts = inner.parts(node.members)
+    if takes_turns and parts:
+        first = walk.number % len(parts)
+        parts = parts[first:] + parts[:first]
     elif alloy.strategy == "weighted":
-        weights = [weight for weight, offered in found if offered]
-        blocks = [blocks[index] for index in draw_order(walk.inputs.seed, node.key, weights)]
-    return _in_order(blocks)
+        weights = node.weights if len(parts) == len(node.members) else _weights_of(node, parts)
+        parts = [parts[index] for index in draw_order(walk.inputs.seed, node.key, weights)]
+    return _in_order(parts)
+
+
+def _weights_of(node: Node, parts: Iterable[Part]) -> Sequence[int]:
+    """The weights of those constituents that offered something."""
+    weights = dict(zip(map(id, node.members), node.weights, strict=True))
+    return [weights[id(part.node if isinstance(part, Block) else part)] for part in parts]
 
 
 def _largest_need(targets: Iterable[Target], facts: RequestFacts) -> int:
@@ -256,7 +275,7 @@ def _gated(targets: Collection[Target], constraints: RouteConstraints, walk: Wal
     """The targets that a nested model's own policies close."""
     if constraints.blocked_by is not None:
         return targets
-    kept = {target.id for target in targets if constraints.allows(target)}
+    kept = {target.id for target in filter(constraints.allowance(), targets)}
     if constraints.forced_model is not None:
         can_serve = kept.intersection({constraints.forced_model}).difference(walk.closed)
         if can_serve or not constraints.allow_fallback:
@@ -275,35 +294,37 @@ def _largest(node: Node, walk: Walk, closed: Collection[str]) -> Offer:
 
 def _kept(node: Node, offer: Offer, pinned_by: str | None, remembered: Mapping[str, str], findings: Findings) -> Offer:
     """Put the target that the session stays on first, and note from which targets one is to be remembered."""
-    kept = next((target for target in offer.targets if target.id == remembered.get(node.key)), None)
-    ids = tuple(target.id for target in offer.targets)
+    name = remembered.get(node.key)
+    kept = next((target for target in offer.targets if target.id == name), None)
+    stays, ids = None if kept is None else kept.id, tuple(target.id for target in offer.targets)
     earlier = findings.sticky.get(node.key)
     if earlier is not None:
         # Met again on another walk, where other targets are closed: the session may come to stay on any of both.
-        ids = tuple(dict.fromkeys((*earlier.targets, *ids)))
-    findings.sticky[node.key] = StickyChoice(
-        selector=node.key,
-        targets=ids,
-        kept=kept.id if kept is not None else None if earlier is None else earlier.kept,
-        private_history=pinned_by,
-    )
+        stays, ids = stays or earlier.kept, tuple(dict.fromkeys((*earlier.targets, *ids)))
+    findings.sticky[node.key] = StickyChoice(node.key, ids, stays, pinned_by)
     if kept is None:
         return offer
-    return Offer((kept, *(target for target in offer.targets if target.id != kept.id)), offer.blocks)
+    return Offer((kept, *(target for target in offer.targets if target.id != kept.id)), offer.parts)
 
 
 def _only(member: Member, walk: Walk) -> Offer:
-    return _in_order(walk.blocks((member,)))
+    return _in_order(walk.parts((member,)))
 
 
-def _in_order(blocks: Collection[Block]) -> Offer:
-    """Join blocks; a target that is in several counts in the first."""
-    return Offer(tuple({target.id: target for block in blocks for target in block.targets}.values()), blocks)
+def _in_order(parts: Sequence[Part]) -> Offer:
+    """Join parts; a target that is in several counts in the first."""
+    if len(parts) == 1:
+        (part,) = parts
+        return Offer((part,) if isinstance(part, Target) else part.targets, parts)
+    found: dict[str, Target] = {}
+    for part in parts:
+        if isinstance(part, Target):
+            found.setdefault(part.id, part)
+        else:
+            for target in part.targets:
+                found.setdefault(target.id, target)
+    return Offer(tuple(found.values()), parts)
 
 
 def _targets_of(member: Member) -> Collection[Target]:
     return (member,) if isinstance(member, Target) else member.below
-
-
-def _name(member: Member) -> str:
-    return member.id if isinstance(member, Target) else member.label

@@ -35,6 +35,12 @@ def test_a_lone_selector_needs_no_root() -> None:
     assert problems([Cascade("only", TARGETS)]) == []
 
 
+def test_a_selectors_name_is_no_models() -> None:
+    assert problems([Cascade("wardwright/x", TARGETS)]) == [
+        'cascades.wardwright/x.id: expected an id that does not begin with "wardwright/", got "wardwright/x"'
+    ]
+
+
 def test_a_root_may_name_a_target() -> None:
     assert problems([], "local/small") == []
 

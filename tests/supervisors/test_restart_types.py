@@ -20,17 +20,6 @@ ENDS: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("end", list(ENDS))
-async def test_a_permanent_child_always_comes_back(end: str) -> None:
-    log = EventLog()
-    async with tree(puppet("a", restart="permanent"), log=log) as system:
-        old = started(system, "app/a")
-        old.cast(ENDS[end])
-        await settle()
-        assert started(system, "app/a") != old
-        assert contexts(log) == [("child_terminated", "app/a")]
-
-
 @pytest.mark.parametrize("end", ["normal", "shutdown", "shutdown with detail"])
 async def test_a_transient_child_may_end_in_peace(end: str) -> None:
     log = EventLog()
@@ -52,16 +41,6 @@ async def test_a_transient_child_comes_back_after_a_crash_or_a_kill() -> None:
         second.kill()
         await settle()
         assert len({first, second, started(system, "app/a")}) == 3
-
-
-@pytest.mark.parametrize(("end", "reported"), [("normal", []), ("crash", [("child_terminated", "app/a")])])
-async def test_a_temporary_child_is_forgotten(end: str, reported: list[tuple[str, str]]) -> None:
-    log = EventLog()
-    async with tree(puppet("a", restart="temporary"), log=log) as system:
-        started(system, "app/a").cast(ENDS[end])
-        await settle()
-        assert await which_children(system.named("app")) == []
-        assert contexts(log) == reported
 
 
 async def test_the_report_of_a_crash_comes_before_the_restart() -> None:

@@ -1,17 +1,17 @@
-"""A streamed chat completion, from the bytes of an event stream to batches of frames.
+"""A streamed answer, from the bytes of a response to batches of frames.
 
 When an answer is over, in the order of certainty:
 
-* `[DONE]`, or the end of the body, once every begun choice has its finish reason;
+* the provider's last word (`[DONE]` or what stands for it on its wire), or the end of the body, once every begun choice has its finish reason;
 * every expected choice has its finish reason and nothing follows within `TRAILER_GRACE_S`. Usage comes after the finish reason,
-  so it is waited for; a server that sends neither usage nor `[DONE]` nor the end of the body costs its caller this grace, once,
+  so it is waited for; a server that sends neither usage nor a last word nor the end of the body costs its caller this grace, once,
   and after all of its content has been handed on.
 
 Anything else is a broken stream, and what cannot be read is a bad answer. Frames that came before a fault in the same read are
 handed on first: the fault is raised by the next step.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Self
 
@@ -21,19 +21,23 @@ from wardwright.domain.errors import ProviderError
 from wardwright.domain.stream import Frame
 from wardwright.providers.refusal import error_object_fault
 from wardwright.providers.transport import Response, fault
-from wardwright.wire.openai import BadAnswer, StreamShape, UpstreamErrorObject, parse_chunk
-from wardwright.wire.sse import DONE_PAYLOAD, EventTooLarge, SseEvent, SseParser
+from wardwright.wire.openai import BadAnswer, StreamShape, UpstreamErrorObject
+from wardwright.wire.sse import EventTooLarge
+from wardwright.wire.stream_decoder import StreamDecoder
 
 TRAILER_GRACE_S = 0.5
 LINGER_S = 0.05
 
 
 class AnswerStream:
-    """The frames of one answer: an async iterator of batches, each what one read of the connection brought."""
+    """The frames of one answer: an async iterator of batches, each what one read of the connection brought.
 
-    def __init__(self, response: Response, *, expected_choices: int, max_event_bytes: int) -> None:
+    Args: decoder: reads the provider's wire and gives chunks of a chat completion.
+    """
+
+    def __init__(self, response: Response, decoder: StreamDecoder, *, expected_choices: int = 1) -> None:
         self._response = response
-        self._parser = SseParser(max_event_bytes)
+        self._decoder = decoder
         self._shape = StreamShape(expected_choices)
         self._grace_left = TRAILER_GRACE_S
         self._fault: ProviderError | None = None
@@ -88,26 +92,17 @@ class AnswerStream:
         """The frames that came with a read, None where nothing more will come; notes when the answer is over or at fault."""
         frames: list[Frame] = []
         try:
-            events = self._parser.close() if data is None else self._parser.feed(data)
-            self._collect(events, frames)
+            for frame in self._decoder.close() if data is None else self._decoder.feed(data):
+                frames.extend(self._shape.observe(frame))
         except UpstreamErrorObject as error:
             self._fault = error_object_fault(error.error, self._response.status)
         except (BadAnswer, EventTooLarge) as error:
             # The last event of a body that lacks its blank line was cut, not badly made.
             self._fault = None if data is None else self._bad(str(error))
-        self._over = self._over or data is None
+        self._over = data is None or self._decoder.done
         if self._over and self._fault is None and not self._shape.may_end:
             self._fault = self._broken()
         return frames
-
-    def _collect(self, events: Iterable[bytes | SseEvent], frames: list[Frame]) -> None:
-        for event in events:
-            payload = event if isinstance(event, bytes) else event.data
-            if payload == DONE_PAYLOAD:
-                self._over = True
-                return
-            if payload:
-                frames.extend(self._shape.observe(parse_chunk(payload)))
 
     def _broken(self) -> ProviderError:
         return fault(

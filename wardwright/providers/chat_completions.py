@@ -13,9 +13,9 @@ from wardwright.providers.refusal import error_object_fault, keeping_secret, rea
 from wardwright.providers.transport import Response, Transport, fault, read_body
 from wardwright.wire.openai import BadAnswer, UpstreamErrorObject, choice_count, parse_completion, upstream_chat_body
 from wardwright.wire.rate_limits import parse_rate_limits
+from wardwright.wire.stream_decoder import MAX_EVENT_BYTES, ChunkDecoder
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
-MAX_EVENT_BYTES = 8 * 1024 * 1024
 
 _JSON = "application/json"
 _EVENT_STREAM = "text/event-stream"
@@ -64,9 +64,8 @@ class ChatCompletions:
             async with self._post(base_url, call, _EVENT_STREAM, credential) as response:
                 await _check_accepted(response, call)
                 await self._check_streaming(response)
-                answer = AnswerStream(
-                    response, expected_choices=choice_count(call.request), max_event_bytes=self._max_event_bytes
-                )
+                decoder = ChunkDecoder(self._max_event_bytes)
+                answer = AnswerStream(response, decoder, expected_choices=choice_count(call.request))
                 yield answer
                 await answer.settle()
 

@@ -32,6 +32,7 @@ _BY_CODE: dict[str, FailureClass] = {
     "invalid_api_key": "auth",
     "authentication_error": "auth",
     "permission_error": "auth",
+    "billing_error": "rate_limited",
     "overloaded_error": "overloaded",
     "timeout_error": "timeout",
 }
@@ -45,9 +46,10 @@ _BY_STATUS: dict[int, FailureClass] = {
     504: "timeout",
     529: "overloaded",
 }
-# Servers that answer 400 without a code (vLLM and its relatives) say it in these words.
+# Servers that answer 400 without a code (vLLM and its relatives, Anthropic) say it in these words.
 _CONTEXT_WORDS = re.compile(
-    r"maximum context length|context (?:length|window|size) exceeded|exceeds? the .{0,40}context", re.IGNORECASE
+    r"maximum context length|context (?:length|window|size) exceeded|exceeds? the .{0,40}context|prompt is too long",
+    re.IGNORECASE,
 )
 
 
@@ -59,6 +61,18 @@ class UpstreamErrorBody(msgspec.Struct, frozen=True):
     code: str | None = None
     param: str | None = None
     raw: dict[str, object] | None = None
+
+
+class BadAnswer(ValueError):
+    """What a provider sent is not an answer of this wire."""
+
+
+class UpstreamErrorObject(BadAnswer):
+    """In place of an answer, or in the middle of one, the provider sent an error object."""
+
+    def __init__(self, error: UpstreamErrorBody) -> None:
+        super().__init__(error.message)
+        self.error = error
 
 
 def render_error(

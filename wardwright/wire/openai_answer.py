@@ -6,20 +6,8 @@ from typing import Annotated
 import msgspec
 
 from wardwright.domain.chat import Completion, Fields, Part, Usage
-from wardwright.wire.errors import UpstreamErrorBody, error_of
+from wardwright.wire.errors import BadAnswer, UpstreamErrorObject, error_of
 from wardwright.wire.json_text import JSON_FAULTS, check_utf8, find_fault
-
-
-class BadAnswer(ValueError):
-    """What a provider sent is not an answer of this wire."""
-
-
-class UpstreamErrorObject(BadAnswer):
-    """In place of an answer, or in the middle of one, the provider sent an error object."""
-
-    def __init__(self, error: UpstreamErrorBody) -> None:
-        super().__init__(error.message)
-        self.error = error
 
 
 class _Message(msgspec.Struct):

@@ -21,8 +21,9 @@ from wardwright.domain.stream import (
     ToolCallStart,
     UsageReport,
 )
+from wardwright.wire.errors import BadAnswer
 from wardwright.wire.json_text import JSON_FAULTS, check_utf8, find_fault
-from wardwright.wire.openai_answer import BadAnswer, joined_text, raise_error_object, read_usage
+from wardwright.wire.openai_answer import joined_text, raise_error_object, read_usage
 
 # What keeps an index apart from an attack on whoever keeps a table of them.
 _Index = Annotated[int, msgspec.Meta(ge=0, le=9999)]

@@ -9,7 +9,7 @@ Rules:
   reconnecting browsers and are dropped.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -46,32 +46,28 @@ class SseParser:
         self._at_start = True
         self._between_events = True
 
-    def feed(self, data: bytes) -> list[bytes | SseEvent]:
-        """Take what one read brought and return the events it completed.
+    def feed(self, data: bytes) -> Iterable[bytes | SseEvent]:
+        """Take what one read brought and return the events it completed, to be read before the next ones are asked for.
 
-        Raises: EventTooLarge.
+        Raises: EventTooLarge, while being read: after the events that came before the one at fault.
         """
         if self._between_events and data.endswith(b"\n\n"):
             plain = self._whole_plain_events(data)
             if plain is not None:
                 self._at_start = False
                 return plain
-        events = list(self._parse_lines(data))
-        self._between_events = self._data is None and not (self._line or self._name or self._swallow_lf)
-        return events
+        return self._parse(data)
 
-    def close(self) -> list[bytes | SseEvent]:
-        """Return the event that the end of the stream left without its blank line, if any.
+    def close(self) -> Iterator[bytes | SseEvent]:
+        """Yield the event that the end of the stream left without its blank line, if any.
 
         Its last line may have been cut: data that cannot be read here means a broken stream rather than a bad sender.
         """
-        events: list[bytes | SseEvent] = []
         if self._line:
             self._take_line(bytes(self._line))
             self._line.clear()
         if self._data is not None:
-            events.append(self._finish_event())
-        return events
+            yield self._finish_event()
 
     def _whole_plain_events(self, data: bytes) -> list[bytes | SseEvent] | None:
         """Split a read of nothing but whole one-line data events, the usual case; None when it is anything else."""
@@ -83,6 +79,10 @@ class SseParser:
                 return None
             events.append(event[6:])
         return events
+
+    def _parse(self, data: bytes) -> Iterator[bytes | SseEvent]:
+        yield from self._parse_lines(data)
+        self._between_events = self._data is None and not (self._line or self._name or self._swallow_lf)
 
     def _parse_lines(self, data: bytes) -> Iterator[bytes | SseEvent]:
         if self._swallow_lf and data:

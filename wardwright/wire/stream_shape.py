@@ -21,10 +21,13 @@ from wardwright.domain.stream import (
     ToolCallStart,
     UsageReport,
 )
+from wardwright.wire.errors import BadAnswer
 from wardwright.wire.openai_answer import utf8_length
 from wardwright.wire.openai_reframe import SHARED_FIELDS
 
 _NULL = msgspec.Raw(b"null")
+# Every call is remembered, and no model makes nearly so many.
+_MAX_CALLS = 10_000
 
 
 class StreamShape:
@@ -62,7 +65,10 @@ class StreamShape:
         return tuple(reason for _, reason in sorted(self._finished.items()))
 
     def observe(self, frame: Frame) -> Sequence[Frame]:
-        """Take the next frame and return it, with a role frame before it where the provider left that out."""
+        """Take the next frame and return it, with a role frame before it where the provider left that out.
+
+        Raises: BadAnswer when the answer has more tool calls than can be kept count of.
+        """
         missing: list[int] = []
         kept = [event for event in frame.events if self._admit(event, missing)]
         # A report counts as the answer's own only once the answer is over, which this very frame may have decided.
@@ -96,6 +102,8 @@ class StreamShape:
             case ToolCallStart():
                 if (event.choice, event.call) in self._calls:
                     return False
+                if len(self._calls) >= _MAX_CALLS:
+                    raise BadAnswer(f"the answer has over {_MAX_CALLS} tool calls")
                 self._calls.add((event.choice, event.call))
                 self.tool_bytes += utf8_length(event.name)
             case Finish():

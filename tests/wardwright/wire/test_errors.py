@@ -112,6 +112,11 @@ def test_an_error_nested_to_the_edge_of_what_can_be_read_is_still_an_error(shape
         (400, {"code": "context_window_exceeded"}, "context_exceeded"),
         (400, {"code": "400", "type": "exceed_context_size_error"}, "context_exceeded"),
         (400, {"message": "This model's maximum context length is 4096 tokens.", "code": "400"}, "context_exceeded"),
+        (
+            400,
+            {"message": "prompt is too long: 9 tokens > 8 maximum", "type": "invalid_request_error"},
+            "context_exceeded",
+        ),
         (400, {"message": "maximum context length", "code": "invalid_value"}, "invalid_request"),
         (500, {"message": "maximum context length"}, "server_error"),
         (400, {"code": "content_policy_violation"}, "content_filter"),

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wardwright.domain.chat import Usage
-from wardwright.wire.openai_answer import BadAnswer, UpstreamErrorObject, parse_completion, render_completion
+from wardwright.wire.errors import BadAnswer, UpstreamErrorObject
+from wardwright.wire.openai_answer import parse_completion, render_completion
 
 MESSAGE = {"role": "assistant", "content": "hi"}
 CHOICE = {"index": 0, "message": MESSAGE, "finish_reason": "stop"}

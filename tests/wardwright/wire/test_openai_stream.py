@@ -16,7 +16,7 @@ from wardwright.domain.stream import (
     ToolCallStart,
     UsageReport,
 )
-from wardwright.wire.openai_answer import BadAnswer, UpstreamErrorObject
+from wardwright.wire.errors import BadAnswer, UpstreamErrorObject
 from wardwright.wire.openai_stream import parse_chunk, render_chunk
 
 USAGE = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}

@@ -10,7 +10,7 @@ from wardwright.wire.sse import DONE, DONE_PAYLOAD, PING, EventTooLarge, SseEven
 def parse(*reads: bytes, max_event_bytes: int = 1000) -> list[bytes | SseEvent]:
     parser = SseParser(max_event_bytes)
     events = [event for read in reads for event in parser.feed(read)]
-    return events + parser.close()
+    return [*events, *parser.close()]
 
 
 def model_parse(body: bytes) -> list[bytes | SseEvent]:
@@ -101,15 +101,15 @@ def test_reads_of_whole_events_and_of_parts_mix(events: list[bytes], reads: int)
 
 def test_a_carriage_return_at_the_end_of_a_read_does_not_hold_its_event_back() -> None:
     parser = SseParser()
-    assert parser.feed(b"data: a\r\n\r") == [b"a"]
-    assert parser.feed(b"\ndata: b\n\n") == [b"b"]
+    assert list(parser.feed(b"data: a\r\n\r")) == [b"a"]
+    assert list(parser.feed(b"\ndata: b\n\n")) == [b"b"]
 
 
 def test_an_event_leaves_with_the_read_that_completes_it() -> None:
     parser = SseParser()
-    assert parser.feed(b"data: a\n") == []
-    assert parser.feed(b"\nda") == [b"a"]
-    assert parser.feed(b"ta: b\n\n") == [b"b"]
+    assert list(parser.feed(b"data: a\n")) == []
+    assert list(parser.feed(b"\nda")) == [b"a"]
+    assert list(parser.feed(b"ta: b\n\n")) == [b"b"]
 
 
 @pytest.mark.parametrize(
@@ -127,6 +127,13 @@ def test_an_event_leaves_with_the_read_that_completes_it() -> None:
 def test_an_event_over_the_limit_is_refused_however_it_arrives(body: bytes, size: int) -> None:
     with pytest.raises(EventTooLarge):
         parse(*[body[i : i + size] for i in range(0, len(body), size)], max_event_bytes=100)
+
+
+def test_what_came_before_an_event_over_the_limit_is_handed_on() -> None:
+    events = iter(SseParser(100).feed(b"data: a\r\n\r\ndata: b\n\ndata: " + b"x" * 100 + b"\n\n"))
+    assert [next(events), next(events)] == [b"a", b"b"]
+    with pytest.raises(EventTooLarge):
+        next(events)
 
 
 def test_the_limit_is_of_one_event_and_not_of_a_read() -> None:

@@ -1,7 +1,10 @@
 import json
 
+import pytest
+
 from wardwright.domain.chat import Usage
 from wardwright.domain.stream import Frame, Start, Text, UsageReport
+from wardwright.wire.errors import BadAnswer
 from wardwright.wire.openai_stream import parse_chunk, render_chunk
 from wardwright.wire.stream_shape import StreamShape
 
@@ -101,3 +104,11 @@ def test_counts_bytes_of_each_kind() -> None:
     shape.observe(frame(delta(role="assistant", content="é", reasoning_content="🌍", tool_calls=calls)))
     shape.observe(frame(delta(content="a")))
     assert (shape.text_bytes, shape.reasoning_bytes, shape.tool_bytes) == (3, 4, 7)
+
+
+def test_calls_without_number_are_a_bad_answer() -> None:
+    shape = StreamShape()
+    calls = [{"index": index % 10_000, "function": {"name": "f"}} for index in range(10_000)]
+    shape.observe(frame(delta(role="assistant", tool_calls=calls)))
+    with pytest.raises(BadAnswer, match="tool calls"):
+        shape.observe(frame(delta(1, role="assistant", tool_calls=calls[:1])))

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 import anyio
 
 from supervisors._actor import Actor
+from supervisors._host import Helper
 from supervisors.inspect import describe_stack
 
 T = TypeVar("T")
@@ -20,7 +21,7 @@ ActorT = TypeVar("ActorT", bound=Actor)
 
 Harm: TypeAlias = Literal["crash", "kill"]
 
-_CALLBACKS = ("init", "handle_continue", "handle_call", "handle_cast", "handle_info", "terminate")
+_CALLBACKS = ("init", "activate", "handle_continue", "handle_call", "handle_cast", "handle_info", "terminate")
 
 
 class InjectedCrash(Exception):
@@ -86,25 +87,36 @@ class CrashPoint:
 
         def make() -> ActorT:
             actor = start()
-            for name in _CALLBACKS:
-                setattr(actor, name, self._stepping(actor, getattr(actor, name)))
-            setattr(actor, "spawn", partial(self._spawn, actor, actor.spawn))  # noqa: B010 an instance's own method
+            actor.__class__ = self._stepping(type(actor))
             return actor
 
         return make
 
-    def _stepping(self, actor: Actor, callback: Callable[..., Coroutine[Any, Any, T]]) -> Callable[..., Awaitable[T]]:
+    def _stepping(self, made: type[ActorT]) -> type[ActorT]:
+        """Derive a class from the actor's, because what would be added to the object itself would be part of its state."""
+
+        def spawn(actor: ActorT, body: Callable[..., Coroutine[Any, Any, object]], *args: object) -> Helper:
+            return made.spawn(actor, partial(self._stepped(body), actor), *args)
+
+        added: dict[str, Any] = {name: self._stepped_method(getattr(made, name)) for name in _CALLBACKS}
+        added |= {"spawn": spawn, "__module__": made.__module__, "__qualname__": made.__qualname__}
+        return type(made.__name__, (made,), added)
+
+    def _stepped_method(self, callback: Callable[..., Coroutine[Any, Any, T]]) -> Callable[..., Awaitable[T]]:
         @wraps(callback)
-        def stepping(*args: object) -> Awaitable[T]:
-            coroutine = callback(*args)
+        def stepping(actor: Actor, *args: object) -> Awaitable[T]:
+            coroutine = callback(actor, *args)
             return stepped(coroutine, lambda: self._suspends(actor, coroutine))
 
         return stepping
 
-    def _spawn(
-        self, actor: Actor, spawn: Callable[..., Any], body: Callable[..., Coroutine[Any, Any, object]], *args: object
-    ) -> Any:
-        return spawn(self._stepping(actor, body), *args)
+    def _stepped(self, body: Callable[..., Coroutine[Any, Any, T]]) -> Callable[..., Awaitable[T]]:
+        @wraps(body)
+        def stepping(actor: Actor, *args: object) -> Awaitable[T]:
+            coroutine = body(*args)
+            return stepped(coroutine, lambda: self._suspends(actor, coroutine))
+
+        return stepping
 
     def _suspends(self, actor: Actor, coroutine: Coroutine[Any, Any, object]) -> InjectedCrash | None:
         self._awaits += 1

@@ -6,7 +6,7 @@ Always:
 
 When nothing can run any more (after `settle`):
 - Nobody waits for an answer from the dead.
-- Every task of the tree belongs to a member which is alive, or which was killed and given up.
+- Every task of the tree belongs to a member which is alive and not passive, or which was killed and given up.
 - A supervisor which has nothing to do has no dead child on record.
 """
 
@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 
 import anyio
 
+from supervisors._cell import Cell
 from supervisors._children import SupervisorBase
 from supervisors._host import HostCell
 from supervisors._member import Member
@@ -123,7 +124,7 @@ def _stray_tasks(system: System) -> list[str]:
     root = system._root_cell().path
     known: Counter[str] = Counter()
     for cell in (*members(system), *system.hub.unstopped):
-        known[cell.path] += 1
+        known[cell.path] += isinstance(cell, Cell)
         if isinstance(cell, HostCell):
             known.update(helper._task.name for helper in cell._helpers or () if helper._task is not None)
     names = [task.name or "" for task in anyio.get_running_tasks()]

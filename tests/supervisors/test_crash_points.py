@@ -19,6 +19,7 @@ from supervisors import (
     SupervisorError,
     start_child,
 )
+from supervisors import sys as actors
 from supervisors.testing import CrashPoint, EventLog, InjectedCrash, every_await, settle, stepped
 from tests.supervisors.actors import Ask, Do, Puppet, started
 from tests.supervisors.trees import tree
@@ -58,7 +59,10 @@ async def test_a_kill_point_kills_at_its_await() -> None:
 async def test_a_point_that_is_never_reached_changes_nothing() -> None:
     point = CrashPoint(100)
     async with tree(ChildSpec("a", point.into(Puppet))) as system:
-        assert await started(system, "app/a").call(Ask()) == "puppet"
+        ref = started(system, "app/a")
+        assert await ref.call(Ask()) == "puppet"
+        assert ref.info().kind == "Puppet"
+        assert set(await actors.get_state(ref)) == set(vars(Puppet()))
     assert not point.happened
 
 

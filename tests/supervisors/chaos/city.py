@@ -22,6 +22,7 @@ from supervisors import (
     DynamicSupervisor,
     ExitReason,
     Mailbox,
+    Passivate,
     Pause,
     PubSub,
     Registered,
@@ -37,6 +38,7 @@ from supervisors import (
     terminate_child,
     which_children,
 )
+from supervisors import sys as actors
 from supervisors._child_spec import Strategy
 from supervisors._reasons import Restart
 from supervisors.testing import EventLog, Load
@@ -158,6 +160,34 @@ class Citizen(Actor):
         reply_to.reply(number)
 
 
+class Hermit(Actor):
+    """Counts its visits, and withdraws when nobody comes; the city knows how often each was visited."""
+
+    def __init__(self, city: "City") -> None:
+        self._city = city
+        self._count = 0
+
+    def passivate(self) -> int:
+        return self._count
+
+    async def activate(self, state: int) -> None:
+        await checkpoint()
+        self._city.returns += 1
+        self._count = state
+
+    async def handle_call(self, request: Echo, reply_to: ReplyTo[int]) -> Any:
+        await checkpoint()
+        self._count += 1
+        visits = self._city.visits[self.ref] = self._city.visits.get(self.ref, 0) + 1
+        if self._count != visits:
+            self._city.wrongs.append(f"{self.ref} remembers {self._count} of {visits} visits")
+        return Passivate(request.number) if request.number % 2 else request.number
+
+    async def handle_cast(self, message: Any) -> None:
+        await checkpoint()
+        raise Boom
+
+
 class Chronicler(Actor):
     """Watches whom it is told to, and holds the news of each death to what is promised of it."""
 
@@ -196,6 +226,8 @@ class City:
         self.wells = Wells()
         self.wrongs: list[str] = []
         self.downs = 0
+        self.visits: dict[ActorRef, int] = {}
+        self.returns = 0
         self.system = System("city", self._root(), on_event=self.log, shutdown_budget=200)
         self._random = random.Random(seed)
         self._numbers = count(1)
@@ -220,6 +252,11 @@ class City:
             self._draw,
             self._draw,
             self._elect,
+            self._withdraw,
+            self._withdraw,
+            self._visit,
+            self._visit,
+            self._disturb,
             self._stop,
             self._give_up_asking,
         )
@@ -236,6 +273,7 @@ class City:
                 self._district("centre", "one_for_one", RESTFUL),
                 ChildSpec("inn", partial(DynamicSupervisor, **DELAYED, max_children=12), type="supervisor"),
                 ChildSpec("hostel", partial(DynamicSupervisor, max_restarts=1, max_seconds=1.0), type="supervisor"),
+                ChildSpec("desert", partial(DynamicSupervisor, **ENDLESS), type="supervisor"),
                 ChildSpec("chronicle", partial(Chronicler, self)),
             ],
             strategy="one_for_one",
@@ -341,6 +379,40 @@ class City:
             self.system.listen(chronicle)
             self.system.unregister("mayor")
             self.system.register("mayor", ref, next(self._numbers))
+
+    def _hermit(self) -> str:
+        return str(self._random.randint(1, 3))
+
+    async def _withdraw(self) -> None:
+        hermit = ChildSpec(
+            self._hermit(),
+            partial(Hermit, self),
+            restart=self._random.choice(get_args(Restart)),
+            passivate_after=self._random.choice([0.3, 2]),
+        )
+        await start_child(self.system.named("city/desert"), hermit, timeout=10)
+
+    async def _visit(self) -> None:
+        number = next(self._numbers)
+        hermit = self.system.named(f"city/desert/{self._hermit()}")
+        assert await hermit.call(Echo(number), timeout=2, wait_for_restart=False) == number
+
+    async def _disturb(self) -> None:
+        ref = self.system.whereis(f"city/desert/{self._hermit()}")
+        if ref is not None:
+            match self._random.choice(["suspend", "look", "watch", "crash", "later"]):
+                case "suspend":
+                    await actors.suspend(ref)
+                    await anyio.sleep(0.1)
+                    await actors.resume(ref)
+                case "look":
+                    await actors.get_state(ref)
+                case "watch":
+                    self.system.named("city/chronicle").cast(ref)
+                case "crash":
+                    ref.cast("crash")
+                case _:
+                    self.system.send_after(1, ref, "sand")
 
     async def _publish(self) -> None:
         self.news.publish(NEWS, "nothing new")

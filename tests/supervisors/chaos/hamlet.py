@@ -40,11 +40,21 @@ class Villager(Actor):
     def __init__(self, hamlet: "Hamlet", neighbour: str | None = None) -> None:
         self._neighbour = neighbour
         self.cleaned_up = 0
+        self.rested = False
         hamlet.villagers.append(self)
 
     async def init(self) -> Continue:
         await checkpoint()
         return Continue("settle in")
+
+    def passivate(self) -> str | None:
+        self.rested = True
+        return self._neighbour
+
+    async def activate(self, state: str | None) -> Continue:
+        await checkpoint()
+        self._neighbour = state
+        return Continue("get up")
 
     async def handle_continue(self, message: Any) -> None:
         await checkpoint()
@@ -89,8 +99,8 @@ class Hamlet:
             strategy="one_for_all",
         )
 
-    def _villager(self, name: str, neighbour: str | None = None) -> ChildSpec:
-        return ChildSpec(name, self._into(lambda: Villager(self, neighbour)), shutdown=5)
+    def _villager(self, name: str, neighbour: str | None = None, rests_after: float | None = None) -> ChildSpec:
+        return ChildSpec(name, self._into(lambda: Villager(self, neighbour)), shutdown=5, passivate_after=rests_after)
 
     def _supervisor(self, name: str, start: Callable[[], Actor]) -> ChildSpec:
         return ChildSpec(name, self._into(start), type="supervisor")
@@ -103,6 +113,10 @@ class Hamlet:
             lambda: self._named("hamlet/row/c").call(Greet(), timeout=10),
             lambda: start_child(self._named("hamlet/inn"), self._villager("guest"), timeout=10),
             lambda: self._named("hamlet/inn/guest").call(Greet(), timeout=10),
+            lambda: start_child(self._named("hamlet/inn"), self._villager("hermit", rests_after=1), timeout=10),
+            lambda: anyio.sleep(2),
+            lambda: self._named("hamlet/inn/hermit").call(Greet(), timeout=10),
+            lambda: anyio.sleep(2),
             lambda: terminate_child(self._named("hamlet"), "row", timeout=10),
             lambda: restart_child(self._named("hamlet"), "row", timeout=10),
             self._stop,
@@ -139,7 +153,9 @@ class Hamlet:
         for villager in self.villagers:
             cell: Any = villager._cell
             assert cell.exit_reason is not None, f"{cell.path} lives"
-            if cell.kill_reason is None:
-                assert villager.cleaned_up == cell.initialised, f"{cell.path} cleaned up {villager.cleaned_up} times"
+            if villager.rested:
+                assert villager.cleaned_up == 0, f"{cell.path} cleaned up although it was passive"
+            elif cell.kill_reason is None:
+                assert villager.cleaned_up == cell._initialised, f"{cell.path} cleaned up {villager.cleaned_up} times"
             else:
                 assert villager.cleaned_up <= 1

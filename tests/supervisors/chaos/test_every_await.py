@@ -27,7 +27,8 @@ from tests.supervisors.chaos.hamlet import Hamlet
 SCHEDULES: list[tuple[Literal["asyncio", "trio"], int]] = [("asyncio", 0), *(("trio", seed) for seed in range(4))]
 
 PLACES = [
-    *(f"Villager.{callback}" for callback in ("init", "handle_continue", "handle_call", "handle_cast", "terminate")),
+    *(f"Villager.{callback}" for callback in ("init", "activate", "handle_continue", "handle_call", "handle_cast")),
+    "Villager.terminate",
     *(f"Supervisor.{callback}" for callback in ("init", "handle_call", "handle_info", "terminate")),
     "DynamicSupervisor.terminate",
 ]

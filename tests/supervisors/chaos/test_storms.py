@@ -31,6 +31,7 @@ async def storm(seed: int, kills: int) -> City:
     assert over.refused.total() > 0
     assert city.wrongs == []
     assert city.downs > 0
+    assert city.returns > 0
     assert city.wells.drawn > 0
     assert city.wells.crowded == 0
     assert city.news.subscribers(NEWS) == 0

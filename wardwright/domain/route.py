@@ -282,7 +282,7 @@ class Skip(msgspec.Struct, frozen=True, omit_defaults=True):
     """A target left out of a plan, and why.
 
     `detail` names what was missing: a capability, a guard's requirement, a rule. `retry_after_s` says when the target may be asked
-    again. The window of a target that the graph does not have is 0.
+    again. The window is that of its alloy where the target is too small there; of a target that the graph does not have it is 0.
     """
 
     target: str
@@ -327,7 +327,3 @@ class RoutePlan(msgspec.Struct, frozen=True):
     fallback_used: bool = False
     blocked_by: str | None = None
     refusal_moves_on: tuple[str, ...] = ()
-
-    def to_remember(self, served: str) -> dict[str, str]:
-        """What a session has to keep when this target served it: the target by selector, where that is news."""
-        return {choice.selector: served for choice in self.sticky if served in choice.targets and served != choice.kept}

@@ -10,6 +10,7 @@ A member that does not exist, or that would close a cycle, has nothing below it:
 composition that was put together from versions of different times had better serve with what is there.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -70,6 +71,23 @@ class CompiledRoute:
         """Every target that can be reached, in the order in which the definitions list them."""
         listed = (target.id for model in compiler.models.values() for target in model.targets)
         self.targets: Sequence[Target] = tuple(self.by_id[name] for name in dict.fromkeys(listed) if name in self.by_id)
+
+    @cached_property
+    def usable_windows(self) -> Mapping[str, int]:
+        """The largest request that each target can be given, by id: an alloy shares out no more than its smallest constituent holds."""
+        usable: dict[str, int] = {}
+        passed: set[tuple[str, float]] = set()
+        waiting: list[tuple[Member, float]] = [(self.root, math.inf)]
+        while waiting:
+            member, limit = waiting.pop()
+            if isinstance(member, Target):
+                usable[member.id] = max(usable.get(member.id, 0), int(min(limit, member.context_window)))
+            elif (member.key, limit) not in passed:
+                passed.add((member.key, limit))
+                if isinstance(member.selector, Alloy) and not member.selector.partial_context:
+                    limit = min(limit, member.shared_window)
+                waiting += ((below, limit) for below in member.members)
+        return usable
 
     @cached_property
     def may_overflow(self) -> bool:

@@ -5,7 +5,7 @@ its context window cannot hold the estimated prompt and the reserved answer toge
 can be mended soonest comes last: a target that is closed for its health would serve the request in better times.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from wardwright.domain.route import PlanInputs, RequestFacts, RouteConstraints, Skip, Target, Unhealthy
 
@@ -26,7 +26,12 @@ def incapable(target: Target, needs: Sequence[str]) -> Skip | None:
 
 
 def closed_targets(
-    targets: Iterable[Target], inputs: PlanInputs, constraints: RouteConstraints | None, *, of_any_size: bool = False
+    targets: Iterable[Target],
+    inputs: PlanInputs,
+    constraints: RouteConstraints | None,
+    usable_windows: Mapping[str, int],
+    *,
+    of_any_size: bool = False,
 ) -> dict[str, Skip]:
     """Find the targets that cannot serve a request, each with its reason, by id. Purity: pure.
 
@@ -34,6 +39,7 @@ def closed_targets(
         targets: those to look at.
         inputs: what is known of the request.
         constraints: what the policy of the requested model demands.
+        usable_windows: what each of the targets can be given, to be told where that is too little.
         of_any_size: do not mind the windows.
     """
     facts, needs = inputs.request, frozenset(inputs.request.needs)
@@ -48,7 +54,7 @@ def closed_targets(
         elif needs and target.capabilities is not None and not needs <= target.capabilities:
             closed[target.id] = _lacking(target, facts.needs)
         elif target.context_window < (facts.window_needed_at(target) if is_counted else needed):
-            closed[target.id] = Skip(target.id, "context_window_too_small", target.context_window)
+            closed[target.id] = Skip(target.id, "context_window_too_small", usable_windows[target.id])
         elif unhealthy:
             # A provider that is out takes all its targets along, so it is the better reason of the two.
             state = unhealthy.get(target.provider) or unhealthy.get(target.id)

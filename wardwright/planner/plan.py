@@ -68,7 +68,7 @@ def plan(composition: Composition, inputs: PlanInputs) -> RoutePlan:
     constraints = inputs.constraints.get(composition.root.id, _UNCONSTRAINED)
     if constraints.blocked_by is not None:
         return _blocked(route, constraints.blocked_by)
-    closed = closed_targets(route.targets, inputs, constraints)
+    closed = closed_targets(route.targets, inputs, constraints, route.usable_windows)
     forced = constraints.forced_model
     if forced is None:
         return _by_graph(route, inputs, constraints, closed)
@@ -95,7 +95,7 @@ def _by_graph(
     targets = _offer(route.root, walk)
     skipped = _skipped(route, targets, {**walk.findings.left_out, **closed})
     if not targets and route.may_overflow and _is_overflow(skipped):
-        unable = closed_targets(route.targets, inputs, constraints, of_any_size=True)
+        unable = closed_targets(route.targets, inputs, constraints, route.usable_windows, of_any_size=True)
         walk = Walk(inputs, route.by_id.keys(), walk.number, oversize=unable.keys())
         targets = _offer(route.root, walk)
         chosen = {target.id for target in targets}

@@ -101,6 +101,25 @@ def test_what_is_stored_spells_defaults_out_and_what_is_shown_does_not() -> None
     }
 
 
+@pytest.mark.parametrize(
+    "selector",
+    [
+        {"dispatchers": [{**fit("local/small"), "sticky": "session", "on_overflow": "largest"}]},
+        {"cascades": [{**fit("local/small", "wardwright/other"), "on_content_filter": "next"}]},
+        {"alloys": [{"id": "a", "constituents": [{"model": "local/small", "weight": 3}, {"model": "local/large"}]}]},
+        {"guards": [{"id": "g", "model": "local/small", "require": {"tenant_id": ["acme"], "max_usd_per_day": 0.5}}]},
+        {"guards": [{"id": "g", "model": "local/small", "require": {"tags": ["a"]}, "otherwise": "local/large"}]},
+        {"aliases": [{"id": "x", "model": "wardwright/other"}]},
+        {"route_root": "wardwright/other"},
+    ],
+    ids=lambda selector: next(iter(selector)),
+)
+def test_every_kind_of_selector_is_stored_and_read_back(selector: dict[str, Any]) -> None:
+    found = read({"id": "m", **selector})
+    assert decode_artifact(encode_artifact(found.artifact)).definition == found.definition
+    assert read(concise(found.artifact)) == found
+
+
 NAMES = st.sampled_from(["local/small", "local/large"])
 SELECTORS = st.lists(NAMES, min_size=1, max_size=2, unique=True).map(
     lambda members: (SelectorSettings(id="only", models=tuple(members)),)

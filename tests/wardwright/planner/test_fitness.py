@@ -11,7 +11,7 @@ def closed(
     inputs: PlanInputs, constraints: RouteConstraints | None = None, *, of_any_size: bool = False
 ) -> Skip | None:
     few = target("local/few", 100, frozenset({"chat", "tools"}))
-    return closed_targets([few], inputs, constraints, of_any_size=of_any_size).get("local/few")
+    return closed_targets([few], inputs, constraints, {few.id: 100}, of_any_size=of_any_size).get("local/few")
 
 
 def test_a_window_exactly_as_large_as_needed_fits() -> None:
@@ -65,4 +65,5 @@ def test_the_most_lasting_reason_is_given() -> None:
 def test_an_exact_count_decides_at_the_targets_of_its_tokenizer() -> None:
     exact = Target("exact", "p", "exact", 100, tokenizer="o200k_base")
     inputs = PlanInputs(RequestFacts(90, 20, exact_prompt_tokens={"o200k_base": 70}))
-    assert closed_targets([exact, target("other")], inputs, None).keys() == {"other"}
+    found = closed_targets([exact, target("other")], inputs, None, {"exact": 100, "other": 64})
+    assert found == {"other": Skip("other", "context_window_too_small", 64)}

@@ -142,6 +142,13 @@ def test_without_partial_context_none_is_used_beyond_the_window_they_share() -> 
     )
 
 
+def test_what_a_blend_shares_is_told_of_targets_that_are_too_small_by_themselves_too() -> None:
+    found = planned(model(PAIR, blend("qwen", "kimi")), 300)
+    assert [skip.context_window for skip in found.skipped] == [32, 32]
+    beside = model(PAIR, Cascade("steps", ("blend", "kimi")), blend("qwen", "kimi"))
+    assert [skip.context_window for skip in planned(beside, 300).skipped] == [32, 256]
+
+
 def test_a_blend_may_share_less_than_its_smallest_window() -> None:
     graph = model(PAIR, blend("qwen", "kimi", min_context_window=16))
     assert len(planned(graph, 16).targets) == 2

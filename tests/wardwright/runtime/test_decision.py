@@ -1,7 +1,11 @@
 """A decision: the plan, and all it was made from, in the receipt's words."""
 
+import msgspec
 import pytest
+from hypothesis import given
 
+from tests.wardwright.planner.strategies import all_inputs, compositions
+from wardwright.domain.caller import Caller
 from wardwright.domain.errors import (
     NoTargetAvailable,
     RateLimitExceeded,
@@ -20,6 +24,8 @@ from wardwright.domain.route import (
     Target,
     Unhealthy,
 )
+from wardwright.receipts.chain import Chain
+from wardwright.receipts.events import Opened, RequestSummary, decode_entry
 from wardwright.runtime.decision import decide, refusal_of
 
 SMALL, LARGE = Target("p/small", "p", "small", 16), Target("q/large", "q", "large", 256)
@@ -103,17 +109,21 @@ def test_a_decision_tells_what_else_had_a_say_in_it() -> None:
     assert decide(composition, PlanInputs(RequestFacts(8), constraints={"m": forced})).recorded.fallback_used
 
 
-def test_a_session_has_to_remember_who_served_it_where_that_is_news() -> None:
-    outer = Cascade("outer", ("pool", "q/large"), sticky=True)
-    pool = Cascade("pool", ("p/small",), sticky=True)
-    composition = Composition(ModelDefinition("m", "v7", "outer", (outer, pool), (SMALL, LARGE)))
-    route = decide(composition, PlanInputs(RequestFacts(8), session=SessionFacts(2, {"outer": "p/small"}))).plan
-    assert route.to_remember("p/small") == {"pool": "p/small"}
-    assert route.to_remember("q/large") == {"outer": "q/large"}
-    assert route.to_remember("elsewhere") == {}
-
-
 def test_deciding_again_from_the_recorded_facts_gives_the_same_decision() -> None:
     composition = Composition(MODEL)
     first = decide(composition, PlanInputs(RequestFacts(32)))
     assert decide(composition, first.recorded.facts) == first
+
+
+@given(compositions(may_overflow=True), all_inputs)
+def test_a_decision_read_back_from_the_log_is_made_again_bit_for_bit(
+    composition: Composition, inputs: PlanInputs
+) -> None:
+    made = decide(composition, inputs).recorded
+    summary = RequestSummary("outer", "outer", 1, False, inputs.request.estimated_prompt_tokens)
+    sealed = Chain("rcpt_1").seal(Opened("boot", "outer", "1", Caller(), summary, made), 1.0)
+    logged = decode_entry(sealed).event
+    assert isinstance(logged, Opened)
+    afresh = Composition(composition.root, composition.nested)
+    again = decide(afresh, logged.decision.facts, logged.decision.policy_actions).recorded
+    assert msgspec.json.encode(again) == msgspec.json.encode(made)

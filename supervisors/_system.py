@@ -251,6 +251,15 @@ class System:
         """Describe the whole tree; synchronous, so it works on a stuck one."""
         return self._root_cell().node()
 
+    def node(self, path: str) -> TreeNode | None:
+        """Describe one member and what hangs below it, or the place of a child that is not running.
+
+        It also finds a passive actor, which has no node in the tree. Where somebody stands at the path, this costs no more
+        than what hangs below it.
+        """
+        member = self.hub.names.whereis(path)
+        return member.node() if member is not None and member.path == path else self.tree().find(path)
+
     @property
     def unstopped(self) -> tuple[str, ...]:
         """Members that were killed and given up, and whose code still runs."""

@@ -45,6 +45,20 @@ async def test_a_member_is_found_by_its_path() -> None:
         assert tree.find("other") is None
 
 
+async def test_one_place_of_the_tree_can_be_looked_at_alone() -> None:
+    async with System("app", Supervisor([group(puppet("x")), puppet("a", restart="transient")])) as system:
+        system.register("alias", started(system, "app/group/x"))
+        assert system.node("app") == system.tree()
+        assert system.node("app/group/x") == system.tree().find("app/group/x")
+        await started(system, "app/a").stop()
+        await settle()
+        node = system.node("app/a")
+        assert node is not None
+        assert node.status == "stopped"
+        assert system.node("alias") is None
+        assert system.node("app/b") is None
+
+
 async def test_restarts_and_the_last_end_are_remembered() -> None:
     async with System("app", Supervisor([puppet("a")]), on_event=EventLog()) as system:
         for _ in range(2):

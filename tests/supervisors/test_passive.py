@@ -886,7 +886,9 @@ async def test_it_is_listed_and_counted_as_what_it_is() -> None:
         node = here.system.tree().find("app/pool")
         assert node is not None
         assert ([child.id for child in node.children], node.passive) == (["live"], 1)
-        assert ref._cell.node().kind == "Notebook"
+        node = here.system.node("app/pool/a%2Fb")
+        assert node is not None
+        assert (node.id, node.kind, node.status) == ("a/b", "Notebook", "passive")
         info = ref.info()
         assert (info.path, info.kind, info.mailbox_depth, info.details) == ("app/pool/a%2Fb", "Notebook", 0, {})
 

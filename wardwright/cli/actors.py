@@ -19,6 +19,7 @@ PathArgument = Annotated[
 
 _STATUS_STYLES = {
     "running": "green",
+    "passive": "blue",
     "starting": "yellow",
     "restarting": "yellow",
     "draining": "yellow",
@@ -103,6 +104,8 @@ def _label(node: Json) -> "Text":
         remarks.append(f"mailbox {node['mailbox_depth']}")
     if node.get("waiting_on"):
         remarks.append(f"waits on {', '.join(node['waiting_on'])}")
+    if node.get("passive"):
+        remarks.append(f"and {node['passive']} passive")
     return Text.assemble(
         styled(node["path"].rpartition("/")[2], "bold"),
         "  ",

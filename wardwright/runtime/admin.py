@@ -31,7 +31,7 @@ class RuntimeView:
 
     def actor(self, path: str) -> Facts:
         """One actor's facts, and its state through its own redaction. Raises: NotFound."""
-        node = self._system.tree().find(path)
+        node = self._system.node(path)
         if node is None:
             raise _no_actor(path)
         ref = self._system.whereis(path)
@@ -79,6 +79,7 @@ def _node(node: TreeNode, now: float) -> dict[str, object]:
         "last_exit": _text(node.last_exit),
         "mailbox_depth": node.mailbox_depth,
         "waiting_on": node.waiting_on,
+        "passive": node.passive,
     }
 
 

@@ -19,6 +19,7 @@ def node(path: str, *children: dict[str, Any], **facts: Any) -> dict[str, Any]:
         "last_exit": None,
         "for_s": 1.5,
         "waiting_on": [],
+        "passive": 0,
         "children": list(children),
         **facts,
     }
@@ -32,6 +33,7 @@ RUNTIME = {
         "wardwright",
         node("wardwright/storage", restarts=2, last_exit=CRASHED, mailbox_depth=7, waiting_on=["wardwright/catalog"]),
         node("wardwright/a%2Fb", status="restarting"),
+        node("wardwright/sessions", passive=100_000),
     ),
 }
 
@@ -45,7 +47,8 @@ def test_the_tree_is_drawn_with_what_is_worth_a_look(daemon: FakeDaemon, run: Ru
     assert result.stdout.splitlines() == [
         "wardwright  running",
         "├── storage  running  restarts 2  last exit crashed: ValueError: boom  mailbox 7  waits on wardwright/catalog",
-        "└── a%2Fb  restarting",
+        "├── a%2Fb  restarting",
+        "└── sessions  running  and 100000 passive",
         "3 actors, boot boot-1",
     ]
 
@@ -83,6 +86,7 @@ def test_an_actor_is_shown_with_its_facts_and_its_state(daemon: FakeDaemon, run:
         "last_exit": CRASHED,
         "for_s": "1.5",
         "children": "wardwright/storage/a, wardwright/storage/b",
+        "passive": "0",
         "state.queue": "3",
         "state.facts": '{"deep":[1]}',
         "state.name": "\\x1b[2J",

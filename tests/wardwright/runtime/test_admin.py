@@ -54,6 +54,7 @@ async def test_the_runtime_is_shown_nested_with_every_actors_facts() -> None:
         "last_exit": None,
         "mailbox_depth": 0,
         "waiting_on": [],
+        "passive": 0,
         "children": [],
     }
 

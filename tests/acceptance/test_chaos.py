@@ -40,6 +40,9 @@ def answers_again(daemon: Daemon, upstream: Upstream) -> float:
 
 
 def every_request_has_its_receipt(daemon: Daemon, seen: list[Seen]) -> None:
+    """And nothing of it is left."""
+    [provider] = daemon.get("/admin/providers")["data"]
+    assert (provider["permits"]["in_use"], provider["permits"]["waiting"], provider["live_attempts"]) == (0, 0, 0)
     for one in seen:
         receipt = daemon.receipt(one.receipt_id)
         assert receipt["final"] is not None, receipt

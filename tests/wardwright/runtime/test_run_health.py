@@ -1,7 +1,9 @@
 """What a run does about the health of its candidates: who is asked, who is passed over, how long it waits, what it finds out."""
 
+import random
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 import anyio
 import pytest
@@ -410,6 +412,94 @@ class Counting(Watched):
             yield
         finally:
             self.now -= 1
+
+
+class Moody(Watched):
+    """A provider that does something else at each call, drawn by `fate`."""
+
+    def __init__(self, name: str, fate: random.Random) -> None:
+        super().__init__(name, chunk_delay_s=0.5)
+        self._fate = fate
+
+    async def complete(self, call: UpstreamCall) -> Completion:
+        await self._suffer(call)
+        return await super().complete(call)
+
+    @asynccontextmanager
+    async def stream(self, call: UpstreamCall) -> AsyncIterator[AsyncIterator[Sequence[Frame]]]:
+        await self._suffer(call)
+        async with super().stream(call) as batches:
+            yield batches
+
+    async def _suffer(self, call: UpstreamCall) -> None:
+        await anyio.sleep(self._fate.choice((0, 0, 0, 0.1, 0.5, 3, 3, 400)))
+        failure = self._fate.choice(
+            (*[None] * 8, REFUSED, BROKEN, BROKEN, Failure("auth", "", 401), Failure("rate_limited", "", 429, 2.0))
+        )
+        if self._fate.random() < 0.1:
+            call.hear([RateWindow("requests", 10, 0, 5.0)])
+        if self._fate.random() < 0.05:
+            raise RuntimeError("a bug in the adapter")
+        if failure is not None:
+            raise ProviderError(failure)
+
+
+class TestAccounting:
+    @pytest.mark.parametrize("seed", range(4))
+    async def test_after_any_mixture_of_faults_kills_and_departures_everything_adds_up(self, seed: int) -> None:
+        fate = random.Random(seed)
+        providers = [Moody(name, fate) for name in ("first", "second", "third")]
+        breaker, retry = BreakerPolicy(failures=3, window_s=30, open_s=5), RetryPolicy(attempts=2, base_ms=10)
+        async with stage(*providers, breaker=breaker, retry=retry, max_concurrency=4, timeouts=BUSY) as on:
+            responders = [RecordingResponder() for _ in range(120)]
+            async with anyio.create_task_group() as tasks:
+                for number, responder in enumerate(responders):
+                    tasks.start_soon(_ask_whatever_comes, on, responder, number % 2 == 0)
+                    await anyio.sleep(fate.choice((0, 0, 1, 4)))
+                    if fate.random() < 0.1:
+                        fate.choice(responders[: number + 1]).leave()
+                    if fate.random() < 0.1:
+                        on.kill(fate.choice([f"{PROVIDERS}/{fate.choice(providers).info.id}", *on.live_runs()]))
+            await settle()
+
+            assert (on.permits(), on.leases(), on.live_runs()) == (0, 0, [])
+            assert counted(on) == recorded(on, responders)
+            assert recorded(on, responders).total() > 50
+
+            await anyio.sleep(3600)
+            for provider in providers:
+                gate = on.gate(provider.info.id)
+                entered = gate.enter_nowait(f"{provider.info.id}/m")
+                assert isinstance(entered, Admission), "whatever it was, it is over"
+                with entered:
+                    entered.settle(None, 1.0)
+                assert gate.is_well
+
+
+def recorded(on: Stage, responders: Sequence[RecordingResponder]) -> Counter[tuple[str, str]]:
+    """How calls ended by target, going by the receipts."""
+    return Counter(
+        (event.model, event.status)
+        for responder in responders
+        if responder.head is not None
+        for event in on.store.events(responder.receipt_id)
+        if isinstance(event, AttemptFinished)
+    )
+
+
+def counted(on: Stage) -> Counter[tuple[str, str]]:
+    """The same, going by what operators are shown."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for gate in on.boards.providers.health.gates().values():
+        for target, outcomes in gate.outcomes.by_target.items():
+            for status in ("completed", "failed", "cancelled"):
+                counts[target, status] += getattr(outcomes, status)
+    return +counts
+
+
+async def _ask_whatever_comes(on: Stage, responder: RecordingResponder, stream: bool) -> None:
+    with suppress(WardwrightError):
+        await on.ask(responder, stream=stream)
 
 
 async def _ask(on: Stage, responder: RecordingResponder, stream: bool) -> None:

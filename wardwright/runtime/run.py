@@ -16,6 +16,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import anyio
 import structlog
@@ -138,7 +139,8 @@ class Run:
         self._is_answered = False
         self._usages: list[Usage] = []
         self._cost: int | None = None
-        self._delivered: Outcome | None = None
+        self._decided: Outcome | None = None
+        self._delivery: Literal["due", "begun", "done"] = "due"
 
     async def execute(self) -> None:
         """Serve the request to its end.
@@ -154,7 +156,9 @@ class Run:
         try:
             outcome = await self._as_member()
         except ActorKilled as killed:
-            outcome = self._delivered or self._killed(killed)  # a kill may come when all is done
+            outcome = self._killed(killed)
+            if self._decided is not None and self._delivery != "begun":
+                outcome = self._decided  # the receipt says already how it ended: the kill came too late to change that
         except anyio.get_cancelled_exc_class():
             outcome = Outcome("interrupted", ActorRestarting(_STOPPING))
             raise
@@ -166,6 +170,8 @@ class Run:
                     outcome = await self._close(outcome)
         if outcome.error is not None:
             raise outcome.error
+        if outcome.status == "completed" and self._delivery == "due":
+            await self._deliver(outcome)
 
     def interrupt(self) -> None:
         """The daemon stops and has no more patience: the run is killed, and its receipt closes as `interrupted`."""
@@ -226,7 +232,6 @@ class Run:
                     self._responder.watch_client(presence.cancel)
                     outcome = await self._close(await self._attempt_all())
                     await self._deliver(outcome)
-                    self._delivered = outcome
                     return outcome
             finally:
                 self._responder.unwatch_client()
@@ -357,12 +362,15 @@ class Run:
     async def _deliver(self, outcome: Outcome) -> None:
         """Hand over what waited for the closed receipt."""
         self._phase = "delivering"
+        self._responder.unwatch_client()  # to who watches, the end of the answer looks like the client's leaving
         if outcome.error is not None:
             return
+        self._delivery = "begun"
         if outcome.completion is not None:
             await self._responder.answer(outcome.completion)
         else:
             await self._responder.finish(outcome.tail)
+        self._delivery = "done"
 
     async def _close(self, outcome: Outcome) -> Outcome:
         """Close the receipt on disk; in strict durability an answer that cannot be recorded is not given."""
@@ -371,6 +379,7 @@ class Run:
             if self._live_attempt is not None and self._tally is not None:
                 self._note_attempt(self._tally, None, cancelled=True)
             self._writer.note(self._closing(outcome))
+            self._decided = outcome
             self._count(outcome)
         try:
             await self._writer.record()

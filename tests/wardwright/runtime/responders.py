@@ -22,6 +22,7 @@ class RecordingResponder:
         self.frames: list[Frame] = []
         self.batches: list[Sequence[Frame]] = []
         self.completion: Completion | None = None
+        self.is_finishing = False
         self.is_finished = False
         self.is_gone = False
         self._on_send = on_send
@@ -78,7 +79,8 @@ class RecordingResponder:
 
     async def _send(self, what: str, frames: Sequence[Frame]) -> None:
         assert self.head is not None, "an answer before its head"
-        assert not self.is_finished, "nothing follows the end of an answer"
+        assert not self.is_finishing, "nothing follows the end of an answer"
+        self.is_finishing = what != "release"
         await checkpoint()
         if self._on_send is not None:
             await self._on_send(what)

@@ -61,19 +61,30 @@ class Timer(Revocable):
 
 
 class Callback(Revocable):
-    """A function on its way to the future, made by `System.call_after`; `cancel` calls it off."""
+    """A function on its way to the future, made by `System.call_after`; `cancel` calls it off.
+
+    Once settled it lets go of the function: who keeps the callback it is called by would otherwise be a circle for the
+    garbage collector, and what was called off long ago would be kept until its time.
+    """
 
     __slots__ = ("_action",)
 
     def __init__(self, timers: Timers, action: Callable[[], object]) -> None:
         super().__init__(timers)
-        self._action = action
+        self._action: Callable[[], object] | None = action
+
+    def cancel(self) -> bool:
+        """Call it off; False when it has happened already."""
+        self._action = None
+        return super().cancel()
 
     def due(self) -> None:
         """Run the function; its mistakes are its own."""
         self.settled = True
+        action, self._action = self._action, None
         try:
-            self._action()
+            if action is not None:
+                action()
         except Exception:
             _logger.exception("a function that was to be called later failed")
 

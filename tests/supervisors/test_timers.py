@@ -1,5 +1,6 @@
 """Deadlines: one heap, in order, swept of what is settled."""
 
+import weakref
 from functools import partial
 
 import anyio
@@ -114,6 +115,22 @@ async def test_a_delayed_function_runs_in_time_and_can_be_called_off() -> None:
         await anyio.sleep(3)
         assert [name for name, _ in ran] == ["first", "second"]
         assert [at for _, at in ran] == pytest.approx([1, 2])
+
+
+async def test_a_delayed_function_is_let_go_of_when_it_has_run_or_is_called_off() -> None:
+    class Held:
+        """Something that only the function keeps."""
+
+    async with System("app", Supervisor()) as system:
+        held = [Held(), Held()]
+        gone = [weakref.ref(one) for one in held]
+        run, called_off = (system.call_after(1, partial(id, one)) for one in held)
+        held.clear()
+        assert called_off.cancel()
+        assert gone[1]() is None
+        await anyio.sleep(2)
+        assert gone[0]() is None
+        assert not run.cancel()
 
 
 async def test_a_delayed_function_that_fails_stops_no_other(caplog: pytest.LogCaptureFixture) -> None:

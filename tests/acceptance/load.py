@@ -1,6 +1,7 @@
 """Clients in threads: streams that run while something is broken on purpose, and what each of them saw."""
 
 import json
+import socket
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -50,6 +51,16 @@ def read_stream(daemon: Daemon, seen: Seen, *, model: str = "test-model", prompt
     finally:
         seen.started.set()
     return seen
+
+
+def send_chat(daemon: Daemon, *, stream: bool) -> socket.socket:
+    """Send a chat request on a bare socket, which can leave as rudely as it likes."""
+    host, port = daemon.url.removeprefix("http://").split(":")
+    body = json.dumps({"model": "test-model", "stream": stream, "messages": [{"role": "user", "content": "hi"}]})
+    connection = socket.create_connection((host, int(port)), timeout=10)
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+    connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+    return connection
 
 
 @contextmanager

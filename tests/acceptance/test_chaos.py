@@ -68,6 +68,21 @@ def test_killing_it_cuts_no_stream(daemon: Daemon, upstream: Upstream, path: str
     assert actor["restarts"] == 1
 
 
+def test_killing_the_edge_costs_a_client_that_keeps_its_connection_nothing(daemon: Daemon, upstream: Upstream) -> None:
+    with daemon.client() as client:
+        for _ in range(3):
+            upstream.script("ok-n3-p60", "ok")
+            body = {"model": "test-model", "messages": [{"role": "user", "content": "hello"}]}
+            with client.stream("POST", "/v1/chat/completions", json={**body, "stream": True}) as answer:
+                lines = answer.iter_lines()
+                next(lines)
+                daemon.kill_actor("wardwright/edge")
+                assert [line for line in lines if line][-1] == "data: [DONE]"
+            began = time.monotonic()
+            assert client.post("/v1/chat/completions", json=body).status_code == 200
+            assert time.monotonic() - began < ANSWERS_WITHIN_S
+
+
 def test_killing_the_run_supervisor_tells_every_client(daemon: Daemon, upstream: Upstream) -> None:
     with streams(daemon, STREAMS) as seen:
         daemon.kill_actor("wardwright/runs")

@@ -1,6 +1,5 @@
 """A client that leaves takes its upstream call along and leaves a receipt that says so."""
 
-import json
 import socket
 import struct
 import time
@@ -9,17 +8,8 @@ import pytest
 
 from tests.acceptance.conftest import StartDaemon, gateway_config
 from tests.acceptance.daemon import Daemon
+from tests.acceptance.load import send_chat
 from tests.support.upstream import Upstream
-
-
-def send_chat(daemon: Daemon, *, stream: bool) -> socket.socket:
-    """Send a chat request on a bare socket, which can leave as rudely as it likes."""
-    host, port = daemon.url.removeprefix("http://").split(":")
-    body = json.dumps({"model": "test-model", "stream": stream, "messages": [{"role": "user", "content": "hi"}]})
-    connection = socket.create_connection((host, int(port)), timeout=10)
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
-    connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
-    return connection
 
 
 def final_status(daemon: Daemon, within: float = 5.0) -> str:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.acceptance.conftest import StartDaemon, gateway_config
-from tests.acceptance.load import Seen, read_stream, streams
+from tests.acceptance.load import Seen, read_stream, send_chat, streams
 from tests.support.upstream import Upstream
 
 
@@ -95,6 +95,21 @@ def test_a_second_signal_cuts_what_is_still_running(
 
     assert all(one.is_well_formed and one.error is not None for one in seen), seen
     assert daemon.process.wait(10) == 0
+
+
+def test_a_client_that_reads_nothing_does_not_keep_the_daemon_from_stopping(
+    upstream: Upstream, start_daemon: StartDaemon, backend: str
+) -> None:
+    config = gateway_config(upstream, "ok-n200000", backend=backend, extra="\n[server]\ndrain_seconds = 0.2\n")
+    first = start_daemon(config)
+    with send_chat(first, stream=True) as stalled:
+        assert stalled.recv(1)
+        time.sleep(0.5)  # for the buffers between the two to fill: nobody can see them
+        assert first.stop() == 0
+
+    assert not [line for line in first.log if line.get("level") == "error"]
+    [receipt] = start_daemon(config).receipts()
+    assert receipt["status"] == "interrupted"
 
 
 def test_streams_longer_than_the_drain_are_told_and_recorded(

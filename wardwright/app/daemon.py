@@ -187,6 +187,7 @@ class Daemon:
 
         async def drain() -> None:
             self._listener.close()  # the edge stops for good: who comes now is refused at once and may ask elsewhere
+            server.leave()
             await gateway.drain(settings.server.drain_seconds)
 
         return system

@@ -89,12 +89,13 @@ class ErrorBoundary:
 
     def __init__(self, router: Router) -> None:
         self._router = router
+        paths = {route.path for route in router.routes if isinstance(route, Route)}
+        self._served = sorted(path for path in paths if "{" not in path)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request. Lifespan and websocket connections have nothing to find here."""
-        if scope["type"] != "http":
-            if scope["type"] == "lifespan":
-                await _no_lifespan(receive, send)
+        """Serve one request; a websocket finds nothing here."""
+        if scope["type"] == "websocket":
+            await _refuse_websocket(scope["path"], send)
             return
         request_id = scope["wardwright.request_id"] = mint_request_id()
         scope["app"] = self  # tells Starlette's routes to raise for a wrong method instead of answering plain text
@@ -114,7 +115,7 @@ class ErrorBoundary:
         except WardwrightError as error:
             await send_error(identified_send, error_answer(error), wardwright=error_facts(error))
         except HTTPException as error:
-            answer = http_error_answer(error.status_code, scope["method"], scope["path"])
+            answer = http_error_answer(error.status_code, scope["method"], scope["path"], served=self._served)
             headers = [(name.lower(), value) for name, value in (error.headers or {}).items()]
             await send_error(identified_send, answer, headers=headers)
         except Exception:  # noqa: BLE001 - the boundary: a bug of ours must still be one clean answer and one report
@@ -142,10 +143,10 @@ class _Plain:
         await self._endpoint(scope, receive, send)
 
 
-async def _no_lifespan(receive: Receive, send: Send) -> None:
-    """Acknowledge the server's lifespan events: what lives and dies here is the supervision tree's business."""
-    while True:
-        kind = (await receive())["type"]
-        await send({"type": f"{kind}.complete"})
-        if kind == "lifespan.shutdown":
-            return
+async def _refuse_websocket(path: str, send: Send) -> None:
+    """Answer the handshake as any request for what is not here."""
+
+    async def send_to_handshake(message: Message) -> None:
+        await send({**message, "type": f"websocket.{message['type']}"})
+
+    await send_error(send_to_handshake, http_error_answer(404, "GET", path))

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
+import anyio
+
 from wardwright.domain.chat import ChatRequest, Completion
 from wardwright.domain.errors import WardwrightError
 from wardwright.domain.stream import Frame
@@ -16,6 +18,7 @@ from wardwright.wire.openai import parse_chat_request, render_chunk, render_comp
 from wardwright.wire.sse import DONE
 from wardwright.wire.trace import parse_traceparent
 
+_LAST_WORDS_S = 5.0
 _STREAM_HEADERS = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache"),
@@ -49,7 +52,8 @@ class ChatCompletions:
                 traceparent=parse_traceparent(headers.get("traceparent")),
             )
         except WardwrightError as error:
-            await answer.fail(error)
+            with anyio.move_on_after(_LAST_WORDS_S):  # a client that takes nothing is not waited for any longer
+                await answer.fail(error)
 
 
 class _ChatAnswer:

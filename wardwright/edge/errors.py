@@ -1,7 +1,8 @@
 """The one table from errors to HTTP answers (contract, section 7)."""
 
+import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -49,6 +50,8 @@ _RETRY_AFTER_S: Mapping[str, int | None] = {
     "rate_limit_exceeded": 1,
     "no_target_available": None,
 }
+_LONGEST_COMPARED = 200
+_MUCH_ALIKE = 0.8  # a missing, doubled or misspelt part of a path is above it, another endpoint's name below
 _CALLERS_FAULT = ("invalid_request", "content_filter", "context_length_exceeded")
 _PROVIDER_FAULTS: Mapping[FailureClass, str] = {
     "connect": "could not be reached",
@@ -112,13 +115,15 @@ def error_facts(error: WardwrightError) -> Mapping[str, object] | None:
     return {"problems": [{"path": problem.path, "message": problem.message} for problem in error.problems]}
 
 
-def http_error_answer(status: int, method: str, path: str) -> ErrorAnswer:
-    """How to answer a request that met no endpoint."""
+def http_error_answer(status: int, method: str, path: str, *, served: Sequence[str] = ()) -> ErrorAnswer:
+    """How to answer a request that met no endpoint; a path much like one of those served is told that one."""
     if status == 405:
         return ErrorAnswer(
             405, f"{method} is not allowed on {path}", "invalid_request_error", None, "method_not_allowed"
         )
-    return ErrorAnswer(404, f"there is nothing at {path}", "invalid_request_error", None, "not_found")
+    nearest = difflib.get_close_matches(path[:_LONGEST_COMPARED], served, n=1, cutoff=_MUCH_ALIKE)
+    hint = f"; did you mean {nearest[0]}?" if nearest else ""
+    return ErrorAnswer(404, f"there is nothing at {path}{hint}", "invalid_request_error", None, "not_found")
 
 
 def _advice(error: WardwrightError, *, attempts_spent: bool) -> tuple[tuple[str, str], ...]:

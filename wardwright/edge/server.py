@@ -1,24 +1,33 @@
-"""Hypercorn behind one small adapter: generations of an HTTP server on one listening socket.
+"""Generations of an HTTP server on one listening socket.
 
 The socket is bound once, before the tree starts, and outlives every generation: while the edge restarts, connections wait in the
 kernel's queue. A generation runs in a task of the host's group, outside the tree, because it must be able to finish its
 connections after its actor has died; every live request is a member of the tree by itself, so nothing escapes supervision.
+
+Hypercorn's own servers are not used, its protocols are (`edge/connection.py`). On trio a request that Hypercorn's server cannot
+parse ends the server with all its connections, a client that does not read cannot be cut off, and an answer that is cancelled in
+its last step leaves a connection which never answers again.
 """
 
+import errno
 import importlib
 import logging
-import os
 import socket
+from collections.abc import Awaitable, Callable
 
 import anyio
 import anyio.abc
 from hypercorn.config import Config
 
+from wardwright.edge.connection import Connection, Service
 from wardwright.edge.http import Endpoint
+from wardwright.edge.line import Line
 
 _BACKLOG = 2048
-_KEEP_ALIVE_S = 75.0
-_GRACEFUL_S = 3600.0  # live requests are bounded by their own deadlines and by the drain, never by the server
+_AGE_EVERY_S = 5.0
+_REQUESTS_PER_CONNECTION = 1_000_000
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+_EXHAUSTED_PAUSE_S = 0.1
 
 
 class CannotBind(OSError):
@@ -48,39 +57,65 @@ class HttpServer:
         self._app = app
         self._listener = listener
         self._host = host
-        # by name, so that a process loads only the half of Hypercorn that its event loop needs
-        self._serve = importlib.import_module(f"hypercorn.{backend}").serve
+        # by name, so that a process loads only what its event loop needs
+        self._loop = importlib.import_module(f"wardwright.edge.on_{backend}")
+        self._generations: set[Generation] = set()
 
-    def start(self) -> "HypercornGeneration":
+    def start(self) -> "Generation":
         """A new generation, accepting as soon as the loop runs it."""
         config = Config()
-        config.bind = [f"fd://{os.dup(self._listener.fileno())}"]
-        config.backlog = _BACKLOG
-        config.graceful_timeout = _GRACEFUL_S
-        config.keep_alive_timeout = _KEEP_ALIVE_S
-        config.keep_alive_max_requests = 1_000_000
+        config.keep_alive_max_requests = _REQUESTS_PER_CONNECTION
         config.include_server_header = False
         config.accesslog = None
         config.errorlog = logging.getLogger("hypercorn.error")
-        generation = HypercornGeneration()
-        self._host.start_soon(generation.run, self._serve, self._app, config)
+        service = Service(self._app, config, self._loop.WorkerContext(None), self._loop.task_group)
+        generation = Generation(service, self._loop.open_line)
+        self._generations.add(generation)
+        self._host.start_soon(self._run, generation, self._listener.dup())
         return generation
 
+    def leave(self) -> None:
+        """Close idle connections, and all others when their answers have been given."""
+        for generation in self._generations:
+            generation.leave()
 
-class HypercornGeneration:
+    async def _run(self, generation: "Generation", listener: socket.socket) -> None:
+        try:
+            await generation.run(listener)
+        finally:
+            self._generations.discard(generation)
+
+
+class Generation:
     """One running server; see `runtime.edge.Generation`."""
 
-    def __init__(self) -> None:
-        self._retired = anyio.Event()
+    def __init__(self, service: Service, open_line: Callable[[socket.socket], Awaitable[Line]]) -> None:
+        self._service = service
+        self._open_line = open_line
+        self._accepting = anyio.CancelScope()
+        self._accepted = 0
+        self._connections: set[Connection] = set()
+        self._is_leaving = False
+        self._change = anyio.Event()
         self._ended = anyio.Event()
         self._error: Exception | None = None
 
-    async def run(self, serve: object, app: Endpoint, config: Config) -> None:
-        """Serve until retired and every connection is done."""
+    async def run(self, listener: socket.socket) -> None:
+        """Serve until retired and every connection is done. The listener is this generation's own."""
         try:
-            await serve(app, config, shutdown_trigger=self._retired.wait, mode="asgi")  # type: ignore[operator]
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._age)
+                try:
+                    with listener, self._accepting:
+                        await self._accept(listener, tasks)
+                except OSError as error:
+                    self._end(error)  # at once: whoever watches may start another while this one finishes what it has
+                while self._accepted:
+                    self._change = anyio.Event()
+                    await self._change.wait()
+                tasks.cancel_scope.cancel()
         except Exception as error:  # noqa: BLE001 - handed to `serving`, where it crashes the edge actor with this reason
-            self._error = error
+            self._end(error)
         finally:
             self._ended.set()
 
@@ -91,5 +126,68 @@ class HypercornGeneration:
             raise self._error
 
     def retire(self) -> None:
-        """Stop accepting; live requests finish, idle connections close."""
-        self._retired.set()
+        """Stop accepting. Every connection is served until it is quiet, and ends with its next answer."""
+        self._accepting.cancel()
+        self._service.config.keep_alive_max_requests = (
+            0  # Hypercorn writes `connection: close` into what it answers now
+        )
+
+    def leave(self) -> None:
+        """Close idle connections, and all others when their answers have been given."""
+        self._is_leaving = True
+        for connection in list(self._connections):
+            connection.leave()
+
+    def _end(self, error: Exception) -> None:
+        self._error = error
+        self._ended.set()
+
+    async def _accept(self, listener: socket.socket, tasks: anyio.abc.TaskGroup) -> None:
+        while True:
+            await anyio.wait_readable(listener)
+            try:
+                connection, _ = listener.accept()
+            except (BlockingIOError, ConnectionError):
+                continue  # another generation took it, or it has gone again
+            except OSError as error:
+                if error.errno not in _EXHAUSTED:
+                    raise
+                await anyio.sleep(_EXHAUSTED_PAUSE_S)  # connections that end make room
+                continue
+            self._accepted += 1
+            tasks.start_soon(self._serve, connection)
+
+    async def _serve(self, accepted: socket.socket) -> None:
+        try:
+            with anyio.CancelScope(shield=True):  # a socket between two owners would be nobody's to close
+                line = await self._line_of(accepted)
+            if line is not None:
+                await self._serve_line(line)
+        finally:
+            self._accepted -= 1
+            self._change.set()
+
+    async def _line_of(self, accepted: socket.socket) -> Line | None:
+        try:
+            accepted.setblocking(False)
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return await self._open_line(accepted)
+        except OSError:  # the client has gone already
+            accepted.close()
+            return None
+
+    async def _serve_line(self, line: Line) -> None:
+        connection = Connection(line, self._service)
+        self._connections.add(connection)
+        if self._is_leaving:
+            connection.leave()
+        try:
+            await connection.run()
+        finally:
+            self._connections.discard(connection)
+
+    async def _age(self) -> None:
+        while True:
+            await anyio.sleep(_AGE_EVERY_S)
+            for connection in list(self._connections):
+                connection.age(_AGE_EVERY_S)

@@ -19,7 +19,7 @@ class Generation(Protocol):
         ...
 
     def retire(self) -> None:
-        """Stop accepting; live requests finish, idle connections close. Idempotent, never blocks."""
+        """Stop accepting; connections end with their next answer. Idempotent, never blocks."""
         ...
 
 

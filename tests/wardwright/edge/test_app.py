@@ -1,5 +1,7 @@
 """The whole surface: who may use which route, what meets no route, and the outermost boundary."""
 
+import json
+
 import pytest
 from starlette.routing import Route, Router
 
@@ -127,6 +129,25 @@ class TestRoutes:
         assert client.headers["content-type"] == "application/json"
 
     @pytest.mark.parametrize(
+        ("path", "meant"),
+        [
+            ("/chat/completions", "/v1/chat/completions"),
+            ("/v1/v1/chat/completions", "/v1/chat/completions"),
+            ("/v1/chat/completions/", "/v1/chat/completions"),
+            ("/v1/completions", "/v1/chat/completions"),
+            ("/models", "/v1/models"),
+            ("/ready", "/readyz"),
+            ("/v1/embeddings", None),
+            ("/", None),
+            ("/" + "x" * 100_000, None),
+        ],
+    )
+    async def test_a_path_much_like_one_that_is_served_is_told_that_one(self, path: str, meant: str | None) -> None:
+        async with site(Watched()) as at:
+            message = (await at.get(path)).json["error"]["message"]
+        assert message == f"there is nothing at {path}" + (f"; did you mean {meant}?" if meant else "")
+
+    @pytest.mark.parametrize(
         ("method", "path", "allowed"),
         [
             ("GET", "/v1/chat/completions", {"POST"}),
@@ -202,22 +223,15 @@ class TestBoundary:
 
 
 class TestOtherProtocols:
-    async def test_the_servers_life_is_acknowledged(self) -> None:
+    async def test_a_websocket_is_told_that_nothing_is_there(self) -> None:
         async with site(Watched()) as at:
-            said: list[Message] = []
-            asked = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
-
-            async def receive() -> Message:
-                return asked.pop(0)
+            client, said = Client(), list[Message]()
 
             async def send(message: Message) -> None:
                 said.append(message)
 
-            await at.app({"type": "lifespan"}, receive, send)
-        assert [message["type"] for message in said] == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
-
-    async def test_a_websocket_finds_nothing(self) -> None:
-        async with site(Watched()) as at:
-            client = Client()
-            await at.app({"type": "websocket", "path": "/"}, client.receive, client.send)
-        assert client.status == 0
+            await at.app({"type": "websocket", "path": "/v1/models"}, client.receive, send)
+        start, body = said
+        assert (start["type"], start["status"]) == ("websocket.http.response.start", 404)
+        assert body["type"] == "websocket.http.response.body"
+        assert json.loads(body["body"])["error"]["code"] == "not_found"

@@ -1,0 +1,278 @@
+"""One client's connection: Hypercorn's HTTP protocols above a line.
+
+Hypercorn turns bytes into requests and answers into bytes, on HTTP/1.1 and HTTP/2. How a connection begins, waits and ends is
+decided here. A client whose bytes break a parser ends its own connection and nothing else.
+"""
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from math import inf
+from typing import Protocol
+
+import anyio
+import structlog
+from hypercorn.config import Config
+from hypercorn.events import Closed, Event, RawData, Updated
+from hypercorn.protocol import ProtocolWrapper
+from hypercorn.typing import ConnectionState, WorkerContext
+
+from wardwright.edge.http import Endpoint, Message, Scope, Send
+from wardwright.edge.line import Line
+
+_KEEP_ALIVE_S = 75.0
+_FIRST_REQUEST_S = 1.0  # how long a stopping server waits for the request that a new connection was opened for
+_LINGER_S = 5.0  # a client that is refused while it still sends may read the refusal for so long
+_AFTERLIFE_S = 30.0  # how long requests may go on whose client has gone: they have receipts to close
+_MESSAGES_AHEAD = 10
+_DISCONNECTS = ("http.disconnect", "websocket.disconnect")
+
+_log = structlog.get_logger("wardwright.edge")
+
+
+class Tasks(Protocol):
+    """The event loop's own task group, as Hypercorn dresses it."""
+
+    def spawn(self, function: Callable[..., Awaitable[None]], *args: object) -> None:
+        """Run a task in the group."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What the connections of one server share."""
+
+    app: Endpoint
+    config: Config
+    context: WorkerContext
+    tasks: Callable[[], AbstractAsyncContextManager[Tasks]]
+
+
+class Connection:
+    """A client's connection from its first byte to its last."""
+
+    def __init__(self, line: Line, service: Service) -> None:
+        self._line = line
+        self._service = service
+        self._protocol: ProtocolWrapper
+        self._requests: _Requests
+        self._reading = anyio.CancelScope()
+        self._is_idle = True
+        self._has_served = False
+        self._is_leaving = False
+        self._must_end = False
+        self._is_ending = False
+        self._is_joining = False
+        self._unsent = b""
+        self._quiet_s = 0.0
+
+    async def run(self) -> None:
+        """Serve the connection to its end."""
+        service = self._service
+        try:
+            with anyio.CancelScope() as life:
+                async with service.tasks() as tasks:
+                    self._requests = _Requests(tasks, self.answer)
+                    self._protocol = ProtocolWrapper(
+                        service.app,  # type: ignore[arg-type] # it goes through to `spawn_app`, which is ours
+                        service.config,
+                        service.context,
+                        self._requests,  # type: ignore[arg-type] # it is never entered
+                        ConnectionState({}),
+                        False,
+                        self._line.client,
+                        self._line.server,
+                        self._send,
+                        "http/1.1",
+                    )
+                    with self._reading:
+                        await self._read()
+                    self._line.close()
+                    life.deadline = anyio.current_time() + _AFTERLIFE_S
+                    await self._protocol.handle(Closed())
+        except Exception as error:  # noqa: BLE001 - the boundary: no client's bytes may end more than its own connection
+            _log.warning("a connection was dropped: the HTTP server could not go on with it", error=_causes(error))
+        except anyio.get_cancelled_exc_class():
+            self._line.abort()
+            raise
+        finally:
+            self._line.close()
+
+    def leave(self) -> None:
+        """The server stops: end as soon as no request is being served. Idempotent."""
+        self._is_leaving = True
+        if not self._is_idle or self._is_ending or self._line.has_unread():
+            return
+        if self._has_served:
+            self._end()
+        else:
+            self._reading.deadline = anyio.current_time() + _FIRST_REQUEST_S
+
+    def age(self, seconds: float) -> None:
+        """So much time has passed; a connection that has been idle for too long ends."""
+        self._quiet_s = self._quiet_s + seconds if self._is_idle else 0.0
+        if self._quiet_s >= _KEEP_ALIVE_S and not self._is_ending:
+            self._end()
+
+    async def _read(self) -> None:
+        while data := await self._line.read():
+            if not self._is_ending:
+                await self._protocol.handle(RawData(data))
+
+    async def answer(self, send: Send, *messages: Message) -> None:
+        """Hand messages to the protocol; what it makes of them leaves in one write."""
+        self._is_joining = True
+        try:
+            for message in messages:
+                await send(message)
+        finally:
+            self._is_joining = False
+            await self._flush()
+
+    async def _send(self, event: Event) -> None:
+        if isinstance(event, RawData):
+            self._unsent += event.data
+        elif isinstance(event, Updated):
+            self._turn(is_idle=event.idle)
+        elif isinstance(event, Closed):
+            self._must_end = True
+        if not self._is_joining:
+            await self._flush()
+
+    async def _flush(self) -> None:
+        data, self._unsent = self._unsent, b""
+        if self._is_ending:
+            return
+        try:
+            if data:
+                await self._line.write(data)
+        except ConnectionError:
+            await self._protocol.handle(Closed())
+        finally:
+            if self._must_end:
+                self._end()
+
+    def _turn(self, *, is_idle: bool) -> None:
+        self._is_idle, self._quiet_s = is_idle, 0.0
+        if not is_idle:
+            self._has_served = True
+            if self._is_leaving:
+                self._reading.deadline = inf
+        elif self._is_leaving and not self._line.has_unread():
+            self._must_end = True
+
+    def _end(self) -> None:
+        """Send no more. A client that is still sending is listened to a little longer, or it would not hear the answer."""
+        self._is_ending = True
+        if self._requests.is_receiving or self._line.has_unread():
+            self._line.half_close()
+            self._reading.deadline = anyio.current_time() + _LINGER_S
+        else:
+            self._line.close()
+            self._reading.cancel()
+
+
+class _Requests:
+    """Starts the application for each request; what Hypercorn's protocols take for their task group."""
+
+    def __init__(self, tasks: Tasks, answer: Callable[..., Awaitable[None]]) -> None:
+        self._tasks = tasks
+        self._answer = answer
+        self._latest: Inbox | None = None
+
+    @property
+    def is_receiving(self) -> bool:
+        """Whether the last request has not come whole."""
+        return self._latest is not None and not self._latest.is_whole
+
+    async def spawn_app(
+        self, app: Endpoint, _: Config, scope: Scope, send: Send
+    ) -> Callable[[Message], Awaitable[None]]:
+        """Serve one request; returns where its messages are put."""
+        inbox = self._latest = Inbox()
+        if not scope["http_version"].startswith(
+            "1."
+        ):  # many answers at once: the protocol itself decides what leaves together
+            self._tasks.spawn(_serve, app, scope, inbox, send, send)
+        else:
+            self._tasks.spawn(_serve, app, scope, inbox, _Joined(send, self._answer), send)
+        return inbox.put
+
+    def spawn(self, function: Callable[..., Awaitable[None]], *args: object) -> None:
+        """Run a task of the protocol's own."""
+        self._tasks.spawn(function, *args)
+
+
+class Inbox:
+    """The messages of one request on their way to the application."""
+
+    def __init__(self) -> None:
+        self._messages: deque[Message] = deque()
+        self._arrival: anyio.Event | None = None
+        self._room: anyio.Event | None = None
+        self._is_disconnected = False
+        self.is_whole = False
+
+    async def put(self, message: Message) -> None:
+        """Add a message; a body that is far ahead of its reader waits, the news that the client has gone never does."""
+        self._messages.append(message)
+        _set(self._arrival)
+        if message["type"] in _DISCONNECTS:
+            self._is_disconnected = True
+            _set(self._room)
+            return
+        self.is_whole = not message.get("more_body", False)
+        if len(self._messages) > _MESSAGES_AHEAD:
+            self._room = anyio.Event()
+            await self._room.wait()
+
+    async def receive(self) -> Message:
+        """The next message; after the last one, that one for ever."""
+        while not self._messages:
+            self._arrival = anyio.Event()
+            await self._arrival.wait()
+        if len(self._messages) == 1 and self._is_disconnected:
+            return self._messages[0]
+        message = self._messages.popleft()
+        if len(self._messages) <= _MESSAGES_AHEAD:
+            _set(self._room)
+        return message
+
+
+class _Joined:
+    """Sends a head together with what follows it, and the end of a body together with the body."""
+
+    def __init__(self, send: Send, answer: Callable[..., Awaitable[None]]) -> None:
+        self._send = send
+        self._answer = answer
+        self._head: Message | None = None
+
+    async def __call__(self, message: Message) -> None:
+        """Take a message of the application."""
+        if message["type"] == "http.response.start":
+            self._head = message
+        elif self._head is None:
+            await self._answer(self._send, message)
+        else:
+            head, self._head = self._head, None
+            await self._answer(self._send, head, message)
+
+
+async def _serve(app: Endpoint, scope: Scope, inbox: Inbox, send: Send, end: Callable[[None], Awaitable[None]]) -> None:
+    try:
+        await app(scope, inbox.receive, send)
+    finally:
+        await end(None)
+
+
+def _set(event: anyio.Event | None) -> None:
+    if event is not None:
+        event.set()
+
+
+def _causes(error: BaseException) -> str:
+    """What went wrong in one line, whatever groups it is wrapped in."""
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(_causes(one) for one in error.exceptions)
+    return f"{type(error).__name__}: {error}"

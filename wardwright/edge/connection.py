@@ -196,7 +196,7 @@ class _Requests:
         ):  # many answers at once: the protocol itself decides what leaves together
             self._tasks.spawn(_serve, app, scope, inbox, send, send)
         else:
-            self._tasks.spawn(_serve, app, scope, inbox, _Joined(send, self._answer), send)
+            self._tasks.spawn(_serve, app, scope, inbox, _Joined(send, self._answer, inbox), send)
         return inbox.put
 
     def spawn(self, function: Callable[..., Awaitable[None]], *args: object) -> None:
@@ -241,17 +241,23 @@ class Inbox:
 
 
 class _Joined:
-    """Sends a head together with what follows it, and the end of a body together with the body."""
+    """Sends a head together with what follows it, and the end of a body together with the body.
 
-    def __init__(self, send: Send, answer: Callable[..., Awaitable[None]]) -> None:
+    An answer to half a request is the connection's last, and says so: where the next request would begin nobody could tell.
+    """
+
+    def __init__(self, send: Send, answer: Callable[..., Awaitable[None]], inbox: Inbox) -> None:
         self._send = send
         self._answer = answer
+        self._inbox = inbox
         self._head: Message | None = None
 
     async def __call__(self, message: Message) -> None:
         """Take a message of the application."""
         if message["type"] == "http.response.start":
             self._head = message
+            if not self._inbox.is_whole:
+                message["headers"] = [*message["headers"], (b"connection", b"close")]
         elif self._head is None:
             await self._answer(self._send, message)
         else:

@@ -292,7 +292,9 @@ class TestClients:
             await eager.ask("/refuse", "Content-Length: 30000000", method="POST")
             for _ in range(30):
                 await eager.stream.send(b"x" * 1_000_000)
-            assert (await eager.answer()).body == "/refuse"
+            refusal = await eager.answer()
+            assert refusal.body == "/refuse"
+            assert "connection: close" in refusal.head, "or it would ask its next question here"
 
     async def test_one_that_leaves_is_news_to_the_application(self, anyio_backend_name: str) -> None:
         async with listening(anyio_backend_name) as at:

@@ -192,11 +192,10 @@ def validate_pause(supervisor: str, pause: Pause | None) -> None:
         raise InvalidChildSpec(supervisor, "pause", f"expected a Pause or None, got {pause!r}")
 
 
-def validate_max_children(supervisor: str, max_children: int | None) -> None:
+def validate_limit(supervisor: str, name: str, limit: int | None) -> None:
     """Refuse a limit of children that is not a count."""
-    if max_children is not None and not is_count(max_children, least=1):
-        problem = f"expected a positive whole number or None, got {max_children!r}"
-        raise InvalidChildSpec(supervisor, "max_children", problem)
+    if limit is not None and not is_count(limit, least=1):
+        raise InvalidChildSpec(supervisor, name, f"expected a positive whole number or None, got {limit!r}")
 
 
 def _validate_id(child_id: object, subject: str) -> None:

@@ -18,7 +18,7 @@ from supervisors._adopted import AdoptedCell
 from supervisors._backoff import Backoff, Pause
 from supervisors._call import NO_REPLY, ReplyTo
 from supervisors._cell import Cell
-from supervisors._child_spec import ChildSpec, child_path, validate_max_children, validate_significance
+from supervisors._child_spec import ChildSpec, child_path, validate_limit, validate_significance
 from supervisors._children import Appointment, Child, ChildExited, SupervisorBase, ask_to_stop, is_worth_a_report
 from supervisors._mail import MailCell
 from supervisors._member import Member
@@ -52,7 +52,9 @@ class DynamicSupervisor(SupervisorBase):
         max_seconds: the length of that window.
         backoff: delays between the restarts of each child which has none of its own.
         pause: rests from restarting when failures come too fast, instead of giving up; `max_restarts` has no say then.
-        max_children: how many children it holds at most, those being restarted and the adopted included.
+        max_children: how many children it holds at most, those being restarted, the adopted and the passive included.
+        max_passive: how many passive children it keeps. One more, and the one that has been passive for longest is ended
+            and forgotten, as by `terminate_child`.
 
     Raises:
         InvalidChildSpec: an argument makes no sense.
@@ -64,14 +66,16 @@ class DynamicSupervisor(SupervisorBase):
         max_restarts: int = 3,
         max_seconds: float = 5.0,
         max_children: int | None = None,
+        max_passive: int | None = None,
         backoff: Backoff | None = None,
         pause: Pause | None = None,
     ) -> None:
         super().__init__(max_restarts, max_seconds, backoff, pause)
-        validate_max_children(type(self).__name__, max_children)
+        validate_limit(type(self).__name__, "max_children", max_children)
+        validate_limit(type(self).__name__, "max_passive", max_passive)
         self._max_children = max_children
         self._adopted: dict[str, AdoptedCell] = {}
-        self._dormitory = Dormitory(self)
+        self._dormitory = Dormitory(self, max_passive)
         self._patience: dict[Member, Alarm] = {}
 
     async def handle_call(self, request: Any, reply_to: ReplyTo[Any]) -> Any:
@@ -318,6 +322,9 @@ class DynamicSupervisor(SupervisorBase):
         del self._children[record.id]
         self._dormitory.admit(record, record.cell, spec, state)
         record.cell = None
+        surplus = self._dormitory.surplus
+        if surplus is not None:
+            self._put_down(surplus.path)
         return True
 
     def wake(self, record: Passive) -> ActorCell:

@@ -15,7 +15,7 @@ Rules:
   `passivate` should have.
 """
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -221,11 +221,16 @@ class Passive(Member):
 
 
 class Dormitory:
-    """The passive children of one supervisor."""
+    """The passive children of one supervisor.
 
-    def __init__(self, keeper: Keeper) -> None:
+    Where there is a limit it is asked all the time who came first. An ordinary dictionary looks for that past everybody
+    who has left since it was last rebuilt.
+    """
+
+    def __init__(self, keeper: Keeper, limit: int | None) -> None:
         self._keeper = keeper
-        self._records: dict[str, Passive] = {}
+        self._limit = limit
+        self._records: dict[str, Passive] = {} if limit is None else OrderedDict()
         self._recipes: deque[Recipe] = deque(maxlen=_RECIPES)
 
     def __len__(self) -> int:
@@ -233,6 +238,11 @@ class Dormitory:
 
     def __iter__(self) -> Iterator[Passive]:
         return iter(self._records.values())
+
+    @property
+    def surplus(self) -> Passive | None:
+        """Who has been passive for longest, if there are too many."""
+        return next(iter(self)) if self._limit is not None and len(self) > self._limit else None
 
     def find(self, path: str) -> Passive | None:
         """Look a record up."""

@@ -86,6 +86,8 @@ def test_a_wrong_supervisor_flag_is_named(field: str, value: object) -> None:
 def test_a_wrong_limit_of_children_is_named(value: Any) -> None:
     with pytest.raises(InvalidChildSpec, match="max_children"):
         DynamicSupervisor(max_children=value)
+    with pytest.raises(InvalidChildSpec, match="max_passive"):
+        DynamicSupervisor(max_passive=value)
 
 
 def test_an_id_may_appear_once() -> None:

@@ -906,6 +906,21 @@ async def test_it_has_its_place_among_the_children() -> None:
         assert await here.counts() == (2, 1, 1)
 
 
+async def test_those_that_have_been_passive_for_longest_give_way() -> None:
+    async with home(max_passive=2) as here:
+        a, b = await here.sleeper("a"), await here.sleeper("b")
+        monitor = here.system.monitor(b)
+        await a.call(Note("woken", Passivate))
+        await settle()
+        await here.sleeper("c")
+        assert (await monitor.wait()).reason == ExitReason.SHUTDOWN
+        assert here.system.whereis("app/pool/b") is None
+        assert await here.counts() == (2, 0, 2)
+        assert await a.call(Read()) == ["before", "woken"]
+        assert here.log.of(SupervisorReport) == []
+        check_tree(here.system)
+
+
 async def test_its_history_is_not_forgotten() -> None:
     async with home() as here:
         await here.notebook()

@@ -27,6 +27,9 @@ _BRANCH_RESTARTS = 20
 _ROOT_RESTARTS = 30
 _WITHIN_S = 10.0
 _MANY = Mailbox(capacity=100_000)
+_RESTING_SESSIONS = 100_000
+"""Of each model, some fifty megabytes. The one that has rested for longest is forgotten then; should it come back, its newest
+receipt says where it stood."""
 
 
 def model_path(model_id: str) -> str:
@@ -99,7 +102,7 @@ def model_spec(model_id: str, board: CatalogBoard) -> ChildSpec:
         return Supervisor(
             [
                 ChildSpec("model", partial(ModelActor, model_id, board), mailbox=_MANY),
-                ChildSpec("sessions", _members, type="supervisor"),
+                ChildSpec("sessions", partial(_members, max_passive=_RESTING_SESSIONS), type="supervisor"),
             ],
             strategy="rest_for_one",
             max_restarts=_BRANCH_RESTARTS,
@@ -109,5 +112,5 @@ def model_spec(model_id: str, board: CatalogBoard) -> ChildSpec:
     return ChildSpec(model_id, start, type="supervisor")
 
 
-def _members() -> DynamicSupervisor:
-    return DynamicSupervisor(max_restarts=_BRANCH_RESTARTS, max_seconds=_WITHIN_S)
+def _members(max_passive: int | None = None) -> DynamicSupervisor:
+    return DynamicSupervisor(max_restarts=_BRANCH_RESTARTS, max_seconds=_WITHIN_S, max_passive=max_passive)

@@ -10,6 +10,7 @@ import typer
 
 from wardwright.cli.options import ConfigOption, JsonOption, UrlOption
 from wardwright.cli.terminal import console, say, show, show_json, styled, table, tell, visible
+from wardwright.cli.versions import add_commands
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +20,10 @@ Progress = Callable[[int, int], None]
 _MEGABYTE = 1_000_000
 _LINES_PER_PULL = 10
 
-models = typer.Typer(help="The models callers may ask for, and weights of local ones.", no_args_is_help=True)
+models = typer.Typer(
+    help="The models callers may ask for, their versions, and weights of local ones.", no_args_is_help=True
+)
+add_commands(models)
 
 
 @models.command("list")

@@ -39,8 +39,8 @@ class Node:
     """A selector of the graph, or (without a selector) a nested model.
 
     `members` are in declared order. Apart, those that are targets stand in `targets` (a dispatcher's by rising window), with their ids
-    in `target_ids`, those that are nodes in `nodes`. `weights` has a number for each member of an alloy. `below` are all targets that can be reached from here.
-    `shared_window` is the largest request that an alloy takes without partial context, `private_history` a target below that
+    in `target_ids`, those that are nodes in `nodes`. `weights` has a number for each member of an alloy. `below` are all targets that
+    can be reached from here. `shared_window` is the largest request that an alloy takes without partial context, `private_history` a target below that
     keeps its part of a conversation to itself, `untagged` what a guard's `target_tags` closes.
     """
 
@@ -68,9 +68,10 @@ class CompiledRoute:
         self.root = compiler.resolve(composition.root, self.root_name, frozenset())
         self.nodes: Sequence[Node] = tuple(compiler.nodes.values())
         self.by_id: Mapping[str, Target] = {target.id: target for target in _below([self.root])}
-        """Every target that can be reached, in the order in which the definitions list them."""
-        listed = (target.id for model in compiler.models.values() for target in model.targets)
-        self.targets: Sequence[Target] = tuple(self.by_id[name] for name in dict.fromkeys(listed) if name in self.by_id)
+        # the root's own first, each model's in the order in which it lists them
+        models = (composition.root, *composition.nested.values())
+        listed = dict.fromkeys(target.id for model in models for target in model.targets)
+        self.targets: Sequence[Target] = tuple(self.by_id[name] for name in listed if name in self.by_id)
 
     @cached_property
     def usable_windows(self) -> Mapping[str, int]:

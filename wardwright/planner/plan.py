@@ -93,7 +93,7 @@ def _by_graph(
 ) -> RoutePlan:
     walk = Walk(inputs, closed, _call_number(inputs))
     targets = _offer(route.root, walk)
-    skipped = _skipped(route, targets, {**walk.findings.left_out, **closed})
+    skipped = _skipped(route, targets, _reasons(route, walk, closed))
     if not targets and route.may_overflow and _is_overflow(skipped):
         unable = closed_targets(route.targets, inputs, constraints, route.usable_windows, of_any_size=True)
         walk = Walk(inputs, route.by_id.keys(), walk.number, oversize=unable.keys())
@@ -183,6 +183,19 @@ def _path(root: Member, targets: tuple[Target, ...], walk: Walk) -> tuple[str, .
     if targets:
         return graph_path(root, targets[0], walk)
     return () if isinstance(root, Target) else (root.label,)
+
+
+def _reasons(route: CompiledRoute, walk: Walk, closed: Mapping[str, Skip]) -> Mapping[str, Skip]:
+    """Choose among the reasons for each target: where it stands in the graph, or what closes it wherever it stands.
+
+    A guard that lets nobody come to a target is the better reason than a provider that fails: nobody should wait for it. But one
+    open way is enough to make it a matter of the target.
+    """
+    left_out = walk.findings.left_out
+    if left_out.keys().isdisjoint(closed):
+        return {**left_out, **closed}
+    in_reach = {target.id for target in _offer(route.root, Walk(walk.inputs, (), walk.number))}
+    return {**left_out, **{name: skip for name, skip in closed.items() if name in in_reach or name not in left_out}}
 
 
 def _skipped(route: CompiledRoute, targets: Collection[Target], reasons: Mapping[str, Skip]) -> tuple[Skip, ...]:

@@ -7,6 +7,7 @@ import pytest
 from tests.wardwright.planner.graphs import down, model, planned, target
 from wardwright.domain.route import (
     Alloy,
+    Cascade,
     Composition,
     Constituent,
     Guard,
@@ -85,6 +86,19 @@ def test_policies_that_leave_no_target_are_named_as_such() -> None:
     assert told.code == "route_blocked"
     guard = Guard("paid", "large", Requirements(tenant_id=("acme",)))
     assert refusal(model(SIZES, guard), RequestFacts(4)).code == "route_blocked"
+
+
+def test_nobody_is_told_to_wait_for_what_a_guard_keeps_from_them() -> None:
+    guard = Guard("paid", "large", Requirements(tenant_id=("acme",)))
+    graph = model(SIZES, Cascade("steps", ("paid",)), guard, root="steps")
+    assert refusal(graph, RequestFacts(4), health=down("large")).code == "route_blocked"
+    beside = model(SIZES, Cascade("steps", ("paid", "large")), guard, root="steps")
+    assert refusal(beside, RequestFacts(4), health=down("large")).code == "no_target_available"
+
+
+def test_nobody_is_told_to_wait_for_a_blend_that_is_too_small() -> None:
+    blend = Alloy("blend", "deterministic_all", (Constituent("small"), Constituent("large")))
+    assert refusal(model(SIZES, blend), RequestFacts(100), health=down("large")).code == "context_length_exceeded"
 
 
 def test_what_policy_allows_and_is_too_small_is_the_callers_to_mend() -> None:

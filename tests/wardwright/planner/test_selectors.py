@@ -137,7 +137,7 @@ def test_without_partial_context_none_is_used_beyond_the_window_they_share() -> 
     found = planned(model(PAIR, blend("qwen", "kimi")), 96)
     assert found.targets == ()
     assert found.skipped == (
-        Skip("qwen", "context_window_too_small", 32),
+        Skip("qwen", "context_window_too_small", 32, "alloy blend"),
         Skip("kimi", "context_window_too_small", 32, "alloy blend"),
     )
 

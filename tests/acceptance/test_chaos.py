@@ -22,6 +22,7 @@ CUTS_NOTHING = [
     "wardwright/models/test-model",
     "wardwright/models/test-model/model",
     "wardwright/models/test-model/sessions",
+    "wardwright/config",
     "wardwright/edge",
 ]
 

@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from functools import partial
 from pathlib import Path
 
@@ -20,10 +20,11 @@ from supervisors import ExitReason, StartFailed, System
 from wardwright.app.files import receipts_dir, weights_needed
 from wardwright.app.log import LogFormat, TreeLog, configure_logging
 from wardwright.app.parts import control_opener, provider_part, store_opener
+from wardwright.app.watch import config_changes
 from wardwright.config.address import parse_bind
 from wardwright.config.load import Loaded
 from wardwright.config.problems import ConfigError
-from wardwright.config.settings import CannedSettings
+from wardwright.config.settings import CannedSettings, ProviderSettings, Settings
 from wardwright.domain.errors import WardwrightError
 from wardwright.edge.app import build_app
 from wardwright.edge.server import CannotBind, HttpServer, bind
@@ -32,6 +33,7 @@ from wardwright.runtime.catalog import Catalog, CatalogParts, ConfigBoard
 from wardwright.runtime.catalog_board import CatalogBoard
 from wardwright.runtime.catalog_desk import CatalogDesk
 from wardwright.runtime.checkpointer import Checkpointer, Logs, StoreBoard
+from wardwright.runtime.config_watch import ConfigWatch, follow
 from wardwright.runtime.control import ControlBoard
 from wardwright.runtime.decision_desk import DecisionDesk
 from wardwright.runtime.edge import Edge
@@ -41,6 +43,7 @@ from wardwright.runtime.identity import mint_boot_id
 from wardwright.runtime.ledger import Ledger
 from wardwright.runtime.metrics import Metrics
 from wardwright.runtime.provider import ProviderBoard
+from wardwright.runtime.roster import ProviderPart, ProviderRoster
 from wardwright.runtime.run import RunParts
 from wardwright.runtime.tree import ROOT, build_tree
 from wardwright.runtime.versions import Versions
@@ -110,10 +113,12 @@ class Daemon:
         self._tree_log = TreeLog(self._metrics)
         self._asked_to_stop = anyio.Event()
         self._gateway: Gateway | None = None
+        self._desk: CatalogDesk | None = None
         self._exact_counts = ExactCounts(SplintrCounter())
         self._ledger = Ledger(now=time.time)
         self._boards = Boards(CatalogBoard(), StoreBoard(), ControlBoard(), ProviderBoard())
         self._versions = Versions(self._boards.control)
+        self._roster = ProviderRoster(self._part(provider, self._settings) for provider in self._settings.providers)
 
     async def run(self) -> int:
         """Grow the tree, serve, stop in order. Raises: CannotStart, ConfigError."""
@@ -156,13 +161,15 @@ class Daemon:
                 now=time.time,
             ),
             catalog=partial(Catalog, self._catalog_parts()),
-            providers=[provider_part(provider, settings, boards.providers) for provider in settings.providers],
+            providers=self._roster,
             models=boards.catalog,
+            watch=(lambda: ConfigWatch(self._changes, desk)) if self._config.loaded.file is not None else None,
             edge=lambda: Edge(start=server.start, drain=drain, url=self._url),
             drain_seconds=settings.server.drain_seconds,
         )
         budget = settings.server.drain_seconds + _STOP_BUDGET_S
         system = System(ROOT, tree, on_event=self._tree_log, shutdown_budget=budget)
+        desk = self._desk = CatalogDesk(system, board=boards.catalog, versions=self._versions)
         parts = RunParts(
             system=system, providers=boards.providers, metrics=self._metrics, boot=self._boot, ledger=self._ledger
         )
@@ -170,7 +177,7 @@ class Daemon:
         app = build_app(
             gateway,
             RuntimeView(system, boards.providers, boot=self._boot),
-            CatalogDesk(system, board=boards.catalog, versions=self._versions),
+            desk,
             DecisionDesk(
                 gateway.sessions,
                 board=boards.catalog,
@@ -192,6 +199,12 @@ class Daemon:
 
         return system
 
+    def _changes(self) -> AsyncGenerator[None, None]:
+        return config_changes(self._config, os.environ)
+
+    def _part(self, provider: ProviderSettings, settings: Settings, before: ProviderPart | None = None) -> ProviderPart:
+        return provider_part(provider, settings, self._boards.providers, before)
+
     def _catalog_parts(self) -> CatalogParts:
         boards = self._boards
         return CatalogParts(
@@ -199,17 +212,23 @@ class Daemon:
             control=boards.control,
             board=boards.catalog,
             versions=self._versions,
+            roster=self._roster,
+            providers=boards.providers,
             exact_counts=self._exact_counts,
             load=self._reload,
+            make_part=self._part,
         )
 
     async def _heed_signals(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
-        """The first signal asks for an orderly stop; the next one ends its patience with live requests."""
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        """The first signal asks for an orderly stop; the next one ends its patience with live requests. SIGHUP is no such signal."""
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
             task_status.started()
             async for number in signals:
                 name = signal.Signals(number).name
-                if self._asked_to_stop.is_set() and self._gateway is not None:
+                if number == signal.SIGHUP:
+                    if self._desk is not None:
+                        await follow(self._desk)
+                elif self._asked_to_stop.is_set() and self._gateway is not None:
                     _log.warning("stopping now: live requests are cut", signal=name)
                     self._gateway.hasten()
                 else:

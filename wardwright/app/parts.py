@@ -24,9 +24,10 @@ from wardwright.providers.llama_cpp import LlamaCppProvider, server_command
 from wardwright.providers.openai_compatible import OpenAICompatibleProvider
 from wardwright.providers.transport import Transport, TransportOptions, make_transport
 from wardwright.providers.weights import find_weights
-from wardwright.runtime.provider import ProviderActor, ProviderBoard
+from wardwright.runtime.provider import ProviderActor, ProviderBoard, Refit
+from wardwright.runtime.roster import ProviderPart, ServerPart
 from wardwright.runtime.server_process import ServerMemory, ServerProcess, SupervisedServer
-from wardwright.runtime.tree import ProviderPart, server_path
+from wardwright.runtime.tree import server_path
 from wardwright.storage.control import FileControlLog, MemoryControlLog
 from wardwright.storage.file import FileReceiptStore
 from wardwright.storage.memory import MemoryReceiptStore
@@ -48,20 +49,22 @@ def control_opener(settings: Settings) -> Callable[[], ControlLog]:
     return partial(FileControlLog, control_dir(settings))
 
 
-def provider_part(provider: ProviderSettings, settings: Settings, board: ProviderBoard) -> ProviderPart:
-    """The actors of one provider."""
+def provider_part(
+    provider: ProviderSettings, settings: Settings, board: ProviderBoard, before: ProviderPart | None = None
+) -> ProviderPart:
+    """The actors of one provider. `before` is what it was so far; a server that still fits is kept."""
     build: Callable[[System], Provider]
-    server = None
+    server: ServerPart | None = None
     match provider:
         case CannedSettings():
             build = partial(_canned, provider)
         case OpenAICompatibleSettings():
             build = partial(_openai_compatible, provider)
         case LlamaCppSettings():
-            spec = _server_spec(provider, data_dir(settings))
-            build = partial(_llama_cpp, provider, spec)
-            server = partial(ServerProcess, spec, ServerMemory())
-    return ProviderPart(provider.id, partial(ProviderActor, provider, build=build, board=board), server)
+            server = _server_part(provider, data_dir(settings), None if before is None else before.server)
+            build = partial(_llama_cpp, provider, server.spec)
+    actor = partial(ProviderActor, provider, build=build, board=board)
+    return ProviderPart(provider.id, actor, server, Refit(provider, build))
 
 
 class _LastingMemory(MemoryReceiptStore):
@@ -110,10 +113,21 @@ def _credential(provider: OpenAICompatibleSettings) -> str | None:
     return value
 
 
-def _server_spec(provider: LlamaCppSettings, folder: Path) -> ServerSpec:
+def _server_part(provider: LlamaCppSettings, folder: Path, before: ServerPart | None) -> ServerPart:
+    """The server for a provider; another one has another name, since it starts before the one so far has finished."""
+    made_for = (provider.weights, provider.model_path, provider.context_window, provider.threads)
+    if before is not None and before.made_for == made_for:
+        return before
+    generation = 1 if before is None else before.generation + 1
+    name = provider.id if generation == 1 else f"{provider.id}.{generation}"
+    spec = _server_spec(name, provider, folder)
+    return ServerPart(spec, partial(ServerProcess, spec, ServerMemory()), made_for, generation)
+
+
+def _server_spec(name: str, provider: LlamaCppSettings, folder: Path) -> ServerSpec:
     if provider.model_path is not None:
         model = Path(provider.model_path)
     else:
-        name = provider.weights or ""
-        model = find_weights(name, folder) or folder / "models" / name
-    return server_command(provider.id, model, context_window=provider.context_window, threads=provider.threads)
+        weights = provider.weights or ""
+        model = find_weights(weights, folder) or folder / "models" / weights
+    return server_command(name, model, context_window=provider.context_window, threads=provider.threads)

@@ -1,6 +1,7 @@
 """`wardwright serve`: the daemon."""
 
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -18,4 +19,7 @@ def serve(
     from wardwright.app.daemon import run_daemon
     from wardwright.app.files import load
 
-    raise typer.Exit(run_daemon(load(config), log_format=log_format, reload=partial(load, config)))
+    loaded = load(config)
+    # a file that was found is the file from now on: without it the daemon must not slip over to another configuration
+    reload = partial(load, None if loaded.file is None else Path(loaded.file))
+    raise typer.Exit(run_daemon(loaded, log_format=log_format, reload=reload))

@@ -48,11 +48,15 @@ _POSITION = re.compile(r" ?\(at (?:line (?P<line>\d+), column (?P<column>\d+)|en
 
 
 class Loaded(msgspec.Struct, frozen=True):
-    """A configuration without problems. `source` names where it was read, `warnings` what may surprise."""
+    """A configuration without problems.
+
+    `source` names where it was read, `file` is the main file (None for the built-in configuration), `warnings` say what may surprise.
+    """
 
     settings: Settings
     definitions: tuple[ModelDefinition, ...]
     source: str
+    file: str | None = None
     warnings: tuple[Problem, ...] = ()
 
 
@@ -90,7 +94,18 @@ def load_config(path: Path | None, environ: Mapping[str, str], *, weights_availa
         text = _read_text(path)
     except (OSError, ValueError) as error:
         raise ConfigError(source, [Problem("", f"cannot read the file: {_why(error)}")]) from error
-    return _load_text(text, source, path.absolute().parent, environ)
+    loaded = _load_text(text, source, path.absolute().parent, environ)
+    return msgspec.structs.replace(loaded, file=str(path.absolute()))
+
+
+def files_of(loaded: Loaded, environ: Mapping[str, str]) -> list[Path]:
+    """The files that a configuration is in by now: its own, and whatever its includes match. Reads folders."""
+    if loaded.file is None:
+        return []
+    main = Path(loaded.file)
+    patterns = (_expand_home(pattern, environ) for pattern in loaded.settings.include.models)
+    included = (main.parent / file for pattern in patterns for file in _matches(pattern, main.parent))
+    return [main, *included]
 
 
 def _load_text(text: str, source: str, folder: Path, environ: Mapping[str, str]) -> Loaded:

@@ -84,6 +84,11 @@ class ModelHistory(msgspec.Struct, frozen=True):
         return None if self.retired or not self.published else self.versions[self.published[-1]]
 
     @property
+    def on_trial(self) -> Version | None:
+        """The version of the canary, if there is one."""
+        return None if self.canary is None else self.versions[self.canary.version]
+
+    @property
     def previous(self) -> Version | None:
         """The version that a rollback would publish."""
         return self.versions[self.published[-2]] if len(self.published) > 1 else None

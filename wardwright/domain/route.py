@@ -15,6 +15,8 @@ from wardwright.domain.tokens import Tokenizer
 MODEL_PREFIX = "wardwright/"
 
 HealthReason = Literal["breaker_open", "rate_limited", "saturated"]
+PassReason = HealthReason | Literal["not_configured"]
+"""Why a planned target was not called when its turn had come: its health, or that its provider is not there any more."""
 SkipReason = Literal[
     "context_window_too_small",
     "capability_missing",

@@ -1,8 +1,7 @@
 """What a client may call: OpenAI's model list, and the same with Wardwright's own facts."""
 
-from wardwright.domain.route import ModelDefinition
+from wardwright.domain.route import MODEL_PREFIX, ModelDefinition
 from wardwright.edge.http import Receive, Scope, Send, send_json
-from wardwright.runtime.catalog_board import PREFIX
 from wardwright.runtime.gateway import Gateway
 
 
@@ -15,7 +14,7 @@ class Models:
     async def list_openai(self, scope: Scope, receive: Receive, send: Send) -> None:
         """`GET /v1/models`: each callable model under its plain and its prefixed name."""
         entries = [
-            _openai_entry(name) for model in self._gateway.models() for name in (model.id, f"{PREFIX}{model.id}")
+            _openai_entry(name) for model in self._gateway.models() for name in (model.id, f"{MODEL_PREFIX}{model.id}")
         ]
         await send_json(send, {"object": "list", "data": entries})
 
@@ -42,7 +41,7 @@ def _own_entry(model: ModelDefinition) -> dict[str, object]:
     root = next((selector for selector in model.selectors if selector.id == model.root), None)
     return {
         "id": model.id,
-        "public_model_id": f"{PREFIX}{model.id}",
+        "public_model_id": f"{MODEL_PREFIX}{model.id}",
         "active_version": model.version,
         "description": model.description,
         "route_type": "target" if root is None else type(root).__name__.lower(),

@@ -15,7 +15,7 @@ from wardwright.domain.caller import Caller
 from wardwright.domain.chat import Usage
 from wardwright.domain.errors import Failure
 from wardwright.domain.policy import PolicyAction
-from wardwright.domain.route import HealthReason, PlanInputs, Skip, StickyChoice
+from wardwright.domain.route import PassReason, PlanInputs, Skip, StickyChoice
 
 FinalStatus = Literal[
     "completed",
@@ -157,7 +157,7 @@ class PassedOver(msgspec.Struct, frozen=True, tag="target.passed_over", omit_def
 
     model: str
     provider: str
-    reason: HealthReason
+    reason: PassReason
     waited_ms: float = 0.0
     retry_after_s: float | None = None
 

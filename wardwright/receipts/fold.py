@@ -14,7 +14,7 @@ import msgspec
 from wardwright.domain.caller import Attributed, Caller
 from wardwright.domain.chat import Usage
 from wardwright.domain.errors import Failure, FailureClass
-from wardwright.domain.route import HealthReason
+from wardwright.domain.route import PassReason
 from wardwright.receipts.events import (
     AttemptFinished,
     AttemptStarted,
@@ -59,7 +59,7 @@ class PassedOverTarget(msgspec.Struct, frozen=True, omit_defaults=True):
 
     model: str
     provider_id: str
-    reason: HealthReason
+    reason: PassReason
     at: float
     waited_ms: float = 0.0
     retry_after_s: float | None = None
@@ -78,7 +78,7 @@ class ReceiptEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     provider: str | None = None
     status: AttemptStatus | FinalStatus | None = None
     failure_class: FailureClass | None = None
-    reason: HealthReason | None = None
+    reason: PassReason | None = None
 
 
 class Final(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -9,7 +9,7 @@ from wardwright.domain.errors import (
     RateLimitExceeded,
     WardwrightError,
 )
-from wardwright.domain.route import HealthReason, RequestFacts, RoutePlan, Target
+from wardwright.domain.route import PassReason, RequestFacts, RoutePlan, Target
 from wardwright.planner.attempts import FailedAttempt, Retry, RetryPolicy, Step, next_step
 from wardwright.runtime.gate import NotNow
 from wardwright.runtime.health import HealthBoard
@@ -90,7 +90,7 @@ class Candidates:
         )
 
 
-def _unavailable(reasons: set[HealthReason]) -> WardwrightError:
+def _unavailable(reasons: set[PassReason]) -> WardwrightError:
     """It is a rate limit, or an overload, only if there was nothing else."""
     if reasons == {"rate_limited"}:
         return RateLimitExceeded("every target that could serve this request is limiting requests")

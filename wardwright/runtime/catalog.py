@@ -17,8 +17,10 @@ import structlog
 
 from supervisors import NO_REPLY, Actor, ExitReason, ReplyTo, Stop, SupervisorError
 from wardwright.config.artifact import read_artifact
+from wardwright.config.changes import ProviderChanges, keys_waiting, provider_changes
 from wardwright.config.load import Loaded
 from wardwright.config.problems import ConfigError, Problem
+from wardwright.config.settings import ProviderSettings, Settings
 from wardwright.domain.control import CanaryEnded, CanarySet, ControlEvent, ModelRetired, Published, RolledBack
 from wardwright.domain.control_state import ControlState, ModelHistory, Version, fold_next
 from wardwright.domain.errors import Conflict, StorageUnavailable, WardwrightError
@@ -29,7 +31,9 @@ from wardwright.runtime.catalog_checks import CannotServe, catalog_problems
 from wardwright.runtime.catalog_file import FilesWord, files_word, version_event
 from wardwright.runtime.control import ControlBoard, decide
 from wardwright.runtime.exact import ExactCounts
-from wardwright.runtime.fleet import align_models
+from wardwright.runtime.fleet import align_models, align_providers, see_off
+from wardwright.runtime.provider import ProviderBoard, Slot
+from wardwright.runtime.roster import ProviderPart, ProviderRoster
 from wardwright.runtime.tree import STORAGE
 from wardwright.runtime.versions import Versions
 
@@ -39,22 +43,33 @@ _TRY_AGAIN_S = 1.0
 
 
 class ConfigBoard:
-    """The configuration that is followed. Written by the catalog alone; it outlives it, since a reload must outlive a crash."""
+    """The configuration that is followed. Written by the catalog alone; it outlives it, since a reload must outlive a crash.
+
+    `started` are the settings of the daemon's start: what is bound then stays as it was.
+    """
 
     def __init__(self, loaded: Loaded) -> None:
         self.loaded = loaded
+        self.started = loaded.settings
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogParts:
-    """What the catalog works with. `load` reads the configuration again: it may block, and raises ConfigError."""
+    """What the catalog works with.
+
+    `load` reads the configuration again: it may block, and raises ConfigError. `make_part` says what runs for a provider, given what
+    did so far.
+    """
 
     config: ConfigBoard
     control: ControlBoard
     board: CatalogBoard
     versions: Versions
+    roster: ProviderRoster
+    providers: ProviderBoard
     exact_counts: ExactCounts
     load: Callable[[], Loaded]
+    make_part: Callable[[ProviderSettings, Settings, ProviderPart | None], ProviderPart]
     draw: Callable[[int], int] = random.SystemRandom().randrange
 
 
@@ -74,10 +89,14 @@ class Catalog(Actor):
         self._control = parts.control
         self._board = parts.board
         self._versions = parts.versions
+        self._roster = parts.roster
+        self._providers = parts.providers
         self._exact_counts = parts.exact_counts
         self._load = parts.load
+        self._make_part = parts.make_part
         self._draw = parts.draw
         self._shown: ControlState | None = None
+        self._leaving: set[str] = set()
         self._thread = anyio.CapacityLimiter(1)
         self._takers: Mapping[type, Callable[[Any], Awaitable[object]]] = {
             AddDraft: self._add_draft,
@@ -136,7 +155,9 @@ class Catalog(Actor):
     async def _add_draft(self, asked: AddDraft) -> Drafted:
         settings = self._config.loaded.settings
         defined = read_artifact(
-            {"id": asked.model_id, **asked.artifact}, targets=settings.targets, providers=settings.providers
+            {"id": asked.model_id, **asked.artifact},
+            targets=settings.targets,
+            providers=settings.providers,
         )
         definition = defined.definition
         if definition.id != asked.model_id:
@@ -225,18 +246,67 @@ class Catalog(Actor):
     # --- the configuration --------------------------------------------------------------------------------------------
 
     async def _reload(self, _: Reload) -> FilesWord:
-        loaded = await anyio.to_thread.run_sync(self._load, limiter=self._thread)
-        word = self._word(loaded)
-        after = fold_next(self._control.state, word.events)
-        problems = self._new_problems(after, loaded)
-        if problems:
-            raise ConfigError(loaded.source, problems)
+        try:
+            loaded = await anyio.to_thread.run_sync(self._load, limiter=self._thread)
+            word = self._word(loaded)
+            after = fold_next(self._control.state, word.events)
+            problems = self._new_problems(after, loaded)
+            if problems:
+                raise ConfigError(loaded.source, problems)
+        except ConfigError as error:
+            _log.error("the configuration has problems, so the one that runs stays", source=error.source)
+            for problem in error.problems:
+                _log.error("a problem of the configuration", problem=str(problem))
+            raise
         await self._prepare(after)
-        await self._follow(word)
+        await self._change(loaded, word)
+        return word
+
+    async def _change(self, loaded: Loaded, word: FilesWord) -> None:
+        """Follow another configuration: new providers come first, then models change in one step, then old providers go."""
+        before = self._config.loaded.settings
+        changes = provider_changes(before.providers, loaded.settings.providers)
+        so_far = self._roster.parts
+        parts = {
+            settings.id: so_far[settings.id]
+            if settings.id in so_far and settings.id not in changes.changed
+            else self._make_part(settings, loaded.settings, so_far.get(settings.id))
+            for settings in loaded.settings.providers
+        }
+        if changes.added:
+            self._roster.replace([*so_far.values(), *(parts[name] for name in changes.added)])
+            await self._align()
+        try:
+            await self._follow(word)
+        except StorageUnavailable:
+            self._roster.replace(so_far.values())
+            await self._align()
+            raise
+        self._tell(loaded, word, changes)
         self._config.loaded = loaded
+        self._roster.replace(parts.values())
         self._show()
         await self._align()
-        return word
+
+    def _tell(self, loaded: Loaded, word: FilesWord, changes: ProviderChanges) -> None:
+        """Log what another configuration has changed, and what it could not; one that changes nothing is not worth a word."""
+        if loaded.settings == self._config.loaded.settings and not word.events:
+            return
+        for warning in loaded.warnings:
+            _log.warning(str(warning))
+        told = {
+            "published": [f"{name} {version}" for name, version in word.published.items()],
+            "retired": word.retired,
+            "providers_added": list(changes.added),
+            "providers_changed": list(changes.changed),
+            "providers_removed": list(changes.removed),
+        }
+        _log.info(
+            "the configuration is followed", source=loaded.source, **{key: told[key] for key in told if told[key]}
+        )
+        waiting = keys_waiting(self._config.started, loaded.settings)
+        if waiting:
+            _log.warning("these keys take effect at the next start", keys=waiting)
 
     def _word(self, loaded: Loaded) -> FilesWord:
         """What the configuration says that it has not said before. Raises: ConfigError."""
@@ -280,12 +350,22 @@ class Catalog(Actor):
         return served
 
     async def _align(self) -> None:
-        """Have the tree run what the board has; a supervisor that cannot be asked now is asked again."""
+        """Have the tree run what the boards have; a supervisor that cannot be asked now is asked again."""
         try:
+            leaving = await align_providers(self.system, self._roster, self._providers)
             await align_models(self.system, self._board)
         except SupervisorError as error:
             _log.warning("the tree is not in line with the catalog yet", reason=str(error))
             self.system.send_after(_TRY_AGAIN_S, self.ref, _TryAgain())
+        else:
+            servers = leaving.servers - self._leaving
+            if servers:
+                self._leaving |= servers
+                self.spawn(self._see_off, servers, leaving.retired)
+
+    async def _see_off(self, servers: frozenset[str], retired: tuple[Slot, ...]) -> None:
+        await see_off(self.system, servers, retired)
+        self._leaving -= servers
 
     async def _watch_control(self) -> None:
         self.ref.cast(_ControlChanged())  # a crash may have left the tree behind the board

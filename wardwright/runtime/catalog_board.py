@@ -9,12 +9,10 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from wardwright.domain.errors import Forbidden, NoTargetAvailable, UnknownModel
-from wardwright.domain.route import Composition, ModelDefinition
+from wardwright.domain.route import MODEL_PREFIX, Composition, ModelDefinition
 from wardwright.planner.canary import BUCKETS, bucket_of, takes
 from wardwright.planner.composition import compose, nested_models
 from wardwright.receipts.events import CanarySide
-
-PREFIX = "wardwright/"
 
 Draw = Callable[[int], int]
 
@@ -105,7 +103,7 @@ class CatalogBoard:
         return {name: activation.definition for name, activation in self.models.items()}
 
     def _find(self, name: str, *, for_operator: bool = False) -> Activation:
-        plain = name.removeprefix(PREFIX)
+        plain = name.removeprefix(MODEL_PREFIX)
         activation = self.models.get(plain)
         if activation is None:
             if plain in self.broken:

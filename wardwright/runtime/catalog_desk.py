@@ -10,9 +10,9 @@ from wardwright.config.artifact import Defined, concise
 from wardwright.domain.control import Source
 from wardwright.domain.control_state import ModelHistory, Step, Version
 from wardwright.domain.errors import ActorRestarting
-from wardwright.domain.route import ModelDefinition
+from wardwright.domain.route import MODEL_PREFIX, ModelDefinition
 from wardwright.planner.graph import kind_of
-from wardwright.runtime.catalog_board import PREFIX, CatalogBoard
+from wardwright.runtime.catalog_board import CatalogBoard
 from wardwright.runtime.catalog_calls import AddDraft, Publish, Reload, Retire, RollBack, SetCanary
 from wardwright.runtime.tree import CATALOG
 from wardwright.runtime.versions import Versions
@@ -140,7 +140,7 @@ class CatalogDesk:
 
     async def draft(self, model_id: str, artifact: Mapping[str, Any]) -> tuple[VersionSummary, bool]:
         """Keep a next version; True tells that it is new. Raises: ConfigError, Conflict, StorageUnavailable, ActorRestarting."""
-        model_id = model_id.removeprefix(PREFIX)
+        model_id = model_id.removeprefix(MODEL_PREFIX)
         drafted = await self._ask(AddDraft(model_id, artifact), bears_repetition=True)
         history = self._versions.history(model_id)
         return _version_summary(history, history.versions[drafted.version]), drafted.is_new
@@ -190,7 +190,7 @@ class CatalogDesk:
         raise ActorRestarting(_IN_DOUBT)
 
     def _history(self, model_id: str) -> ModelHistory:
-        return self._versions.history(model_id.removeprefix(PREFIX))
+        return self._versions.history(model_id.removeprefix(MODEL_PREFIX))
 
     def _summary(self, history: ModelHistory) -> ModelSummary:
         active, canary = history.active, history.canary
@@ -199,7 +199,7 @@ class CatalogDesk:
         problem = self._board.broken.get(history.model_id)
         return ModelSummary(
             id=history.model_id,
-            public_model_id=f"{PREFIX}{history.model_id}",
+            public_model_id=f"{MODEL_PREFIX}{history.model_id}",
             status=_status(history, problem),
             active_version=None if active is None else active.version,
             content=None if active is None else active.content,
@@ -254,7 +254,7 @@ def _graph(defined: Defined) -> RouteGraphView:
     for selector in definition.selectors:
         settings = msgspec.to_builtins(selector)
         kind, name = settings.pop("type"), settings.pop("id")
-        for members in ("models", "constituents", "model", "otherwise"):
+        for members in ("models", "model", "otherwise"):
             settings.pop(members, None)
         nodes.append(GraphNode(name, kind, tuple(selector.models), settings))
     targets = (GraphTarget(t.id, t.provider, t.upstream_model, t.context_window) for t in definition.targets)

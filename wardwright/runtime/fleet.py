@@ -3,10 +3,15 @@
 Nothing else is touched. Everything here may be done again at any time, and whoever comes too late finds it done.
 """
 
+from collections.abc import Iterable
+from typing import NamedTuple
+
 from supervisors import (
+    ActorDown,
     AlreadyPresent,
     AlreadyStarted,
     ChildNotFound,
+    ChildSpec,
     NamedRef,
     System,
     delete_child,
@@ -15,7 +20,16 @@ from supervisors import (
     which_children,
 )
 from wardwright.runtime.catalog_board import CatalogBoard
-from wardwright.runtime.tree import MODELS, model_spec
+from wardwright.runtime.provider import ProviderBoard, Slot
+from wardwright.runtime.roster import ProviderRoster
+from wardwright.runtime.tree import MODELS, PROVIDERS, model_spec, provider_path
+
+
+class Leaving(NamedTuple):
+    """Servers that shall end, and the adapters that may still be using them."""
+
+    servers: frozenset[str]
+    retired: tuple[Slot, ...]
 
 
 async def align_models(system: System, board: CatalogBoard) -> None:
@@ -28,10 +42,52 @@ async def align_models(system: System, board: CatalogBoard) -> None:
     for model_id in present - board.models.keys():
         await _remove(branch, model_id)
     for model_id in board.models.keys() - present:
-        try:
-            await start_child(branch, model_spec(model_id, board))
-        except (AlreadyStarted, AlreadyPresent):
-            continue
+        await _start(branch, model_spec(model_id, board))
+
+
+async def align_providers(system: System, roster: ProviderRoster, board: ProviderBoard) -> Leaving:
+    """Have every wanted provider run as it is wanted, and no other; servers that are not wanted any more are left to `see_off`.
+
+    New ones come first and old ones go last, so that no provider is without an adapter in between.
+
+    Raises: SupervisorError when the branch cannot be asked or a child does not start.
+    """
+    branch = system.named(PROVIDERS)
+    before = dict(board.slots())
+    present = {child.id for child in await which_children(branch)}
+    wanted = roster.specs()
+    for child_id, spec in wanted.items():
+        if child_id not in present:
+            await _start(branch, spec)
+    for part in roster.parts.values():
+        if part.refit is not None:
+            await system.named(provider_path(part.id)).call(part.refit)
+    unwanted = present - wanted.keys()
+    servers = {child_id for child_id in unwanted if child_id.endswith(".server") and child_id not in before}
+    for child_id in unwanted - servers:
+        await _remove(branch, child_id)
+    after = board.slots()
+    retired = tuple(slot for provider_id, slot in before.items() if after.get(provider_id) is not slot)
+    return Leaving(frozenset(servers), retired)
+
+
+async def see_off(system: System, servers: Iterable[str], retired: Iterable[Slot]) -> None:
+    """Stop servers when the last attempt that may be using them has ended."""
+    for slot in retired:
+        await slot.closed.wait()
+    try:
+        for child_id in servers:
+            await _remove(system.named(PROVIDERS), child_id)
+    except ActorDown:
+        return  # the branch restarts, with what is wanted and nothing else
+
+
+async def _start(branch: NamedRef, spec: ChildSpec) -> None:
+    """Start a child; one that runs by now is no error."""
+    try:
+        await start_child(branch, spec)
+    except (AlreadyStarted, AlreadyPresent):
+        return
 
 
 async def _remove(branch: NamedRef, child_id: str) -> None:

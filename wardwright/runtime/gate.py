@@ -23,7 +23,7 @@ import structlog
 from wardwright.config.settings import ProviderSettings
 from wardwright.domain.errors import Failure
 from wardwright.domain.limits import RateWindow
-from wardwright.domain.route import HealthReason, Unhealthy
+from wardwright.domain.route import PassReason, Unhealthy
 from wardwright.planner.breaker import (
     SOUND,
     Breaker,
@@ -52,7 +52,7 @@ _log = structlog.get_logger("wardwright.provider")
 class NotNow:
     """No call may be made now; `retry_after_s` is when one may be again, as far as is known."""
 
-    reason: HealthReason
+    reason: PassReason
     retry_after_s: float | None = None
 
 

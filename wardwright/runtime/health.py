@@ -4,12 +4,15 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 
 from wardwright.config.settings import ProviderSettings
-from wardwright.domain.errors import ActorRestarting
 from wardwright.domain.route import Composition, Target, Unhealthy
 from wardwright.planner.breaker import Closed, HalfOpen
 from wardwright.runtime.gate import Gate
 
 _SHOWN_FOR_S = 1.0
+
+
+class ProviderMissing(LookupError):
+    """A version names a provider that the configuration does not have any more."""
 
 
 class HealthBoard:
@@ -31,11 +34,18 @@ class HealthBoard:
         return gate
 
     def gate(self, provider_id: str) -> Gate:
-        """The gate of one provider. Raises: ActorRestarting when its actor has not started yet."""
+        """The gate of one provider. Raises: ProviderMissing when the configuration does not have it."""
         gate = self._gates.get(provider_id)
         if gate is None:
-            raise ActorRestarting(f"the provider {provider_id!r} is restarting")
+            raise ProviderMissing(provider_id)
         return gate
+
+    def forget(self, provider_id: str) -> None:
+        """The provider is gone, or another one stands in its place: calls under way keep the gate they have passed."""
+        gate = self._gates.pop(provider_id, None)
+        if gate is not None:
+            self._unwell.discard(gate)
+            self._seen = None
 
     def gates(self) -> Mapping[str, Gate]:
         """Every gate by provider id."""
@@ -82,7 +92,7 @@ class HealthBoard:
 
     def _changed(self, gate: Gate) -> None:
         self._seen = None
-        if gate.is_well:
+        if gate.is_well or self._gates.get(gate.provider_id) is not gate:
             self._unwell.discard(gate)
         else:
             self._unwell.add(gate)

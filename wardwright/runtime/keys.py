@@ -10,7 +10,8 @@ from wardwright.domain.control_state import ApiKey
 from wardwright.domain.errors import NotFound, UnknownModel
 from wardwright.domain.keys import key_hash, shown_prefix
 from wardwright.domain.money import as_usd
-from wardwright.runtime.catalog_board import PREFIX, CatalogBoard
+from wardwright.domain.route import MODEL_PREFIX
+from wardwright.runtime.catalog_board import CatalogBoard
 from wardwright.runtime.control import ControlBoard, decide
 from wardwright.runtime.identity import mint_key, mint_key_id
 from wardwright.runtime.ledger import Ledger, Used
@@ -97,7 +98,7 @@ class Keys:
         return _view(revoked, self._ledger.used(key_id))
 
     def _model_id(self, model: str) -> str:
-        model_id = model.removeprefix(PREFIX)
+        model_id = model.removeprefix(MODEL_PREFIX)
         if model_id not in self._catalog.models:
             known = ", ".join(sorted(self._catalog.models)) or "none"
             raise UnknownModel(f"unknown model {model!r}; models here: {known}", param="model")

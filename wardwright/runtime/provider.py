@@ -7,37 +7,47 @@ about a provider is still true when only our own actor has died.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import anyio
+import msgspec
 
-from supervisors import Actor, ExitReason, System
+from supervisors import Actor, Call, ExitReason, ReplyTo, System
 from wardwright.config.settings import ProviderSettings
-from wardwright.domain.errors import ActorRestarting
+from wardwright.domain.errors import Failure, ProviderError
 from wardwright.ports.provider import Provider
 from wardwright.runtime.health import HealthBoard, describe
 
+_TUNING = ("timeouts", "retry", "breaker", "max_concurrency")
+
 
 class Slot:
-    """An adapter and the number of attempts that use it."""
+    """An adapter and the number of attempts that use it. `closed` is set when it is of no use to anybody any more."""
 
     def __init__(self, provider: Provider, settings: ProviderSettings) -> None:
         self.provider = provider
         self.settings = settings
         self.leases = 0
+        self.closed = anyio.Event()
         self._retired = False
 
     async def retire(self) -> None:
         """Close the adapter now, or when its last lease ends."""
         self._retired = True
         if self.leases == 0:
-            await self.provider.aclose()
+            await self._close()
 
     async def release(self) -> None:
         """End a lease. Cancel point only when it closes a retired adapter, which cancellation does not interrupt."""
         self.leases -= 1
         if self._retired and self.leases == 0:
             with anyio.CancelScope(shield=True):
-                await self.provider.aclose()
+                await self._close()
+
+    async def _close(self) -> None:
+        await self.provider.aclose()
+        self.closed.set()
 
 
 class ProviderBoard:
@@ -50,11 +60,11 @@ class ProviderBoard:
     def lease(self, provider_id: str) -> Slot:
         """Take a provider's adapter for one attempt; `Slot.release` gives it back.
 
-        Raises: ActorRestarting when the provider has no adapter at this moment.
+        Raises: ProviderError of class `connect` when there is no such provider any more. One that restarts keeps its adapter.
         """
         slot = self._slots.get(provider_id)
         if slot is None:
-            raise ActorRestarting(f"the provider {provider_id!r} is restarting")
+            raise ProviderError(Failure("connect", f"the provider {provider_id!r} is not configured any more"))
         slot.leases += 1
         return slot
 
@@ -69,6 +79,17 @@ class ProviderBoard:
             self._slots[provider_id] = slot
         if before is not None:
             await before.retire()
+
+
+@dataclass(frozen=True, slots=True)
+class Refit(Call[None]):
+    """Be another from now on: these settings, and an adapter built like this. Sent by the catalog, to every provider alike.
+
+    The adapter so far is retired: attempts that use it end undisturbed. A provider that is like this already does nothing.
+    """
+
+    settings: ProviderSettings
+    build: Callable[[System], Provider]
 
 
 class ProviderActor(Actor):
@@ -86,9 +107,21 @@ class ProviderActor(Actor):
         self._board.health.furnish(self._settings, self.system.now)
         await self._board.replace(self._settings.id, Slot(self._build(self.system), self._settings))
 
+    async def handle_call(self, request: object, reply_to: ReplyTo[Any]) -> object:
+        """Answer `Refit`."""
+        if not isinstance(request, Refit):
+            return await super().handle_call(request, reply_to)
+        if request.settings != self._settings:
+            if not _is_same_place(self._settings, request.settings):
+                self._board.health.forget(self._settings.id)
+            self._settings, self._build = request.settings, request.build
+            await self.init()
+        return None
+
     async def terminate(self, reason: ExitReason) -> None:
-        """Take the adapter from the board on an orderly stop; after a crash it stays until the next incarnation."""
+        """Take the provider from the board on an orderly stop; after a crash it stays until the next incarnation."""
         if reason.is_normal:
+            self._board.health.forget(self._settings.id)
             await self._board.replace(self._settings.id, None)
 
     def format_status(self) -> Mapping[str, object]:
@@ -100,3 +133,9 @@ class ProviderActor(Actor):
             "live_attempts": 0 if slot is None else slot.leases,
             **describe(self._board.health.gate(self._settings.id)),
         }
+
+
+def _is_same_place(before: ProviderSettings, after: ProviderSettings) -> bool:
+    """Whether what was found out about a provider still holds: it is where it was, and only what we do about it has changed."""
+    tuned = {name: getattr(after, name) for name in _TUNING}
+    return msgspec.structs.replace(before, **tuned) == after if type(before) is type(after) else False

@@ -52,6 +52,7 @@ from wardwright.runtime import attempt
 from wardwright.runtime.candidates import Candidates
 from wardwright.runtime.decision import refusal_of
 from wardwright.runtime.gate import Admission, NotNow
+from wardwright.runtime.health import ProviderMissing
 from wardwright.runtime.ledger import Ledger
 from wardwright.runtime.metrics import Metrics
 from wardwright.runtime.model import RequestEnded
@@ -258,7 +259,7 @@ class Run:
         """Call a target if its provider's gate lets the call through; None when the next step is to be decided."""
         try:
             entered = await self._enter(target)
-        except (ActorRestarting, StorageUnavailable) as error:
+        except StorageUnavailable as error:
             return Outcome("internal_error", error)
         if isinstance(entered, NotNow):
             return self._out_of_time() if self._time_left_s() <= 0 else None
@@ -266,9 +267,12 @@ class Run:
             return await self._attempt(target, entered)
 
     async def _enter(self, target: Target) -> Admission | NotNow:
-        """Pass the provider's gate, in one's turn. Raises: ActorRestarting, StorageUnavailable."""
+        """Pass the provider's gate, in one's turn. Raises: StorageUnavailable."""
         system = self._parts.system
-        gate = self._parts.providers.health.gate(target.provider)
+        try:
+            gate = self._parts.providers.health.gate(target.provider)
+        except ProviderMissing:
+            return self._pass_over(target, NotNow("not_configured"))
         if self._deadline == math.inf:
             # the first target's patience is the request's: a fallback's own must not shorten it
             self._deadline = self._began + gate.settings.timeouts.total
@@ -281,13 +285,13 @@ class Run:
             patience = min(left, gate.settings.timeouts.connect) if self._candidates.has_other(target) else left
             entered = await gate.enter(target.id, patience_s=patience)
             self._parts.metrics.waited_for_permit(target.provider, system.now() - came)
-        if isinstance(entered, NotNow):
-            waited_ms = _milliseconds(system.now() - came)
-            self._writer.note(
-                PassedOver(target.id, target.provider, entered.reason, waited_ms, _rounded(entered.retry_after_s))
-            )
-            self._candidates.passed_over(target, entered)
-        return entered
+        return self._pass_over(target, entered, system.now() - came) if isinstance(entered, NotNow) else entered
+
+    def _pass_over(self, target: Target, why: NotNow, waited_s: float = 0.0) -> NotNow:
+        waited_ms = _milliseconds(waited_s)
+        self._writer.note(PassedOver(target.id, target.provider, why.reason, waited_ms, _rounded(why.retry_after_s)))
+        self._candidates.passed_over(target, why)
+        return why
 
     async def _attempt(self, target: Target, admission: Admission) -> Outcome | None:
         """Make one upstream call; None when it failed and the next step is to be decided."""
@@ -314,9 +318,6 @@ class Run:
             is_fair = had_s >= settings.timeouts.total * _FAIR_SHARE
             self._note_attempt(tally, Failure("timeout", error.message, clock="total"), is_fair=is_fair)
             return Outcome("deadline_exceeded", error)
-        except ActorRestarting as error:
-            self._note_attempt(tally, Failure("connect", error.message), is_fair=False)
-            return Outcome("internal_error", error)
         self._note_attempt(tally, None)
         return outcome
 

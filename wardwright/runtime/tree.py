@@ -6,15 +6,14 @@ bottom: recovery of the log comes before the first request; stop order is the re
 Restart budgets: a fault below must not burn through the levels above, so the root allows more restarts than its branches need.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
-
-import msgspec
 
 from supervisors import Actor, ChildSpec, DynamicSupervisor, Mailbox, Supervisor
 from wardwright.ports.server import ServerSpec
 from wardwright.runtime.catalog_board import CatalogBoard
 from wardwright.runtime.model import ModelActor
+from wardwright.runtime.roster import ProviderRoster
 
 ROOT = "wardwright"
 STORAGE = f"{ROOT}/storage"
@@ -42,29 +41,28 @@ def sessions_path(model_id: str) -> str:
     return f"{MODELS}/{model_id}/sessions"
 
 
+def provider_path(provider_id: str) -> str:
+    """Where the actor of a provider stands in the tree."""
+    return f"{PROVIDERS}/{provider_id}"
+
+
 def server_path(spec: ServerSpec) -> str:
     """Where the process of a managed server stands in the tree."""
     return f"{PROVIDERS}/{spec.id}.server"
-
-
-class ProviderPart(msgspec.Struct, frozen=True):
-    """What the tree runs for one provider: its actor, and its model server where it has one of its own."""
-
-    id: str
-    actor: Callable[[], Actor]
-    server: Callable[[], Actor] | None = None
 
 
 def build_tree(
     *,
     checkpointer: Callable[[], Actor],
     catalog: Callable[[], Actor],
-    providers: Sequence[ProviderPart],
+    providers: ProviderRoster,
     models: CatalogBoard,
     edge: Callable[[], Actor],
     drain_seconds: float,
+    watch: Callable[[], Actor] | None = None,
 ) -> Supervisor:
-    """The root supervisor with every branch below it."""
+    """The root supervisor with every branch below it; `watch` follows the configuration where there is a file to follow."""
+    watching = [] if watch is None else [ChildSpec("config", watch)]
     return Supervisor(
         [
             ChildSpec("storage", checkpointer, mailbox=_MANY, shutdown=30.0),
@@ -72,6 +70,7 @@ def build_tree(
             ChildSpec("providers", partial(_providers, providers), type="supervisor"),
             ChildSpec("models", partial(_models, models), type="supervisor"),
             ChildSpec("runs", _members, type="supervisor"),
+            *watching,
             ChildSpec("edge", edge, shutdown=drain_seconds + 10.0),
         ],
         strategy="one_for_one",
@@ -80,12 +79,9 @@ def build_tree(
     )
 
 
-def _providers(parts: Sequence[ProviderPart]) -> Supervisor:
-    children = []
-    for part in parts:
-        if part.server is not None:
-            children.append(ChildSpec(f"{part.id}.server", part.server, shutdown=10.0))
-        children.append(ChildSpec(part.id, part.actor, mailbox=_MANY))
+def _providers(roster: ProviderRoster) -> Supervisor:
+    """One child for each provider, and each server, that is wanted now; the catalog sees to later changes."""
+    children = list(roster.specs().values())
     return Supervisor(children, strategy="one_for_one", max_restarts=_BRANCH_RESTARTS, max_seconds=_WITHIN_S)
 
 

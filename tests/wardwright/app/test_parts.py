@@ -43,7 +43,7 @@ async def built(settings: ProviderSettings, *, of: Settings = SETTINGS) -> Async
     part = provider_part(settings, of, board)
     children = [ChildSpec(part.id, part.actor)]
     if part.server is not None:
-        children.append(ChildSpec(f"{part.id}.server", part.server))
+        children.append(ChildSpec(part.server.child_id, part.server.actor))
     async with System(PROVIDERS, Supervisor(children)):
         slot = board.lease(settings.id)
         assert slot.settings is settings

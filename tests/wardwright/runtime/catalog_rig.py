@@ -10,7 +10,9 @@ from typing import Any, TypeVar
 from supervisors import Actor, Call, System
 from supervisors.testing import EventLog
 from tests.wardwright.runtime.stage import LetterCounter, ScriptedStore
+from wardwright.app.parts import provider_part
 from wardwright.config.load import Loaded, load_config
+from wardwright.config.settings import ProviderSettings, Settings
 from wardwright.domain.control_state import ModelHistory
 from wardwright.runtime.catalog import Catalog, CatalogParts, ConfigBoard
 from wardwright.runtime.catalog_board import CatalogBoard
@@ -19,6 +21,8 @@ from wardwright.runtime.checkpointer import Checkpointer, Logs, StoreBoard
 from wardwright.runtime.control import ControlBoard
 from wardwright.runtime.exact import ExactCounts
 from wardwright.runtime.ledger import Ledger
+from wardwright.runtime.provider import ProviderBoard
+from wardwright.runtime.roster import ProviderPart, ProviderRoster
 from wardwright.runtime.tree import CATALOG, MODELS, ROOT, build_tree
 from wardwright.runtime.versions import Versions
 from wardwright.storage.control import MemoryControlLog
@@ -70,6 +74,7 @@ class Rig:
     versions: Versions
     config: ConfigBoard
     desk: CatalogDesk
+    providers: ProviderBoard
     events: EventLog
     counter: LetterCounter
 
@@ -112,14 +117,24 @@ async def rig(folder: Path, *models: str, log: MemoryControlLog | None = None, h
     file.write_text(head + "".join(models or (model("m"),)), encoding="utf-8")
     log, store, counter = log or MemoryControlLog(), ScriptedStore(), LetterCounter()
     board, control, config, events = CatalogBoard(), ControlBoard(), ConfigBoard(loaded_from(file)), EventLog()
-    versions = Versions(control)
+    versions, providers = Versions(control), ProviderBoard()
+
+    def make_part(provider: ProviderSettings, settings: Settings, before: ProviderPart | None = None) -> ProviderPart:
+        return provider_part(provider, settings, providers, before)
+
+    roster = ProviderRoster(
+        make_part(provider, config.loaded.settings) for provider in config.loaded.settings.providers
+    )
     parts = CatalogParts(
         config=config,
         control=control,
         board=board,
         versions=versions,
+        roster=roster,
+        providers=providers,
         exact_counts=ExactCounts(counter),
         load=partial(loaded_from, file),
+        make_part=make_part,
         draw=lambda below: 7,
     )
     tree = build_tree(
@@ -133,11 +148,11 @@ async def rig(folder: Path, *models: str, log: MemoryControlLog | None = None, h
             now=lambda: 1_800_000_000.0,
         ),
         catalog=partial(Catalog, parts),
-        providers=[],
+        providers=roster,
         models=board,
         edge=Idle,
         drain_seconds=1.0,
     )
     async with System(ROOT, tree, on_event=events) as system:
         desk = CatalogDesk(system, board=board, versions=versions)
-        yield Rig(system, file, board, control, versions, config, desk, events, counter)
+        yield Rig(system, file, board, control, versions, config, desk, providers, events, counter)

@@ -41,8 +41,9 @@ from wardwright.runtime.ledger import Ledger
 from wardwright.runtime.metrics import Metrics
 from wardwright.runtime.provider import ProviderActor, ProviderBoard
 from wardwright.runtime.responder import Responder
+from wardwright.runtime.roster import ProviderPart, ProviderRoster
 from wardwright.runtime.run import RunParts
-from wardwright.runtime.tree import ROOT, RUNS, ProviderPart, build_tree
+from wardwright.runtime.tree import ROOT, RUNS, build_tree
 from wardwright.storage.control import MemoryControlLog
 from wardwright.storage.memory import MemoryReceiptStore
 from wardwright.wire.openai import parse_chat_request
@@ -231,7 +232,7 @@ async def stage(
             now=lambda: 1_800_000_000.0,
         ),
         catalog=partial(FixedCatalog, models, boards.catalog),
-        providers=[
+        providers=ProviderRoster(
             _part(
                 provider,
                 boards.providers,
@@ -241,7 +242,7 @@ async def stage(
                 max_concurrency=max_concurrency,
             )
             for provider in providers
-        ],
+        ),
         models=boards.catalog,
         edge=lambda: Edge(start=start_generation, drain=lambda: gateway.drain(drain_seconds), url="http://test"),
         drain_seconds=drain_seconds,

@@ -9,12 +9,12 @@ from supervisors.testing import settle
 from tests.wardwright.runtime.conftest import Logs
 from tests.wardwright.runtime.stage import cascade
 from wardwright.config.settings import CannedSettings, Timeouts
-from wardwright.domain.errors import ActorRestarting, Failure
+from wardwright.domain.errors import Failure
 from wardwright.domain.limits import RateWindow
 from wardwright.domain.route import Composition, Target, Unhealthy
 from wardwright.planner.breaker import BreakerPolicy
 from wardwright.runtime.gate import QUEUE_PER_PERMIT, Admission, Gate, NotNow
-from wardwright.runtime.health import HealthBoard, describe
+from wardwright.runtime.health import HealthBoard, ProviderMissing, describe
 
 pytestmark = pytest.mark.anyio
 
@@ -356,8 +356,17 @@ class TestBoard:
         assert door.board.retry_after_s([A, b], now) == 15, "before that the provider is not asked at all"
 
     async def test_there_is_no_gate_before_its_actor_has_started(self) -> None:
-        with pytest.raises(ActorRestarting, match="'first' is restarting"):
+        with pytest.raises(ProviderMissing):
             HealthBoard().gate("first")
+
+    async def test_one_that_is_forgotten_is_made_anew_and_says_nothing_of_the_new_one(self) -> None:
+        door = Door(permits=2)
+        with door.enter() as call:
+            door.board.forget("first")
+            call.settle(LOCKED, 5.0)
+        assert door.unhealthy() == []
+        with pytest.raises(ProviderMissing):
+            door.board.gate("first")
 
     async def test_operators_see_all_of_it(self) -> None:
         door = Door(permits=2)

@@ -3,15 +3,16 @@
 from functools import partial
 
 import anyio
+import msgspec
 import pytest
 
 from supervisors import ActorRef, ChildSpec, Supervisor, System
 from supervisors.testing import settle
-from wardwright.config.settings import CannedSettings
-from wardwright.domain.errors import ActorRestarting, Failure
+from wardwright.config.settings import CannedSettings, Timeouts
+from wardwright.domain.errors import Failure, ProviderError
 from wardwright.providers.canned import CannedProvider
 from wardwright.runtime.gate import Admission
-from wardwright.runtime.provider import ProviderActor, ProviderBoard, Slot
+from wardwright.runtime.provider import ProviderActor, ProviderBoard, Refit, Slot
 
 pytestmark = pytest.mark.anyio
 
@@ -79,12 +80,12 @@ class TestLeases:
 
     async def test_without_an_adapter_there_is_nothing_to_lease(self) -> None:
         board = ProviderBoard()
-        with pytest.raises(ActorRestarting, match="'first' is restarting"):
+        with pytest.raises(ProviderError, match="'first' is not configured any more"):
             board.lease("first")
 
         await board.replace("first", Slot(Adapter(), SETTINGS))
         await board.replace("first", None)
-        with pytest.raises(ActorRestarting):
+        with pytest.raises(ProviderError):
             board.lease("first")
         assert board.slots() == {}
 
@@ -167,3 +168,36 @@ class TestHealth:
                 assert (details["error_count"], details["health"]) == (1, "degraded")
                 assert details["breaker"] == {"state": "open", "retry_in_s": 15.0}
             assert gate.permits.in_use == 0
+
+
+class TestRefit:
+    CHANGED = CannedSettings(id="first", outputs=("another",))
+
+    async def test_a_changed_provider_swaps_its_adapter_and_lets_attempts_end_on_the_old_one(self) -> None:
+        board, build, changed = ProviderBoard(), Factory(), Factory()
+        async with system(build, board) as running:
+            lease = board.lease("first")
+            await actor(running).call(Refit(self.CHANGED, changed))
+            assert board.slots()["first"].settings is self.CHANGED
+            assert board.slots()["first"].provider is changed.built[0]
+            assert (build.built[0].closes, lease.closed.is_set()) == (0, False)
+            await lease.release()
+            assert (build.built[0].closes, lease.closed.is_set()) == (1, True)
+
+    async def test_what_was_found_out_holds_for_a_provider_that_stays_where_it_is(self) -> None:
+        board = ProviderBoard()
+        async with system(Factory(), board) as running:
+            gate = board.health.gate("first")
+            tuned = msgspec.structs.replace(SETTINGS, timeouts=Timeouts(idle=1), max_concurrency=3)
+            await actor(running).call(Refit(tuned, Factory()))
+            assert board.health.gate("first") is gate
+            assert gate.permits.limit == 3
+            await actor(running).call(Refit(self.CHANGED, Factory()))
+            assert board.health.gate("first") is not gate
+
+    async def test_one_that_is_like_this_already_does_nothing(self) -> None:
+        board, build = ProviderBoard(), Factory()
+        async with system(build, board) as running:
+            before = board.slots()["first"]
+            await actor(running).call(Refit(SETTINGS, build))
+            assert board.slots()["first"] is before

@@ -19,6 +19,7 @@ from wardwright.domain.errors import (
     DeadlineExceeded,
     Failure,
     InternalError,
+    NoTargetAvailable,
     ProviderError,
     RequestError,
     StorageUnavailable,
@@ -26,7 +27,7 @@ from wardwright.domain.errors import (
 from wardwright.planner.attempts import RetryPolicy
 from wardwright.ports.provider import UpstreamCall
 from wardwright.providers.canned import ScriptedFailure
-from wardwright.receipts.events import AttemptFinished, Opened
+from wardwright.receipts.events import AttemptFinished, Opened, PassedOver
 from wardwright.receipts.fold import fold
 from wardwright.runtime.tree import ROOT, RUNS, STORAGE
 
@@ -308,15 +309,22 @@ class TestFailure:
             closed = on.store.closing(responder.receipt_id)
             assert (closed.status, closed.attempts, closed.selected_model) == ("route_blocked", 0, None)
 
-    async def test_a_provider_that_is_restarting_is_said_so(self) -> None:
-        async with stage(Watched()) as on:
+    async def test_a_provider_that_is_gone_is_passed_over(self) -> None:
+        async with stage(Watched(), Watched("second")) as on:
             await terminate_child(on.system.named(f"{ROOT}/providers"), "first")
             responder = RecordingResponder()
-            error = await on.ask_for_error(responder)
+            await on.ask(responder)
+            assert on.store.closing(responder.receipt_id).selected_model == "second/m"
 
-            assert isinstance(error, ActorRestarting)
-            closed = on.store.closing(responder.receipt_id)
-            assert (closed.status, closed.error_code) == ("internal_error", "actor_restarting")
+            await terminate_child(on.system.named(f"{ROOT}/providers"), "second")
+            responder = RecordingResponder()
+            error = await on.ask_for_error(responder)
+            assert isinstance(error, NoTargetAvailable)
+            passed = [event for event in on.store.events(responder.receipt_id) if isinstance(event, PassedOver)]
+            assert [(event.model, event.reason) for event in passed] == [
+                ("first/m", "not_configured"),
+                ("second/m", "not_configured"),
+            ]
 
 
 class TestTime:

@@ -9,7 +9,8 @@ from supervisors.testing import EventLog, settle
 from tests.wardwright.runtime.stage import board_of, cascade
 from wardwright.ports.server import ServerSpec
 from wardwright.runtime.admin import walk
-from wardwright.runtime.tree import PROVIDERS, ROOT, ProviderPart, build_tree, model_path, server_path, sessions_path
+from wardwright.runtime.roster import ProviderPart, ProviderRoster, ServerPart
+from wardwright.runtime.tree import PROVIDERS, ROOT, build_tree, model_path, server_path, sessions_path
 
 pytestmark = pytest.mark.anyio
 
@@ -35,7 +36,14 @@ def system(story: list[str], events: EventLog | None = None) -> System:
     tree = build_tree(
         checkpointer=part("storage"),
         catalog=part("catalog"),
-        providers=[ProviderPart("local", part("local"), part("server")), ProviderPart("cloud", part("cloud"))],
+        providers=ProviderRoster(
+            [
+                ProviderPart(
+                    "local", part("local"), ServerPart(ServerSpec("local", lambda port: [], "/"), part("server"))
+                ),
+                ProviderPart("cloud", part("cloud")),
+            ]
+        ),
         models=board_of(cascade("local")),
         edge=part("edge"),
         drain_seconds=1.0,
@@ -108,7 +116,7 @@ async def test_a_branch_that_cannot_be_kept_up_is_given_up_by_the_root_in_the_en
     tree = build_tree(
         checkpointer=partial(Part, "storage", []),
         catalog=partial(Part, "catalog", []),
-        providers=[ProviderPart("local", refuse)],
+        providers=ProviderRoster([ProviderPart("local", refuse)]),
         models=board_of(),
         edge=partial(Part, "edge", []),
         drain_seconds=1.0,

@@ -1,12 +1,12 @@
 """What holds for every plan of every graph: random graphs, nested and guarded, met with random requests, health and policies."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.wardwright.planner.strategies import all_inputs, compositions, policies
+from tests.wardwright.planner.strategies import SUBJECTS, all_inputs, compositions, policies
 from wardwright.domain.route import (
     MODEL_PREFIX,
     Alias,
@@ -81,17 +81,25 @@ def test_a_target_too_small_is_taken_only_when_none_is_large_enough(
 
 
 @given(compositions(), all_inputs, policies)
-def test_a_further_restriction_only_narrows(
+def test_a_restriction_of_a_nested_model_adds_no_target(
     composition: Composition, inputs: PlanInputs, more: RouteConstraints
 ) -> None:
-    """A restriction of a nested model, or a shorter list for the outer one, adds no target."""
-    unforced = {name: _unforced(policy) for name, policy in inputs.constraints.items()}
+    unforced = {name: _unforced(policy) for name, policy in inputs.constraints.items() if name != "inner"}
     before = msgspec.structs.replace(inputs, constraints=unforced)
-    narrower: Mapping[str, RouteConstraints] = {**unforced, "inner": _unforced(more)}
-    if "inner" in unforced:
-        return
-    after = msgspec.structs.replace(inputs, constraints=narrower)
+    after = msgspec.structs.replace(inputs, constraints={**unforced, "inner": _unforced(more)})
     assert _ids(plan(composition, after)) <= _ids(plan(composition, before))
+
+
+@given(compositions(), all_inputs, st.sets(st.sampled_from(SUBJECTS)), st.sets(st.sampled_from(SUBJECTS)))
+def test_a_shorter_list_of_allowed_targets_adds_no_target(
+    composition: Composition, inputs: PlanInputs, allowed: set[str], fewer: set[str]
+) -> None:
+    def planned(entries: set[str]) -> set[str]:
+        constraints = {"outer": RouteConstraints(allowed_targets=tuple(sorted(entries)))}
+        return _ids(plan(composition, msgspec.structs.replace(inputs, constraints=constraints)))
+
+    assert planned(allowed & fewer) <= planned(allowed)
+    assert planned(set()) == set()
 
 
 @given(compositions(may_overflow=True), all_inputs)

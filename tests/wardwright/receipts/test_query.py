@@ -145,3 +145,12 @@ def test_a_page_reads_no_further_than_to_the_next_match() -> None:
     log = iter(receipt_log(10))
     page(log, ReceiptFilter.parse({"limit": "2"}))
     assert next(log)[0].receipt_id == "rcpt_00006"
+
+
+def test_a_page_ends_where_everything_that_follows_is_older_than_asked_for() -> None:
+    log = iter(receipt_log(query.CLOCK_SLACK_S + 20))
+    newest = int(AT) + query.CLOCK_SLACK_S + 19
+    answer = page(log, ReceiptFilter.parse({"created_at_min": str(newest - 2)}))
+    assert [summary.created_at for summary in answer.data] == [newest, newest - 1, newest - 2]
+    assert answer.next_cursor is None
+    assert len(list(log)) == 16, "but for a clock that may have been set back in between, nothing older is read"

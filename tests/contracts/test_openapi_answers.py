@@ -149,6 +149,7 @@ EXCHANGES = [
     chat("internal", 403, "model_internal"),
     chat("nobody", 404, "model_not_found"),
     chat("ok", 413, "request_too_large", user="x" * 9000),
+    chat("governed", 422, "stream_policy_blocked"),
     chat("429", 429, "rate_limit_exceeded"),
     chat("503", 503, "overloaded"),
     chat("hang", 504, "deadline_exceeded"),
@@ -271,7 +272,12 @@ id = "brief"
 kind = "openai-compatible"
 base_url = "{upstream.url}"
 timeouts = {{ total = 0.3 }}
-{models}"""
+{models}
+[[models]]
+id = "governed"
+route_root = "up/ok"
+stream_rules = [{{ id = "nothing", regex = '\\w', action = "block" }}]
+"""
 
 
 @pytest.fixture(scope="module")

@@ -45,6 +45,8 @@ TABLES = (
     Table("`[[models]]`", "models", format_.ModelSettings),
     Table("`access` of a model", "access", format_.AccessSettings),
     Table('`[[models.governance]]`, kind = "route_gate"', "governance", format_.RouteRuleSettings),
+    Table("`[[models.stream_rules]]`", "stream_rules", format_.StreamRuleSettings),
+    Table("`stream_policy` of a model", "stream_policy", format_.StreamPolicySettings),
     Table("`[[models.dispatchers]]` and `[[models.cascades]]`", "selectors", format_.SelectorSettings),
     Table("`[[models.alloys]]`", "alloys", format_.AlloySettings),
     Table("`constituents` of an alloy", "constituents", format_.ConstituentSettings),
@@ -127,6 +129,28 @@ MEANINGS: Mapping[str, str] = {
     "governance.target_model": "The one target that `switch_model` leads to.",
     "governance.allow_fallback": "Whether the route graph decides when that target cannot serve.",
     "governance.message": "Why, for the receipt.",
+    "models.stream_rules": "Rules over what the model answers, before it is released. See [stream rules](#modelsstream_rules).",
+    "models.stream_policy": "See [stream policy](#stream_policy-of-a-model).",
+    "stream_rules.id": "Its name within the model, for receipts.",
+    "stream_rules.action": "What becomes of a match. `annotate`: it is told in the receipt. `rewrite`: `replacement` takes its place. `drop`: nothing does. "
+    "`block`: the answer is refused. `retry`: it is asked for again; with a reminder, or at another target (`escalate`).",
+    "stream_rules.on": "What it reads: the answer's text, its reasoning, the arguments of tool calls, or `any` of these.",
+    "stream_rules.contains": "Fires on a text that has this, as written. Either this or `regex`.",
+    "stream_rules.regex": "Fires on a text that has a match of this. Linear time whatever the pattern; what a pattern means is told "
+    "[here](../explanation/streams-that-are-governed.md#what-a-pattern-means).",
+    "stream_rules.replacement": "What `rewrite` puts in the place of a match; absent: `[redacted]`.",
+    "stream_rules.reminder": "What `retry_with_reminder` says to the model, as a system message behind all others.",
+    "stream_rules.target": "Whom `escalate` asks: a target of the model's route graph, if the request's route allows it.",
+    "stream_rules.max_retries": "How often the rule may ask again within one request; absent: once. `max_attempts` bounds all upstream calls together.",
+    "stream_rules.once_per": "Once it has fired, the rule is left out for the rest of the request or of the caller's session: it steers, and guards no longer. "
+    "Absent: it always holds.",
+    "stream_rules.shadow": "Whether the rule is only observed: its matches are told in the receipt and nothing else happens.",
+    "stream_rules.horizon_bytes": "How long a match of a pattern is reckoned with that has no longest one. What is longer may be missed.",
+    "stream_rules.max_hold_ms": "How long any text may be held while this rule is in force.",
+    "stream_policy.mode": "`horizon`: text leaves unless it may still become part of a match. `semantic_boundary`: in whole sentences, lines, code blocks, JSON values "
+    "and tool calls. `full_buffer`: at the end. `pass_through`: at once, with rules that only observe.",
+    "stream_policy.max_hold_ms": "How long any text may be held; then the answer ends with `stream_policy_hold_exceeded`. Tool calls, which are held whole, do not "
+    "count.",
     "access.requires_api_key": "Whether callers must show a key of this model's own, made with `wardwright keys create`.",
     "access.unkeyed": "`internal`: the model is not listed, and calling it is refused with `model_internal`; it serves other models.",
     "selectors.id": "Its name within the model.",

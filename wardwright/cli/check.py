@@ -32,6 +32,8 @@ def check(
     say(_summary(loaded))
     if loaded.definitions:
         _show_models(loaded)
+    if loaded.guarantees:
+        _show_stream_rules(loaded)
 
 
 def _summary(loaded: "Loaded") -> str:
@@ -60,6 +62,15 @@ def _show_models(loaded: "Loaded") -> None:
         for target in _targets(model, known):
             made.add_row(*map(styled, [*name, target.id, target.context_window, target.provider]))
             name = ["", "", ""]
+    show(made)
+
+
+def _show_stream_rules(loaded: "Loaded") -> None:
+    made = table("MODEL", "STREAM RULE", "ACTION", "ON", "GUARANTEE")
+    for found in loaded.guarantees:
+        rule = found.rule
+        action = f"{rule.action} (shadow)" if rule.shadow else rule.action
+        made.add_row(*map(styled, (found.model_id, rule.id, action, ", ".join(rule.on), found.words)))
     show(made)
 
 

@@ -13,6 +13,7 @@ from wardwright.domain.caller import Attributed, Caller
 from wardwright.domain.route import Skip
 from wardwright.receipts.events import Decision
 from wardwright.receipts.fold import Attempt, Final, Receipt
+from wardwright.receipts.stream_outcome import StreamOutcome, StreamPolicyEvent
 
 _GOOD = ("completed", "simulated")
 _UNDECIDED = ("open", "unfinished", "client_cancelled", "cancelled", "interrupted")
@@ -52,6 +53,7 @@ def story(receipt: Receipt) -> RenderableType:
         *_section("asked", _asked(receipt)),
         *_section("decision", _decided(receipt.decision)),
         *_section("attempts", _tried(receipt)),
+        *_stream_policy(receipt),
         *_section("outcome", _ended(receipt)),
     )
 
@@ -207,6 +209,40 @@ def _course(attempt: Attempt) -> str:
     if attempt.finish_reasons:
         parts.append(f"finish {', '.join(attempt.finish_reasons)}")
     return "; ".join(parts)
+
+
+def _stream_policy(receipt: Receipt) -> Iterator[RenderableType]:
+    """What stream rules did, where any read an answer."""
+    outcome = receipt.final.stream_policy if receipt.final else None
+    if outcome is not None:
+        yield from _section("stream policy", _governed(outcome))
+
+
+def _governed(outcome: StreamOutcome) -> Iterator[Line]:
+    matches = f"{outcome.trigger_count} {'match' if outcome.trigger_count == 1 else 'matches'}"
+    yield Line("found", f"{matches}, {_counted(outcome.retry_count, 'answer')} asked for again")
+    for event in outcome.events:
+        yield Line(f"attempt {event.attempt}", _told(event))
+    held = f"at most {outcome.max_held_bytes} bytes at a time, {outcome.held_bytes} at the end"
+    changed = f"; {outcome.rewritten_bytes} bytes replaced or dropped" if outcome.rewritten_bytes else ""
+    blocked = f"; {outcome.blocked_bytes} blocked" if outcome.blocked_bytes else ""
+    yield Line("held", held + changed + blocked)
+
+
+def _told(event: StreamPolicyEvent) -> str:
+    match event.type:
+        case "stream_policy.triggered":
+            where = f"call {event.call}" if event.call is not None else f"{event.channel}"
+            shadow = " (shadow)" if event.shadow else ""
+            action = f"{event.action}".replace("_", " ")
+            return f"{event.rule_id}: {action}{shadow}; bytes {event.match_start_byte} to {event.match_end_byte} of the {where}"
+        case "stream_policy.hold_exceeded":
+            return f"text was held for {duration(event.observed_hold_ms or 0)}, which is too long"
+        case "attempt.retry_requested":
+            reminded = " with a reminder" if event.reminder_injected else ""
+            return f"{event.rule_id}: {event.to_model} is asked again{reminded}, {event.retry_count} of {event.max_retries}"
+        case "attempt.retry_refused":
+            return f"{event.rule_id}: not asked again, {f'{event.reason}'.replace('_', ' ')}"
 
 
 def _ended(receipt: Receipt) -> Iterator[Line]:

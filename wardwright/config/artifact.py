@@ -104,7 +104,8 @@ def _names_in(model: ModelSettings) -> set[str | None]:
     """Everything that a model calls by name and that may be a target."""
     members = (member for selector in selectors_of(model) for member in selector.models)
     ruled = (name for rule in model.governance for name in (rule.target_model, *(rule.allowed_targets or ())))
-    return {model.route_root, *members, *ruled}
+    escalated = (rule.target for rule in model.stream_rules)
+    return {model.route_root, *members, *ruled, *escalated}
 
 
 def _nested_in(model: ModelSettings) -> list[str]:

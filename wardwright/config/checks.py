@@ -24,7 +24,8 @@ from wardwright.config.settings import (
     ServerSettings,
     TargetSettings,
 )
-from wardwright.domain.route import ModelDefinition, Selector
+from wardwright.config.stream_rules import check_stream_rules
+from wardwright.domain.route import Composition, ModelDefinition, Selector
 from wardwright.planner.graph import selector_path, validate_graph
 from wardwright.planner.nesting import DeclaredGraph, never_chosen, validate_nesting
 
@@ -106,6 +107,7 @@ def check_models(
             yield Problem(below(model.path, problem.path), problem.message, model.file)
         yield from nesting[index]
         yield from check_rules(model.settings.governance, model.path, targets, model.file)
+        yield from check_stream_rules(model.settings, model.path, target_ids, model.file)
 
 
 def warn_of_missing(providers: Sequence[ProviderSettings], environ: Mapping[str, str]) -> Iterator[Problem]:
@@ -133,6 +135,18 @@ def warn_of_unreached(model: DeclaredModel, definition: ModelDefinition) -> Iter
         if selector.id not in reached:
             message = f"nothing routes here: it is not reached from {shown(definition.root)}"
             yield Problem(below(model.path, selector_path(selector)), message, model.file)
+
+
+def warn_of_unreachable_escalation(
+    models: Sequence[DeclaredModel], compositions: Sequence[Composition]
+) -> Iterator[Problem]:
+    """Say which stream rules escalate to a target that no request of their model can come to."""
+    for model, composition in zip(models, compositions, strict=True):
+        reached = {target.id for each in (composition.root, *composition.nested.values()) for target in each.targets}
+        for rule in model.settings.stream_rules:
+            if rule.target is not None and rule.target not in reached:
+                path = below(model.path, f"stream_rules.{rule.id}.target")
+                yield Problem(path, "never answers: nothing in this model's route graph leads to it", model.file)
 
 
 def _graphs(models: Sequence[DeclaredModel], targets: Sequence[TargetSettings]) -> list[DeclaredGraph]:

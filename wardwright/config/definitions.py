@@ -11,9 +11,11 @@ from wardwright.config.settings import (
     ModelSettings,
     RequirementSettings,
     SelectorSettings,
+    StreamPolicySettings,
+    StreamRuleSettings,
     TargetSettings,
 )
-from wardwright.domain.policy import RouteRule
+from wardwright.domain.policy import USUAL_HOLDING, Channel, RouteRule, StreamPolicy, StreamRule
 from wardwright.domain.route import (
     Alias,
     Alloy,
@@ -109,6 +111,36 @@ def rules_of(model: ModelSettings) -> tuple[RouteRule, ...]:
     )
 
 
+def stream_rule_of(rule: StreamRuleSettings) -> StreamRule:
+    """Read a stream rule. Purity: pure."""
+    return StreamRule(
+        id=rule.id,
+        action=rule.action,
+        on=_watched(rule),
+        contains=rule.contains,
+        regex=rule.regex,
+        replacement="[redacted]" if rule.replacement is None else rule.replacement,
+        reminder=rule.reminder,
+        target=rule.target,
+        max_retries=1 if rule.max_retries is None else rule.max_retries,
+        once_per=rule.once_per,
+        shadow=rule.shadow,
+        horizon_bytes=rule.horizon_bytes,
+        max_hold_ms=rule.max_hold_ms,
+    )
+
+
+def _holding(settings: StreamPolicySettings) -> StreamPolicy:
+    policy = StreamPolicy(settings.mode, settings.max_hold_ms)
+    return USUAL_HOLDING if policy == USUAL_HOLDING else policy  # the very default, or msgspec would not leave it out
+
+
+def _watched(rule: StreamRuleSettings) -> tuple[Channel, ...]:
+    """The channels that a rule names, each once, in one order: a definition is known by its content."""
+    channels: tuple[Channel, ...] = ("text", "reasoning", "tool_arguments")
+    return tuple(channel for channel in channels if channel in rule.on or "any" in rule.on)
+
+
 def define_model(model: ModelSettings, targets: Iterable[TargetSettings]) -> ModelDefinition:
     """Make the definition of a model whose graph is sound. Purity: pure."""
     graph = expand(selectors_of(model), [target_of(target) for target in targets], model.route_root)
@@ -124,6 +156,8 @@ def define_model(model: ModelSettings, targets: Iterable[TargetSettings]) -> Mod
         reveal_target=model.reveal == "target",
         max_attempts=model.max_attempts,
         governance=rules_of(model),
+        stream_rules=tuple(stream_rule_of(rule) for rule in model.stream_rules),
+        stream_policy=_holding(model.stream_policy),
     )
     if model.version is not None:
         return definition

@@ -22,6 +22,7 @@ from wardwright.config.checks import (
     check_targets,
     warn_of_missing,
     warn_of_no_effect,
+    warn_of_unreachable_escalation,
     warn_of_unreached,
 )
 from wardwright.config.defaults import embedded_config_text
@@ -36,7 +37,9 @@ from wardwright.config.settings import (
     ProviderSettings,
     Settings,
 )
+from wardwright.config.stream_rules import RuleGuarantee, stream_guarantees
 from wardwright.domain.route import ModelDefinition
+from wardwright.planner.composition import compose
 
 FILE_NAME = "wardwright.toml"
 CONFIG_VARIABLE = "WARDWRIGHT_CONFIG"
@@ -50,7 +53,8 @@ _POSITION = re.compile(r" ?\(at (?:line (?P<line>\d+), column (?P<column>\d+)|en
 class Loaded(msgspec.Struct, frozen=True):
     """A configuration without problems.
 
-    `source` names where it was read, `file` is the main file (None for the built-in configuration), `warnings` say what may surprise.
+    `source` names where it was read, `file` is the main file (None for the built-in configuration), `warnings` say what may surprise,
+    `guarantees` what each stream rule promises.
     """
 
     settings: Settings
@@ -58,6 +62,7 @@ class Loaded(msgspec.Struct, frozen=True):
     source: str
     file: str | None = None
     warnings: tuple[Problem, ...] = ()
+    guarantees: tuple[RuleGuarantee, ...] = ()
 
 
 def find_config(explicit: Path | None, environ: Mapping[str, str], cwd: Path) -> Path | None:
@@ -135,9 +140,14 @@ def _load_text(text: str, source: str, folder: Path, environ: Mapping[str, str])
     for model, definition in zip(models, definitions, strict=True):
         warnings += warn_of_unreached(model, definition)
     warnings += warn_of_no_effect(models, settings.targets)
+    known = {definition.id: definition for definition in definitions}
+    warnings += warn_of_unreachable_escalation(models, [compose(definition, known) for definition in definitions])
+    guarantees = tuple(found for definition in definitions for found in stream_guarantees(definition))
     if not models:
         warnings.append(Problem("models", "no model is configured, so there is nothing to call"))
-    return Loaded(settings=settings, definitions=definitions, source=source, warnings=tuple(warnings))
+    return Loaded(
+        settings=settings, definitions=definitions, source=source, warnings=tuple(warnings), guarantees=guarantees
+    )
 
 
 def _parse(text: str) -> dict[str, Any]:

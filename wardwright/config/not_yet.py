@@ -13,8 +13,6 @@ KEYS: Mapping[str, frozenset[str]] = {
     "models": frozenset(
         {
             "capture",
-            "stream_rules",
-            "stream_policy",
             "structured_output",
             "prompt_transforms",
             "policy_cache",

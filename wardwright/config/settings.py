@@ -256,6 +256,43 @@ class RouteRuleSettings(_Table, frozen=True, kw_only=True, tag_field="kind", tag
     message: Text = "request policy matched"
 
 
+Holding = Annotated[int, Meta(ge=1, le=600_000, description="milliseconds, 1 to 600000")]
+Watched = Annotated[
+    tuple[Literal["text", "reasoning", "tool_arguments", "any"], ...],
+    Meta(min_length=1, description='a list of at least one of "text", "reasoning", "tool_arguments" and "any"'),
+]
+
+
+class StreamRuleSettings(_Table, frozen=True, kw_only=True):
+    """A rule over what a model answers, before it is released: it fires on a text that has `contains`, or a match of `regex`.
+
+    `annotate` only tells the receipt; `rewrite` puts `replacement` in the place of a match, `drop` nothing; `block` refuses the answer;
+    `retry` asks again, `retry_with_reminder` with `reminder` behind the messages, `escalate` at `target`. A `shadow` rule is observed
+    and does nothing. A pattern without a longest match needs `horizon_bytes`, or the mode `full_buffer`.
+    """
+
+    id: Selectable
+    action: Literal["annotate", "rewrite", "drop", "block", "retry", "retry_with_reminder", "escalate"]
+    on: Watched = ("text", "tool_arguments")
+    contains: Text | None = None
+    regex: Text | None = None
+    replacement: str | None = None
+    reminder: Text | None = None
+    target: Text | None = None
+    max_retries: Annotated[int, Meta(ge=0, le=10, description="a whole number from 0 to 10")] | None = None
+    once_per: Literal["request", "session"] | None = None
+    shadow: bool = False
+    horizon_bytes: Annotated[int, Meta(ge=1, le=1_048_576, description="a number of bytes, 1 to 1048576")] | None = None
+    max_hold_ms: Holding | None = None
+
+
+class StreamPolicySettings(_Table, frozen=True, kw_only=True):
+    """How answers are held back while stream rules read them, and for how long any text may be held."""
+
+    mode: Literal["pass_through", "horizon", "semantic_boundary", "full_buffer"] = "horizon"
+    max_hold_ms: Holding | None = None
+
+
 class ModelSettings(_Table, frozen=True, kw_only=True):
     """A synthetic model: a stable public name and the route graph behind it.
 
@@ -276,6 +313,8 @@ class ModelSettings(_Table, frozen=True, kw_only=True):
     guards: tuple[GuardSettings, ...] = ()
     aliases: tuple[AliasSettings, ...] = ()
     governance: tuple[RouteRuleSettings, ...] = ()
+    stream_rules: tuple[StreamRuleSettings, ...] = ()
+    stream_policy: StreamPolicySettings = StreamPolicySettings()
 
 
 class Settings(_Table, frozen=True, kw_only=True):

@@ -114,6 +114,14 @@ class RouteBlocked(WardwrightError):
         self.code = code
 
 
+class AnswerRefused(WardwrightError):
+    """An answer was produced and may not be released. `code` tells which policy of the stream refused it."""
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class NotFound(WardwrightError):
     """What was asked for does not exist. `code` tells what kind of thing."""
 

@@ -85,6 +85,9 @@ class StreamPolicy(msgspec.Struct, frozen=True, omit_defaults=True):
     max_hold_ms: int | None = None
 
 
+USUAL_HOLDING = StreamPolicy()
+
+
 class RuleFired(msgspec.Struct, frozen=True, omit_defaults=True):
     """A stream rule matched: where, never what.
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from wardwright.domain.policy import RouteRule
+from wardwright.domain.policy import USUAL_HOLDING, RouteRule, StreamPolicy, StreamRule
 from wardwright.domain.tokens import Tokenizer
 
 MODEL_PREFIX = "wardwright/"
@@ -176,6 +176,8 @@ class ModelDefinition(msgspec.Struct, frozen=True, omit_defaults=True):
     reveal_target: bool = False
     max_attempts: int = 4
     governance: tuple[RouteRule, ...] = ()
+    stream_rules: tuple[StreamRule, ...] = ()
+    stream_policy: StreamPolicy = USUAL_HOLDING
 
 
 class Composition(msgspec.Struct, frozen=True, eq=False):
@@ -252,13 +254,15 @@ class RouteConstraints(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class SessionFacts(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What planning knows of the caller's session: its turn, from 1, and the target that each sticky selector stays on.
+    """What is known of the caller's session: its turn, from 1, and the target that each sticky selector stays on.
 
-    Sticky selectors go by their key: the id in the requested model, `wardwright/<model>/<id>` in a nested one.
+    Sticky selectors go by their key: the id in the requested model, `wardwright/<model>/<id>` in a nested one. `spent_rules` are the
+    stream rules that hold once per session and have fired in it; planning does not look at them.
     """
 
     turn: int = 1
     sticky: Mapping[str, str] = {}
+    spent_rules: tuple[str, ...] = ()
 
 
 class PlanInputs(msgspec.Struct, frozen=True, omit_defaults=True):

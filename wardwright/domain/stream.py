@@ -4,9 +4,12 @@ A provider's bytes become frames. A frame is one upstream event: its fields verb
 without loss) and the gateway events it means (so that every rule can read it, whatever wire it came over).
 """
 
+from typing import NamedTuple
+
 import msgspec
 
 from wardwright.domain.chat import Fields, Usage
+from wardwright.domain.policy import Channel
 
 
 class Start(msgspec.Struct, frozen=True, tag="start"):
@@ -58,6 +61,14 @@ class Finish(msgspec.Struct, frozen=True, tag="finish"):
 
     choice: int
     reason: str
+
+
+class Place(NamedTuple):
+    """Where a text stands in an answer; `call` is the tool call's index for tool arguments, and 0 else."""
+
+    choice: int
+    channel: Channel
+    call: int = 0
 
 
 StreamEvent = Start | Text | Reasoning | ToolCallStart | ToolArguments | UsageReport | Finish

@@ -31,6 +31,9 @@ STATUS_BY_CODE: Mapping[str, int] = {
     "version_conflict": 409,
     "request_too_large": 413,
     "unsupported_media_type": 415,
+    "stream_policy_blocked": 422,
+    "stream_policy_retries_exhausted": 422,
+    "stream_policy_hold_exceeded": 422,
     "rate_limit_exceeded": 429,
     "internal_error": 500,
     "provider_error": 502,
@@ -41,7 +44,7 @@ STATUS_BY_CODE: Mapping[str, int] = {
     "deadline_exceeded": 504,
 }
 
-_TYPES = {403: "permission_error", 429: "rate_limit_error"}
+_TYPES = {403: "permission_error", 422: "policy_error", 429: "rate_limit_error"}
 # How long to wait where nothing better is known; of a missing target nothing is said unless it is.
 _RETRY_AFTER_S: Mapping[str, int | None] = {
     "actor_restarting": 1,

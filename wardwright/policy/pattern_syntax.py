@@ -15,11 +15,13 @@ without memory.
 
 import unicodedata
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Literal, NamedTuple, NoReturn, TypeAlias
 
 from wardwright.policy.patterns import Pattern, PatternError
 
 LONGEST_REPEAT = 1000
+_KEPT_TREES = 4096
 
 AnchorKind = Literal["text_start", "text_end", "line_start", "line_end", "boundary", "no_boundary"]
 
@@ -115,6 +117,7 @@ class _Flags(NamedTuple):
     lines: bool = False
 
 
+@lru_cache(_KEPT_TREES)
 def parse_pattern(pattern: Pattern) -> Node:
     """Read a pattern as a tree. Purity: pure.
 

@@ -77,7 +77,7 @@ class Account(msgspec.Struct):
 class StreamGuard:
     """One answer under rules. Once `tripped` is set nothing more is read, and nothing more leaves.
 
-    `fired` has the first `EVENTS_KEPT` matches, `trigger_count` counts all, `fired_rules` are the ids of all rules that fired.
+    `fired` has the first `EVENTS_KEPT` matches and the first of every rule, `trigger_count` counts all, `fired_rules` are the ids of all rules that fired.
     """
 
     def __init__(self, rules: StreamRules, reframe: Reframe) -> None:
@@ -125,6 +125,12 @@ class StreamGuard:
             return None
         since = [text.held_since for text in self._texts.values() if text is not None and text.held_since is not None]
         return min(since) + patience if since else None
+
+    def postpone(self, seconds: float) -> None:
+        """Take what is held for so much younger."""
+        for text in self._texts.values():
+            if text is not None:
+                text.postpone(seconds)
 
     def _let_out(self, left: list[Frame], released_before: int) -> Sequence[Frame]:
         account = self.account
@@ -248,10 +254,11 @@ class StreamGuard:
         for match in fired:
             rule = match.rule
             self.trigger_count += 1
+            is_first = rule.id not in self.fired_rules
             self.fired_rules.add(rule.id)
             if rule.is_enforced and not rule.is_changing:
                 self._trip(rule)
-            if len(self.fired) < EVENTS_KEPT or self.tripped is rule:
+            if len(self.fired) < EVENTS_KEPT or is_first:
                 self.fired.append(_told(match, channel, choice, call))
 
 
@@ -289,6 +296,10 @@ class _HeldText:
     def held_since(self) -> float | None:
         """When the oldest of what is held came; None when nothing is."""
         return self._waiting[0].since if self._waiting else None
+
+    def postpone(self, seconds: float) -> None:
+        """Take what is held for so much younger."""
+        self._waiting = deque(one._replace(since=one.since + seconds) for one in self._waiting)
 
     def taken(self) -> Sequence[Triggered]:
         """What has fired since this was last asked."""

@@ -75,6 +75,8 @@ def guarantee(rule: StreamRule, mode: StreamMode) -> str:
             held += f"; reckons with matches of up to {rule.horizon_bytes} bytes"
     if mode == "semantic_boundary":
         held += ", and up to the next boundary"
+    if rule.is_retrying and mode != "full_buffer":
+        held += "; asks again only while nothing has left"
     return held + (f"; until it has fired once in a {rule.once_per}" if rule.once_per else "")
 
 

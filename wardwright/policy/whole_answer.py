@@ -4,17 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from wardwright.domain.policy import Channel
-from wardwright.domain.stream import Frame, Reasoning, StreamEvent, Text, ToolArguments, ToolCallStart
+from wardwright.domain.stream import Frame, Place, Reasoning, StreamEvent, Text, ToolArguments, ToolCallStart
 from wardwright.policy.stream_guard import StreamGuard
 from wardwright.policy.stream_rules import StreamRules
-
-
-class Place(NamedTuple):
-    """Where a text stands in an answer; `call` is the tool call's index for tool arguments, and 0 else."""
-
-    choice: int
-    channel: Channel
-    call: int = 0
 
 
 class Judged(NamedTuple):

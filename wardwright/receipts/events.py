@@ -14,13 +14,16 @@ import msgspec
 from wardwright.domain.caller import Caller
 from wardwright.domain.chat import Usage
 from wardwright.domain.errors import Failure
-from wardwright.domain.policy import PolicyAction
+from wardwright.domain.policy import PolicyAction, RuleFired, StreamAction, StreamMode
 from wardwright.domain.route import PassReason, PlanInputs, Skip, StickyChoice
 
 FinalStatus = Literal[
     "completed",
     "policy_blocked",
     "route_blocked",
+    "stream_policy_blocked",
+    "stream_policy_retries_exhausted",
+    "stream_policy_hold_exceeded",
     "provider_error",
     "deadline_exceeded",
     "client_cancelled",
@@ -29,7 +32,8 @@ FinalStatus = Literal[
     "simulated",
 ]
 
-AttemptStatus = Literal["completed", "failed", "cancelled"]
+AttemptStatus = Literal["completed", "failed", "cancelled", "stopped"]
+RetryRefusal = Literal["already_released", "retries_spent", "attempts_spent", "nothing_fits", "target_unavailable"]
 
 
 class RequestSummary(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -127,12 +131,37 @@ class AttemptStarted(msgspec.Struct, frozen=True, tag="attempt.started"):
     upstream_model: str
 
 
+class StreamFinding(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the stream rules made of the answer of one attempt.
+
+    `fired` are the first matches, `trigger_count` counts all. `action` is that of the rule which ended the answer (`stopped_by`), or
+    else of the last that fired. `held_bytes` neither left nor gave way, `blocked_bytes` are those of them that a rule withholds for
+    good; `rewritten_bytes` were replaced or dropped, `inserted_bytes` came in their place: generated and inserted are together what
+    was released, rewritten and held. `hold_exceeded_ms` is how long text had been held when that was too long. `spent` are rules that
+    hold once per session and have fired.
+    """
+
+    mode: StreamMode
+    action: StreamAction | None = None
+    stopped_by: str | None = None
+    trigger_count: int = 0
+    fired: tuple[RuleFired, ...] = ()
+    held_bytes: int = 0
+    max_held_bytes: int = 0
+    rewritten_bytes: int = 0
+    inserted_bytes: int = 0
+    blocked_bytes: int = 0
+    hold_exceeded_ms: float | None = None
+    spent: tuple[str, ...] = ()
+
+
 class AttemptFinished(msgspec.Struct, frozen=True, tag="attempt.finished", omit_defaults=True):
     """An upstream call ended.
 
     Bytes count UTF-8 answer text and tool arguments: `generated_bytes` what the provider sent, `released_bytes` what the
     client was sent. `first_token_ms` is None when nothing came. `usage` is estimated where the provider broke off without a word of
-    it; `cost_usd` follows from it and the target's declared price, and is None where either is missing.
+    it; `cost_usd` follows from it and the target's declared price, and is None where either is missing. `stream_policy` is there when
+    stream rules read the answer; an attempt that they ended has the status `stopped`.
     """
 
     attempt: int
@@ -147,6 +176,35 @@ class AttemptFinished(msgspec.Struct, frozen=True, tag="attempt.finished", omit_
     usage: Usage | None = None
     cost_usd: float | None = None
     failure: Failure | None = None
+    stream_policy: StreamFinding | None = None
+
+
+class AskedAgain(msgspec.Struct, frozen=True, tag="attempt.retry_requested", omit_defaults=True):
+    """A stream rule ended the answer of `attempt`, and another is asked for; `retry_count` counts what this rule has asked for.
+
+    `to_model` is another than `from_model` when the request does not fit there any more, or the rule escalates.
+    """
+
+    attempt: int
+    rule_id: str
+    action: StreamAction
+    retry_count: int
+    max_retries: int
+    from_model: str
+    to_model: str
+    estimated_prompt_tokens: int
+    reminder_injected: bool = False
+
+
+class NotAskedAgain(msgspec.Struct, frozen=True, tag="attempt.retry_refused"):
+    """A stream rule ended the answer of `attempt` and would have another, but there is none to be had."""
+
+    attempt: int
+    rule_id: str
+    action: StreamAction
+    reason: RetryRefusal
+    retry_count: int
+    max_retries: int
 
 
 class PassedOver(msgspec.Struct, frozen=True, tag="target.passed_over", omit_defaults=True):
@@ -182,7 +240,7 @@ class Closed(msgspec.Struct, frozen=True, tag="receipt.closed", omit_defaults=Tr
     cost_usd: float | None = None
 
 
-Event = Opened | AttemptStarted | AttemptFinished | PassedOver | Closed
+Event = Opened | AttemptStarted | AttemptFinished | AskedAgain | NotAskedAgain | PassedOver | Closed
 
 
 class Entry(msgspec.Struct, frozen=True):

@@ -16,6 +16,7 @@ from wardwright.domain.chat import Usage
 from wardwright.domain.errors import Failure, FailureClass
 from wardwright.domain.route import PassReason
 from wardwright.receipts.events import (
+    AskedAgain,
     AttemptFinished,
     AttemptStarted,
     CanarySide,
@@ -23,13 +24,25 @@ from wardwright.receipts.events import (
     Decision,
     Entry,
     FinalStatus,
+    NotAskedAgain,
     Opened,
     PassedOver,
     RequestSummary,
+    RetryRefusal,
+    StreamFinding,
 )
+from wardwright.receipts.stream_outcome import StreamOutcome, outcome_of
 
-AttemptStatus = Literal["unfinished", "completed", "failed", "cancelled"]
-EventType = Literal["receipt.opened", "attempt.started", "attempt.finished", "target.passed_over", "receipt.closed"]
+AttemptStatus = Literal["unfinished", "completed", "failed", "cancelled", "stopped"]
+EventType = Literal[
+    "receipt.opened",
+    "attempt.started",
+    "attempt.finished",
+    "attempt.retry_requested",
+    "attempt.retry_refused",
+    "target.passed_over",
+    "receipt.closed",
+]
 
 
 class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -52,6 +65,7 @@ class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
     usage: Usage | None = None
     cost_usd: float | None = None
     failure: Failure | None = None
+    stream_policy: StreamFinding | None = None
 
 
 class PassedOverTarget(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -78,7 +92,8 @@ class ReceiptEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     provider: str | None = None
     status: AttemptStatus | FinalStatus | None = None
     failure_class: FailureClass | None = None
-    reason: PassReason | None = None
+    reason: PassReason | RetryRefusal | None = None
+    rule_id: str | None = None
 
 
 class Final(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -95,6 +110,7 @@ class Final(msgspec.Struct, frozen=True, omit_defaults=True):
     error_message: str | None = None
     usage: Usage | None = None
     cost_usd: float | None = None
+    stream_policy: StreamOutcome | None = None
 
 
 class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -189,7 +205,7 @@ def summarise(receipt: Receipt) -> Summary:
         status=receipt.final.status if receipt.final else None,
         selected_model=_selected_model(receipt),
         selected_provider=_selected_provider(receipt),
-        stream_policy_action=None,
+        stream_policy_action=_stream_policy_action(receipt),
         tenant_id=_value(caller.tenant_id),
         application_id=_value(caller.application_id),
         consuming_agent_id=_value(caller.consuming_agent_id),
@@ -239,6 +255,7 @@ def _ended(begun: Attempt | None, finished: AttemptFinished) -> Attempt:
         usage=finished.usage,
         cost_usd=finished.cost_usd,
         failure=finished.failure,
+        stream_policy=finished.stream_policy,
     )
 
 
@@ -282,6 +299,28 @@ def _brief(entry: Entry) -> ReceiptEvent:
                 status=finished.status,
                 failure_class=finished.failure.failure_class if finished.failure else None,
             )
+        case AskedAgain() as asked:
+            return ReceiptEvent(
+                event_id,
+                entry.seq,
+                "attempt.retry_requested",
+                entry.at,
+                entry.hash,
+                attempt=asked.attempt,
+                model=asked.to_model,
+                rule_id=asked.rule_id,
+            )
+        case NotAskedAgain() as refused:
+            return ReceiptEvent(
+                event_id,
+                entry.seq,
+                "attempt.retry_refused",
+                entry.at,
+                entry.hash,
+                attempt=refused.attempt,
+                reason=refused.reason,
+                rule_id=refused.rule_id,
+            )
         case PassedOver() as passed:
             return ReceiptEvent(
                 event_id,
@@ -321,6 +360,7 @@ def _final(entries: Sequence[Entry]) -> Final | None:
         error_message=closed.error_message,
         usage=closed.usage,
         cost_usd=closed.cost_usd,
+        stream_policy=outcome_of(entries, released=closed.released),
     )
 
 
@@ -333,6 +373,11 @@ def _selected_provider(receipt: Receipt) -> str | None:
     selected = _selected_model(receipt)
     providers = {target.model: target.provider for target in receipt.decision.selected_models}
     return providers.get(selected, receipt.decision.selected_provider) if selected else None
+
+
+def _stream_policy_action(receipt: Receipt) -> str | None:
+    outcome = receipt.final.stream_policy if receipt.final else None
+    return outcome.action if outcome else None
 
 
 def _value(fact: Attributed | None) -> str | None:

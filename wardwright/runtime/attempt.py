@@ -22,6 +22,7 @@ from wardwright.domain.chat import Completion, Usage
 from wardwright.domain.errors import Clock, DeadlineExceeded, Failure, ProviderError
 from wardwright.domain.stream import Finish, Frame, Reasoning, Text, ToolArguments, UsageReport
 from wardwright.ports.provider import Provider, UpstreamCall
+from wardwright.runtime.answer_policy import GovernedAnswer
 
 OUT_OF_TIME = "the request's time is used up"
 
@@ -92,9 +93,13 @@ class Clocks:
         """From now on the provider has its time to send a first token."""
         self._watch("first_token", self._system.now() + self._timeouts.first_token)
 
-    def wait_for_more(self) -> None:
-        """From now on the provider has its time to send anything more."""
+    def wait_for_more(self, hold_ends: float | None = None) -> None:
+        """From now on the provider has its time to send anything more, or what is held its time to be let go."""
         self._watch("idle", self._system.now() + self._timeouts.idle)
+        if hold_ends is not None and hold_ends < self._due:
+            self._due = hold_ends
+            if self._due < self._rings_at:
+                self._arm()
 
     def wait_for_client(self) -> None:
         """While the client takes what was released only the total clock runs."""
@@ -134,8 +139,12 @@ class Clocks:
             self._scope.cancel()
 
 
-async def complete(provider: Provider, call: UpstreamCall, tally: Tally, clocks: Clocks) -> Completion:
+async def complete(
+    provider: Provider, call: UpstreamCall, tally: Tally, clocks: Clocks, governed: GovernedAnswer | None = None
+) -> Completion:
     """Make a unary call; it has the total time, whenever its first byte comes.
+
+    What rules made of the answer is returned, and may be given unless `governed` says that they have ended it.
 
     Raises: ProviderError, DeadlineExceeded.
     """
@@ -145,12 +154,24 @@ async def complete(provider: Provider, call: UpstreamCall, tally: Tally, clocks:
         tally.generated_bytes = tally.released_bytes = completion.text_bytes
         tally.finish_reasons.extend(completion.finish_reasons)
         tally.usage = completion.usage
+        if governed is not None:
+            completion = governed.judge(completion)
+            tally.generated_bytes, tally.released_bytes = governed.generated_bytes, governed.released_bytes
         return completion
     raise clocks.fault()
 
 
-async def stream(provider: Provider, call: UpstreamCall, tally: Tally, clocks: Clocks, release: Release) -> list[Frame]:
+async def stream(
+    provider: Provider,
+    call: UpstreamCall,
+    tally: Tally,
+    clocks: Clocks,
+    release: Release,
+    governed: GovernedAnswer | None = None,
+) -> list[Frame]:
     """Make a streamed call; content goes to `release` as it comes, in batches, under the client's backpressure.
+
+    An answer that its rules end is left at once, and its call with it: `governed` says so then.
 
     Returns: the frames that may leave only once the receipt is closed (finish reasons, usage).
     Raises: ProviderError, DeadlineExceeded.
@@ -160,23 +181,38 @@ async def stream(provider: Provider, call: UpstreamCall, tally: Tally, clocks: C
         clocks.wait_for_first_token()
         async with provider.stream(call) as batches:
             async for batch in batches:
-                tally.observe(batch, clocks.now())
-                if held or any(frame.is_final or not frame.is_content for frame in batch):
-                    held.extend(batch)
+                now = clocks.now()
+                tally.observe(batch, now)
+                leaving = batch if governed is None else governed.feed(batch, now)
+                if governed is not None and governed.is_stopped:
+                    return []
+                if held or any(frame.is_final or not frame.is_content for frame in leaving):
+                    held.extend(leaving)
                     ready, held = _split(held, begun=tally.has_released)
                 else:
-                    ready = batch
+                    ready = leaving
                 if ready:
                     clocks.wait_for_client()
                     await release(ready)
                     tally.has_released = True
-                    tally.released_bytes = tally.generated_bytes - _content_bytes(held)
+                    cleared = tally.generated_bytes if governed is None else governed.released_bytes
+                    tally.released_bytes = cleared - _content_bytes(held)
+                    if governed is not None:
+                        governed.forgive(clocks.now() - now)
                 if tally.first_token is not None:
-                    clocks.wait_for_more()
-        tally.released_bytes = (
-            tally.generated_bytes
-        )  # as of a whole answer: what is held leaves with the closed receipt
+                    clocks.wait_for_more(None if governed is None else governed.overdue_at())
+        if governed is None:
+            tally.released_bytes = tally.generated_bytes
+            return held  # it leaves with the closed receipt, like a whole answer
+        held += governed.finish(clocks.now())
+        if governed.is_stopped:
+            return []
+        tally.released_bytes = governed.released_bytes
         return held
+    if governed is not None:
+        governed.look_at(clocks.now())
+        if governed.is_stopped:
+            return []
     raise clocks.fault()
 
 

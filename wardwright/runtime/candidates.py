@@ -29,13 +29,22 @@ class Candidates:
         self._failed: list[FailedAttempt] = []
         self._errors: list[ProviderError] = []
         self._refused: dict[str, NotNow] = {}
+        self._stopped = 0
         self.left: tuple[str, str] | None = None
         """The provider of the last candidate and why it did not answer: a failure class, or what kept it from being asked."""
 
     @property
     def calls_made(self) -> int:
-        """How many upstream calls have failed so far."""
-        return len(self._failed)
+        """How many upstream calls have been made without an answer that may be given."""
+        return len(self._failed) + self._stopped
+
+    def stopped(self) -> None:
+        """A call was answered, and policy has ended the answer."""
+        self._stopped += 1
+
+    def go_by(self, plan: RoutePlan, facts: RequestFacts) -> None:
+        """From now on another plan is executed, or the same one for a request that has grown."""
+        self._plan, self._facts = plan, facts
 
     def failed(self, target: Target, error: ProviderError, retry: RetryPolicy) -> None:
         """A call failed; `retry` is its provider's policy."""
@@ -83,7 +92,7 @@ class Candidates:
             self._facts,
             self._failed,
             self._retry,
-            max_attempts=self._max_attempts,
+            max_attempts=self._max_attempts - self._stopped,
             jitter=self._jitter(),
             released=released,
             passed_over=passed_over,

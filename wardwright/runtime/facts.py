@@ -7,12 +7,15 @@ A live request and a simulated one gather alike; from there on everything is a f
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from wardwright.domain.caller import Caller
 from wardwright.domain.chat import ChatRequest
 from wardwright.domain.policy import PolicyAction
-from wardwright.domain.route import Composition, PlanInputs, SessionFacts
+from wardwright.domain.route import Composition, PlanInputs, RouteConstraints, SessionFacts
 from wardwright.planner.compiled import compiled
 from wardwright.planner.estimate import request_facts
+from wardwright.runtime.decision import Decided, decide
 from wardwright.runtime.exact import ExactCounts
 from wardwright.runtime.health import HealthBoard
 from wardwright.runtime.ledger import Ledger
@@ -66,6 +69,32 @@ class FactFinder:
             seed=self._draw(_SEEDS) if route.draws else 0,
         )
         return Gathered(inputs, actions)
+
+    async def decide_again(
+        self, composition: Composition, before: PlanInputs, request: ChatRequest, only: str | None
+    ) -> Decided:
+        """Decide for a request that has grown since, or, with `only`, that no other target shall answer. Cancel point.
+
+        What policy demanded of the route still holds, and so does what the session and the server's draw have decided.
+        """
+        facts = await self._exact_counts.refine(request_facts(request), request, composition)
+        constraints = before.constraints
+        if only is not None:
+            root = composition.root.id
+            constraints = {**constraints, root: _forced_to(only, constraints.get(root, RouteConstraints()))}
+        health = self._health.concerning(composition, self._now())
+        return decide(composition, replace(before, request=facts, health=health, constraints=constraints))
+
+
+def _forced_to(target: str, demanded: RouteConstraints) -> RouteConstraints:
+    """Force a target as far as policy lets it: where it forces another one already, nothing is left."""
+    is_open = demanded.forced_model in (None, target) or demanded.allow_fallback
+    return replace(
+        demanded,
+        forced_model=target,
+        allow_fallback=False,
+        allowed_targets=demanded.allowed_targets if is_open else (),
+    )
 
 
 def caller_facts(caller: Caller, fields: frozenset[str]) -> Mapping[str, str]:

@@ -5,6 +5,7 @@ This is the whole surface between HTTP and the runtime; the edge imports nothing
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import anyio
@@ -21,6 +22,7 @@ from wardwright.receipts.fold import Receipt, fold
 from wardwright.receipts.query import Page, ReceiptFilter, page
 from wardwright.runtime.access import Access
 from wardwright.runtime.admin import walk
+from wardwright.runtime.answer_policy import AnswerPolicy, Standing
 from wardwright.runtime.catalog_board import CatalogBoard
 from wardwright.runtime.checkpointer import StoreBoard
 from wardwright.runtime.control import ControlBoard
@@ -107,12 +109,13 @@ class Gateway:
         gathered = await self.facts.gather(composition, request, caller, session)
         decided = decide(composition, gathered.inputs, gathered.actions)
         receipt_id = mint_receipt_id()
+        again = partial(self.facts.decide_again, composition, decided.inputs)
+        policy = AnswerPolicy(composition, session, again)
         asked = RunRequest(
-            request=request,
             caller=caller,
             definition=definition,
-            facts=decided.inputs.request,
-            plan=decided.plan,
+            standing=Standing(request, decided.plan, decided.inputs.request),
+            policy=policy,
             opened=self.opening.of(
                 request,
                 route=route,
@@ -134,6 +137,8 @@ class Gateway:
         finally:
             if session_id is not None and run.served_by is not None and decided.plan.sticky:
                 self.sessions.served(definition.id, session_id, run.served_by, decided.plan.sticky)
+            if session_id is not None and policy.newly_spent:
+                self.sessions.rules_spent(definition.id, session_id, policy.newly_spent)
             if reservation is not None:
                 self._ledger.settle(reservation, run.usage, run.cost_nano_usd)
             del self._live[receipt_id]

@@ -8,6 +8,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from wardwright.domain.chat import Usage
 from wardwright.planner.attempts import Next, Retry, Step
+from wardwright.receipts.events import StreamFinding
+from wardwright.runtime.answer_policy import Again, Refused
 from wardwright.runtime.gate import Gate
 from wardwright.runtime.health import breaker_state
 
@@ -83,6 +85,18 @@ class Metrics:
             ["model", "type"],
             registry=self.registry,
         )
+        self.stream_rules = Counter(
+            "wardwright_stream_rules_fired",
+            "Answers on which a stream rule fired.",
+            ["model", "rule", "action"],
+            registry=self.registry,
+        )
+        self.withheld = Counter(
+            "wardwright_answers_withheld",
+            "Answers that stream rules have ended, by what followed.",
+            ["model", "outcome"],
+            registry=self.registry,
+        )
         self.live_runs = Gauge("wardwright_live_runs", "Requests being served now.", registry=self.registry)
         self.actor_crashes = Counter(
             "wardwright_actor_crashes", "Actors that ended abnormally, by kind.", ["kind"], registry=self.registry
@@ -113,6 +127,15 @@ class Metrics:
     def watch(self, gates: Callable[[], Iterable[Gate]]) -> None:
         """Show these gates whenever somebody looks."""
         self._gates = gates
+
+    def rules_fired(self, model: str, finding: StreamFinding) -> None:
+        """Count the stream rules that fired on an answer, each once."""
+        for rule_id, action in {f.rule_id: "shadow" if f.shadow else f.action for f in finding.fired}.items():
+            self._child(self.stream_rules, model, rule_id, action).inc()
+
+    def answer_withheld(self, model: str, following: Again | Refused) -> None:
+        """Count an answer that stream rules have ended, by what followed."""
+        self._child(self.withheld, model, following.status if isinstance(following, Refused) else "asked_again").inc()
 
     def tokens_used(self, model: str, usage: Usage) -> None:
         """Count the tokens of an attempt."""

@@ -23,7 +23,7 @@ import structlog
 
 from supervisors import ActorDown, ActorKilled, CallTimeout, NamedRef, System, adopt, child_path, count_children
 from wardwright.domain.caller import Caller
-from wardwright.domain.chat import ChatRequest, Completion, Usage
+from wardwright.domain.chat import Completion, Usage
 from wardwright.domain.errors import (
     ActorRestarting,
     DeadlineExceeded,
@@ -34,21 +34,14 @@ from wardwright.domain.errors import (
     WardwrightError,
 )
 from wardwright.domain.money import as_usd
-from wardwright.domain.route import ModelDefinition, RequestFacts, RoutePlan, Target
+from wardwright.domain.route import ModelDefinition, Target
 from wardwright.domain.stream import Frame
-from wardwright.planner.attempts import GiveUp, Retry
-from wardwright.planner.cost import cost_nano_usd, estimated_usage, total_usage
+from wardwright.planner.attempts import GiveUp, Next, Retry, Step
 from wardwright.ports.provider import UpstreamCall
-from wardwright.receipts.events import (
-    AttemptFinished,
-    AttemptStarted,
-    AttemptStatus,
-    Closed,
-    FinalStatus,
-    Opened,
-    PassedOver,
-)
+from wardwright.receipts.events import AttemptStarted, Closed, FinalStatus, Opened, PassedOver
 from wardwright.runtime import attempt
+from wardwright.runtime.answer_policy import AnswerPolicy, GovernedAnswer, Refused, Standing
+from wardwright.runtime.attempt_book import AttemptBook, LiveAttempt, milliseconds
 from wardwright.runtime.candidates import Candidates
 from wardwright.runtime.decision import refusal_of
 from wardwright.runtime.gate import Admission, NotNow
@@ -87,11 +80,10 @@ class RunParts:
 class RunRequest:
     """An accepted request: what to run, for whom, under which definition."""
 
-    request: ChatRequest
     caller: Caller
     definition: ModelDefinition
-    facts: RequestFacts
-    plan: RoutePlan
+    standing: Standing
+    policy: AnswerPolicy
     opened: Opened
     receipt_id: str
     request_id: str
@@ -108,15 +100,6 @@ class Outcome:
     tail: Sequence[Frame] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class LiveAttempt:
-    """The upstream call under way: whom it asks, since when by the wall clock, and its way through the provider's gate."""
-
-    target: Target
-    started_at: float
-    admission: Admission
-
-
 class Run:
     """One live request; see the module's page for its order of work."""
 
@@ -129,17 +112,22 @@ class Run:
         self._phase = "joining"
         self._began = parts.system.now()
         self._deadline = math.inf
+        self._standing = asked.standing
         self._candidates = Candidates(
-            asked.plan, asked.facts, max_attempts=asked.definition.max_attempts, jitter=parts.jitter
+            asked.standing.plan, asked.standing.facts, max_attempts=asked.definition.max_attempts, jitter=parts.jitter
         )
-        self._tally: attempt.Tally | None = None
-        self._live_attempt: LiveAttempt | None = None
+        self._book = AttemptBook(
+            asked.definition.id,
+            self._writer,
+            system=parts.system,
+            ledger=parts.ledger,
+            metrics=parts.metrics,
+            wall_clock=parts.wall_clock,
+        )
+        self._again: Target | None = None
         self._released = False
         self._is_interrupted = False
-        self._released_bytes = 0
         self._is_answered = False
-        self._usages: list[Usage] = []
-        self._cost: int | None = None
         self._decided: Outcome | None = None
         self._delivery: Literal["due", "begun", "done"] = "due"
 
@@ -190,25 +178,25 @@ class Run:
     @property
     def usage(self) -> Usage | None:
         """What all attempts so far have used."""
-        return total_usage(self._usages)
+        return self._book.usage
 
     @property
     def cost_nano_usd(self) -> int:
         """What all attempts so far have cost."""
-        return self._cost or 0
+        return self._book.cost or 0
 
     def status(self) -> Mapping[str, object]:
         """The run as the tree shows it; never content."""
-        tally, released_bytes = self._tally, self._released_bytes
-        if tally is not None and self._live_attempt is not None:
-            released_bytes += tally.released_bytes
+        live, tally, released_bytes = self._book.live, self._book.tally, self._book.released_bytes
+        if live is not None:
+            released_bytes += live.tally.released_bytes
         return {
             "receipt_id": self._asked.receipt_id,
             "model": self._asked.definition.id,
-            "stream": self._asked.request.stream,
+            "stream": self._standing.request.stream,
             "phase": self._phase,
             "attempt": self._head.attempts,
-            "target": None if self._live_attempt is None else self._live_attempt.target.id,
+            "target": None if live is None else live.target.id,
             "generated_bytes": 0 if tally is None else tally.generated_bytes,
             "released_bytes": released_bytes,
         }
@@ -240,9 +228,9 @@ class Run:
 
     async def _attempt_all(self) -> Outcome:
         """Execute the plan, candidate by candidate."""
-        plan, facts = self._asked.plan, self._asked.facts
+        plan = self._standing.plan
         if not plan.targets:
-            return Outcome(*refusal_of(plan, facts))
+            return Outcome(*refusal_of(plan, self._standing.facts))
         step = self._candidates.step(released=False, time_left_s=math.inf)
         while not isinstance(step, GiveUp):
             if isinstance(step, Retry):
@@ -251,9 +239,17 @@ class Run:
             outcome = await self._try(step.target)
             if outcome is not None:
                 return outcome
-            step = self._candidates.step(released=self._released, time_left_s=self._time_left_s())
-            self._parts.metrics.went_on(self._candidates.left, step)
+            step = self._next_step()
         return self._given_up()
+
+    def _next_step(self) -> Step:
+        """Whom to ask after a call that gave no answer: as the policy of the answer says, or else as the plan does."""
+        again, self._again = self._again, None
+        if again is not None:
+            return Next(again)
+        step = self._candidates.step(released=self._released, time_left_s=self._time_left_s())
+        self._parts.metrics.went_on(self._candidates.left, step)
+        return step
 
     async def _try(self, target: Target) -> Outcome | None:
         """Call a target if its provider's gate lets the call through; None when the next step is to be decided."""
@@ -288,7 +284,7 @@ class Run:
         return self._pass_over(target, entered, system.now() - came) if isinstance(entered, NotNow) else entered
 
     def _pass_over(self, target: Target, why: NotNow, waited_s: float = 0.0) -> NotNow:
-        waited_ms = _milliseconds(waited_s)
+        waited_ms = milliseconds(waited_s)
         self._writer.note(PassedOver(target.id, target.provider, why.reason, waited_ms, _rounded(why.retry_after_s)))
         self._candidates.passed_over(target, why)
         return why
@@ -304,35 +300,53 @@ class Run:
         except StorageUnavailable as error:
             return Outcome("internal_error", error)
         self._phase = "waiting for first token"
-        self._live_attempt = LiveAttempt(target, self._parts.wall_clock(), admission)
-        self._tally = tally = attempt.Tally(self._parts.system.now())
+        live = self._book.begin(number, target, admission, self._asked.policy.governed(target))
         settings = admission.gate.settings
         try:
-            outcome = await self._call(target, tally, admission)
+            outcome = await self._call(live)
         except ProviderError as error:
-            self._note_attempt(tally, error.failure)
+            self._end_attempt(error.failure)
             self._candidates.failed(target, error, settings.retry)
             return None
         except DeadlineExceeded as error:
-            had_s = self._parts.system.now() - tally.started
+            had_s = self._parts.system.now() - live.tally.started
             is_fair = had_s >= settings.timeouts.total * _FAIR_SHARE
-            self._note_attempt(tally, Failure("timeout", error.message, clock="total"), is_fair=is_fair)
+            self._end_attempt(Failure("timeout", error.message, clock="total"), is_fair=is_fair)
             return Outcome("deadline_exceeded", error)
-        self._note_attempt(tally, None)
+        self._end_attempt(None)
+        if live.governed is not None and live.governed.is_stopped:
+            return await self._after_a_stop(live, live.governed)
         return outcome
 
-    async def _call(self, target: Target, tally: attempt.Tally, admission: Admission) -> Outcome:
+    async def _after_a_stop(self, live: LiveAttempt, governed: GovernedAnswer) -> Outcome | None:
+        """Policy has ended an answer: ask again if it says so (None), or end the request."""
+        self._candidates.stopped()
+        self._phase = "deciding on another answer"
+        following = await self._asked.policy.after(
+            governed, live.target, self._standing, attempt=live.number, released=self._released
+        )
+        if following.note is not None:
+            self._writer.note(following.note)
+        self._parts.metrics.answer_withheld(self._asked.definition.id, following)
+        if isinstance(following, Refused):
+            return Outcome(following.status, following.error)
+        self._again, self._standing = following.target, following.standing
+        self._candidates.go_by(self._standing.plan, self._standing.facts)
+        return None
+
+    async def _call(self, live: LiveAttempt) -> Outcome:
         """Call the target through a leased adapter, within its clocks."""
-        asked = self._asked
+        asked, request, target = self._asked, self._standing.request, live.target
         slot = self._parts.providers.lease(target.provider)
         try:
             clocks = attempt.Clocks(self._parts.system, slot.settings.timeouts, deadline=self._deadline)
-            call = UpstreamCall(target, asked.request, asked.request_id, asked.traceparent, admission.hear)
-            if asked.request.stream:
-                return Outcome(
-                    "completed", tail=await attempt.stream(slot.provider, call, tally, clocks, self._release)
+            call = UpstreamCall(target, request, asked.request_id, asked.traceparent, live.admission.hear)
+            if request.stream:
+                tail = await attempt.stream(
+                    slot.provider, call, live.tally, clocks, self._release, governed=live.governed
                 )
-            completion = await attempt.complete(slot.provider, call, tally, clocks)
+                return Outcome("completed", tail=tail)
+            completion = await attempt.complete(slot.provider, call, live.tally, clocks, governed=live.governed)
             return Outcome("completed", completion=completion)
         finally:
             await slot.release()
@@ -355,8 +369,8 @@ class Run:
 
     async def _release(self, frames: Sequence[Frame]) -> None:
         self._phase = "streaming"
-        if not self._released and self._live_attempt is not None:
-            self._live_attempt.admission.prove()
+        if not self._released and self._book.live is not None:
+            self._book.live.admission.prove()
         self._released = True
         await self._responder.release(frames)
 
@@ -377,8 +391,7 @@ class Run:
         """Close the receipt on disk; in strict durability an answer that cannot be recorded is not given."""
         self._phase = "closing"
         if not self._writer.is_closed:
-            if self._live_attempt is not None and self._tally is not None:
-                self._note_attempt(self._tally, None, cancelled=True)
+            self._end_attempt(None, cancelled=True)  # if one is under way
             self._writer.note(self._closing(outcome))
             self._decided = outcome
             self._count(outcome)
@@ -397,65 +410,18 @@ class Run:
             error_code=None if outcome.error is None else outcome.error.code,
             error_message=None if outcome.error is None else outcome.error.message,
             released=self._is_answered,
-            released_bytes=self._released_bytes,
-            latency_ms=_milliseconds(self._parts.system.now() - self._began),
+            released_bytes=self._book.released_bytes,
+            latency_ms=milliseconds(self._parts.system.now() - self._began),
             usage=self.usage,
-            cost_usd=None if self._cost is None else as_usd(self._cost),
+            cost_usd=None if self._book.cost is None else as_usd(self._book.cost),
         )
 
-    def _note_attempt(
-        self, tally: attempt.Tally, failure: Failure | None, *, cancelled: bool = False, is_fair: bool = True
-    ) -> None:
-        """Write down how the live attempt ended, for the receipt, the provider's health and the metrics."""
-        live, self._live_attempt = self._live_attempt, None
-        if live is None:
-            return
-        target = live.target
-        latency_ms = _milliseconds(self._parts.system.now() - tally.started)
-        first_token_s = None if tally.first_token is None else tally.first_token - tally.started
-        self._released_bytes += tally.released_bytes
-        usage, cost = self._reckon(target, tally)
-        status: AttemptStatus = "cancelled" if cancelled else "completed" if failure is None else "failed"
-        self._writer.note(
-            AttemptFinished(
-                attempt=self._head.attempts,
-                model=target.id,
-                status=status,
-                started_at=live.started_at,
-                latency_ms=latency_ms,
-                first_token_ms=None if first_token_s is None else _milliseconds(first_token_s),
-                generated_bytes=tally.generated_bytes,
-                released_bytes=tally.released_bytes,
-                finish_reasons=tuple(tally.finish_reasons),
-                usage=usage,
-                cost_usd=None if cost is None else as_usd(cost),
-                failure=failure,
-            )
-        )
-        if cancelled:
-            live.admission.call_off()
-        else:
-            live.admission.settle(failure, latency_ms, is_fair=is_fair)
-        metrics = self._parts.metrics
-        metrics.attempt_ended(target.provider, status if failure is None else failure.failure_class, first_token_s)
-        if usage is not None:
-            metrics.tokens_used(self._asked.definition.id, usage)
-
-    def _reckon(self, target: Target, tally: attempt.Tally) -> tuple[Usage | None, int | None]:
-        """What an attempt has used and cost. Of an answer that was begun and broken off, the provider may never tell."""
-        usage = tally.usage
-        if usage is None and tally.first_token is not None:
-            prompt_tokens = self._asked.facts.window_needed_at(target) - self._asked.facts.output_budget
-            usage = estimated_usage(prompt_tokens, tally.generated_bytes)
-        if usage is None:
-            return None, None
-        self._usages.append(usage)
-        if target.price is None:
-            return usage, None
-        cost = cost_nano_usd(usage, target.price)
-        self._cost = self.cost_nano_usd + cost
-        self._parts.ledger.note_spending(self._asked.definition.id, target.id, cost)
-        return usage, cost
+    def _end_attempt(self, failure: Failure | None, *, cancelled: bool = False, is_fair: bool = True) -> None:
+        """Write down how the attempt under way has ended, if one is."""
+        live = self._book.live
+        if live is not None and live.governed is not None:
+            self._asked.policy.note(live.target, live.governed)
+        self._book.end(failure, self._standing.facts, cancelled=cancelled, is_fair=is_fair)
 
     def _count(self, outcome: Outcome) -> None:
         model = self._asked.definition.id
@@ -464,10 +430,6 @@ class Run:
             RequestEnded(outcome.status, None if selected is None else selected.id)
         )
         self._parts.metrics.request_ended(model, outcome.status, self._parts.system.now() - self._began)
-
-
-def _milliseconds(seconds: float) -> float:
-    return round(seconds * 1000, 3)
 
 
 def _rounded(seconds: float | None) -> float | None:

@@ -7,9 +7,11 @@ its newest receipt; one that has nothing to do goes passive, and what is left of
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from supervisors import Actor, Call, ChildSpec, ReplyTo, child_id_in
 from wardwright.domain.route import SessionFacts, StickyChoice
-from wardwright.receipts.session import settled
+from wardwright.receipts.session import settled, with_spent
 
 PASSIVE_AFTER_S = 60.0
 
@@ -38,6 +40,16 @@ class Served:
     choices: tuple[StickyChoice, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class RulesSpent:
+    """Stream rules that hold once per session have fired in this one. Cast by the gateway.
+
+    A crash here loses nothing: the request's receipt says the same.
+    """
+
+    rule_ids: tuple[str, ...]
+
+
 class SessionActor(Actor):
     """Numbers the requests of one session and remembers who served them. A crash loses nothing that a receipt tells."""
 
@@ -55,7 +67,7 @@ class SessionActor(Actor):
 
     async def handle_call(self, request: object, reply_to: ReplyTo[SessionFacts]) -> object:
         """Answer `NextTurn` and `PeekTurn`."""
-        following = SessionFacts(self._facts.turn + 1, self._facts.sticky)
+        following = replace(self._facts, turn=self._facts.turn + 1)
         if isinstance(request, PeekTurn):
             return following
         if not isinstance(request, NextTurn):
@@ -64,10 +76,12 @@ class SessionActor(Actor):
         return following
 
     async def handle_cast(self, message: object) -> None:
-        """Take note of a `Served`."""
+        """Take note of a `Served`, and of `RulesSpent`."""
         if isinstance(message, Served):
             sticky = settled(self._facts.sticky, message.choices, message.target)
-            self._facts = SessionFacts(self._facts.turn, sticky)
+            self._facts = replace(self._facts, sticky=sticky)
+        elif isinstance(message, RulesSpent):
+            self._facts = replace(self._facts, spent_rules=with_spent(self._facts.spent_rules, message.rule_ids))
 
     def passivate(self) -> SessionFacts:
         """Leave what the session has come to."""

@@ -5,13 +5,14 @@ from functools import partial
 
 import anyio
 import anyio.to_thread
+from msgspec.structs import replace
 
 from supervisors import ActorRef, AlreadyStarted, SupervisorError, System, child_path, start_child
 from wardwright.domain.errors import StorageUnavailable
 from wardwright.domain.route import SessionFacts, StickyChoice
 from wardwright.receipts.session import facts_after
 from wardwright.runtime.checkpointer import StoreBoard
-from wardwright.runtime.session import NextTurn, PeekTurn, Served, SessionActor, session_spec
+from wardwright.runtime.session import NextTurn, PeekTurn, RulesSpent, Served, SessionActor, session_spec
 from wardwright.runtime.tree import sessions_path
 
 _PATIENCE_S = 1.0
@@ -54,12 +55,17 @@ class Sessions:
             known = await self._recall(model_id, session_id)
         except (SupervisorError, StorageUnavailable):
             known = None
-        return SessionFacts() if known is None else SessionFacts(known.turn + 1, known.sticky)
+        return SessionFacts() if known is None else replace(known, turn=known.turn + 1)
 
     def served(self, model_id: str, session_id: str, target: str, choices: Iterable[StickyChoice]) -> None:
         """Tell a session who served its request. Never waits."""
         path = child_path(sessions_path(model_id), session_id)
         self._system.named(path).cast(Served(target, tuple(choices)))
+
+    def rules_spent(self, model_id: str, session_id: str, rule_ids: Iterable[str]) -> None:
+        """Tell a session which of its stream rules have fired for good. Never waits."""
+        path = child_path(sessions_path(model_id), session_id)
+        self._system.named(path).cast(RulesSpent(tuple(rule_ids)))
 
     async def _start(self, model_id: str, sessions: str, session_id: str) -> ActorRef:
         start = self._starts.get(model_id)

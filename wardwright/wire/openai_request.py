@@ -58,6 +58,7 @@ _HINTS = {
 _FIELDS = msgspec.json.Decoder(Fields)
 _KNOWN = msgspec.json.Decoder(_Known)
 _COUNT = msgspec.json.Decoder(_Count | None)
+_MESSAGES = msgspec.json.Decoder(list[msgspec.Raw])
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -100,6 +101,18 @@ def upstream_chat_body(request: ChatRequest, upstream_model: str) -> bytes:
     if request.stream:
         fields["stream_options"] = {**_stream_options(request.fields), "include_usage": True}
     return _ENCODER.encode(fields)
+
+
+def with_system_message(request: ChatRequest, name: str, content: str) -> ChatRequest:
+    """Put a system message behind all messages of a request. Purity: pure."""
+    messages = _MESSAGES.decode(request.fields["messages"])
+    said = {"role": "system", "name": name, "content": content}
+    raw = msgspec.Raw(_ENCODER.encode([*messages, said]))
+    return msgspec.structs.replace(
+        request,
+        messages=(*request.messages, Message("system", content)),
+        fields={**request.fields, "messages": raw},
+    )
 
 
 def choice_count(request: ChatRequest) -> int:

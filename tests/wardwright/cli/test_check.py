@@ -98,3 +98,14 @@ def test_receipts_in_memory_are_said_to_be_there(folder: Path, run: Run) -> None
 
     assert result.stdout.splitlines()[1].endswith("receipts in memory")
     assert "no model" in result.stderr
+
+
+def test_it_says_what_each_stream_rule_promises(folder: Path, run: Run) -> None:
+    rule = '[[models.stream_rules]]\nid = "old"\ncontains = "OldClient("\naction = "block"\non = ["text"]\n'
+    (folder / "good.toml").write_text(GOOD + rule)
+
+    result = run("check", "good.toml")
+
+    heads, promised = (line.split() for line in result.stdout.splitlines()[-2:])
+    assert heads == ["MODEL", "STREAM", "RULE", "ACTION", "ON", "GUARANTEE"]
+    assert promised == ["coding", "old", "block", "text", *["holds", "at", "most", "9", "bytes"]]

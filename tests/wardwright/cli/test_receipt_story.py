@@ -6,9 +6,18 @@ from rich.console import Console
 
 from wardwright.cli.receipt_story import duration, moment, status_style, story
 from wardwright.domain.caller import Caller
-from wardwright.domain.policy import PolicyAction
+from wardwright.domain.policy import PolicyAction, RuleFired
 from wardwright.domain.route import Skip, StickyChoice
-from wardwright.receipts.events import AttemptStarted, Closed, Opened, PassedOver
+from wardwright.receipts.events import (
+    AskedAgain,
+    AttemptFinished,
+    AttemptStarted,
+    Closed,
+    NotAskedAgain,
+    Opened,
+    PassedOver,
+    StreamFinding,
+)
 from wardwright.receipts.fold import Receipt
 
 from .samples import AT, FALLBACK, OPENED, receipt
@@ -163,3 +172,40 @@ def test_durations_read_in_their_unit(milliseconds: float, shown: str) -> None:
 )
 def test_a_status_has_the_colour_of_its_weight(status: str, style: str) -> None:
     assert status_style(status) == style
+
+
+def test_what_stream_rules_did_is_told_in_order() -> None:
+    fired = RuleFired("old", "retry_with_reminder", "text", 1, 4, 14, "stream_window", "literal")
+    in_a_call = RuleFired("old", "block", "tool_arguments", 0, 0, 3, "chunk", "literal", call=2, shadow=True)
+    stopped = StreamFinding(
+        "horizon",
+        "retry_with_reminder",
+        "old",
+        2,
+        (fired, in_a_call),
+        held_bytes=14,
+        max_held_bytes=14,
+        blocked_bytes=14,
+    )
+    too_long = StreamFinding("horizon", max_held_bytes=3, held_bytes=3, rewritten_bytes=2, hold_exceeded_ms=5000)
+    subject = receipt(
+        OPENED,
+        AttemptStarted(1, "a", "p", "m"),
+        AttemptFinished(1, "a", "stopped", AT, 1.0, stream_policy=stopped),
+        AskedAgain(1, "old", "retry_with_reminder", 1, 2, "a", "b", 9, reminder_injected=True),
+        AttemptStarted(2, "b", "p", "m"),
+        AttemptFinished(2, "b", "stopped", AT, 1.0, stream_policy=too_long),
+        NotAskedAgain(2, "old", "retry_with_reminder", "attempts_spent", 1, 2),
+        Closed("stream_policy_hold_exceeded", 2),
+    )
+    lines = told(subject)
+    assert lines[lines.index("stream policy") : lines.index("outcome")] == [
+        "stream policy",
+        "found 2 matches, 1 answer asked for again",
+        "attempt 1 old: retry with reminder; bytes 4 to 14 of the text",
+        "attempt 1 old: block (shadow); bytes 0 to 3 of the call 2",
+        "attempt 1 old: b is asked again with a reminder, 1 of 2",
+        "attempt 2 text was held for 5.0 s, which is too long",
+        "attempt 2 old: not asked again, attempts spent",
+        "held at most 3 bytes at a time, 3 at the end; 2 bytes replaced or dropped",
+    ]

@@ -157,7 +157,7 @@ def test_what_may_be_a_secret_is_never_shown() -> None:
         ({"storage": {"retention": {}}}, "storage.retention"),
         ({"models": [{"id": "m", "capture": "full_session"}]}, "models.m.capture"),
         ({"models": [{"id": "m", "sinks": []}]}, "models.m.sinks"),
-        ({"models": [{"id": "m", "stream_rules": []}]}, "models.m.stream_rules"),
+        ({"models": [{"id": "m", "prompt_transforms": {}}]}, "models.m.prompt_transforms"),
         (
             {"models": [{"id": "m", "cascades": [{"id": "c", "models": ["a"], "resume": "continue"}]}]},
             "models.m.cascades.c.resume",

@@ -15,6 +15,7 @@ import wardwright
 from wardwright.domain import errors
 from wardwright.domain.errors import (
     ActorRestarting,
+    AnswerRefused,
     Conflict,
     ContextLengthExceeded,
     DeadlineExceeded,
@@ -51,6 +52,9 @@ CONTRACT = {
     "not_found": 404,
     "request_too_large": 413,
     "unsupported_media_type": 415,
+    "stream_policy_blocked": 422,
+    "stream_policy_retries_exhausted": 422,
+    "stream_policy_hold_exceeded": 422,
     "rate_limit_exceeded": 429,
     "provider_error": 502,
     "no_target_available": 503,
@@ -74,6 +78,7 @@ ANSWERS: list[tuple[WardwrightError, tuple[int, str, str], bool, str | None]] = 
     (UnknownModel("x"), (404, "model_not_found", "invalid_request_error"), False, None),
     (ContextLengthExceeded("x"), (400, "context_length_exceeded", "invalid_request_error"), False, None),
     (RequestTooLarge("x"), (413, "request_too_large", "invalid_request_error"), False, None),
+    (AnswerRefused("x", "stream_policy_blocked"), (422, "stream_policy_blocked", "policy_error"), False, None),
     (UnsupportedMediaType("x"), (415, "unsupported_media_type", "invalid_request_error"), False, None),
     (Unauthorized("x"), (401, "invalid_api_key", "invalid_request_error"), False, None),
     (Forbidden("x", "protected_endpoint"), (403, "protected_endpoint", "permission_error"), False, None),

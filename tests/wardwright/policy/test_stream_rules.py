@@ -33,6 +33,11 @@ def rule(action: str = "block", contains: str | None = None, **fields: object) -
         (rule(regex="a+b"), "full_buffer", "full buffer: unbounded"),
         (rule(contains="ab"), "full_buffer", "full buffer: nothing leaves before the end"),
         (rule(contains="ab"), "semantic_boundary", "holds at most 1 byte, and up to the next boundary"),
+        (
+            rule("retry", "ab"),
+            "horizon",
+            "holds at most 1 byte; asks again only while nothing has left",
+        ),
         (rule(contains="ab", shadow=True), "horizon", "observes: holds nothing, stops nothing"),
         (
             rule(contains="ab", once_per="session"),

@@ -1,9 +1,9 @@
 """Rules over an answer in one piece: the texts that are others now, and whether it may be given at all."""
 
 from wardwright.domain.policy import StreamPolicy, StreamRule
-from wardwright.domain.stream import Finish, Reasoning, StreamEvent, Text, ToolArguments, ToolCallStart
+from wardwright.domain.stream import Finish, Place, Reasoning, StreamEvent, Text, ToolArguments, ToolCallStart
 from wardwright.policy.stream_rules import CHANNELS, StreamRules
-from wardwright.policy.whole_answer import Judged, Place, judge
+from wardwright.policy.whole_answer import Judged, judge
 
 EVENTS: list[StreamEvent] = [
     Reasoning(0, "so OldClient( it is"),

@@ -7,7 +7,8 @@ import pytest
 
 from tests.wardwright.receipts.receipt_samples import AT, RECEIPT_ID, entries, fallback_story, opened
 from wardwright.domain.caller import Attributed, Caller
-from wardwright.receipts.events import Closed
+from wardwright.domain.policy import RuleFired
+from wardwright.receipts.events import AttemptFinished, Closed, Event, StreamFinding
 from wardwright.receipts.fold import fold, summarise
 
 
@@ -159,3 +160,24 @@ def test_a_summary_has_the_contracts_fields_and_flat_caller_ids() -> None:
 def test_without_an_answer_a_summary_names_the_target_that_was_decided_on(story: list[Any]) -> None:
     summary = summarise(fold(entries(story)))
     assert (summary.selected_model, summary.selected_provider) == ("local/small", "local")
+
+
+def test_the_action_of_a_rule_that_ended_an_answer_is_in_the_summary() -> None:
+    fired = RuleFired("s", "annotate", "text", 0, 0, 1, "chunk", "literal")
+    stopped = StreamFinding("horizon", "block", "r", 1, held_bytes=3, blocked_bytes=3)
+    observed = StreamFinding("horizon", "annotate", trigger_count=1, fired=(fired,))
+    events: list[Event] = [
+        opened(),
+        AttemptFinished(1, "a", "stopped", AT, 1.0, generated_bytes=3, stream_policy=stopped),
+        AttemptFinished(2, "a", "completed", AT, 1.0, generated_bytes=5, released_bytes=5, stream_policy=observed),
+        Closed("completed", 2, released=True),
+    ]
+    receipt = fold(entries(events))
+    assert receipt.final is not None
+    outcome = receipt.final.stream_policy
+    assert outcome is not None
+    assert (outcome.action, outcome.trigger_count, outcome.released_bytes) == ("block", 2, 5)
+    assert [(event.type, event.attempt, event.rule_id) for event in outcome.events] == [
+        ("stream_policy.triggered", 2, "s")
+    ]
+    assert summarise(receipt).stream_policy_action == "block"

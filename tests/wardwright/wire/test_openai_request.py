@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from wardwright.domain.chat import Message, Part
 from wardwright.domain.errors import RequestError
-from wardwright.wire.openai_request import choice_count, parse_chat_request, upstream_chat_body
+from wardwright.wire.openai_request import choice_count, parse_chat_request, upstream_chat_body, with_system_message
 
 USER = {"role": "user", "content": "hi"}
 
@@ -252,3 +252,18 @@ def test_stream_options_too_deep_to_read_again_are_the_callers_fault() -> None:
 @pytest.mark.parametrize(("n", "expected"), [(1, 1), (3, 3), (0, 1), (-2, 1), (None, 1)])
 def test_counts_the_choices_asked_for(n: int | None, expected: int) -> None:
     assert choice_count(parse_chat_request(body(n=n))) == expected
+
+
+def test_a_system_message_goes_behind_all_others() -> None:
+    request = parse_chat_request(b'{"model": "m", "messages": [{"role": "user", "content": "hi", "x": 1}], "seed": 1}')
+    reminded = with_system_message(request, "reminder", "be brief")
+    assert json.loads(upstream_chat_body(reminded, "up")) == {
+        "model": "up",
+        "messages": [
+            {"role": "user", "content": "hi", "x": 1},
+            {"role": "system", "name": "reminder", "content": "be brief"},
+        ],
+        "seed": 1,
+    }
+    assert reminded.messages[-1].content == "be brief"
+    assert len(request.messages) == 1

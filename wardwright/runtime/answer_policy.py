@@ -1,0 +1,243 @@
+"""The stream rules of one request over all its attempts: what may be released of each answer, and what follows one that may not.
+
+A rule that ends an answer is a value and not a fault. What comes of it is decided here; whom that means to call, and calling them, is
+the run's.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from wardwright.domain.chat import ChatRequest, Completion
+from wardwright.domain.errors import AnswerRefused, Failure, ProviderError
+from wardwright.domain.policy import StreamRule
+from wardwright.domain.route import Composition, RequestFacts, RoutePlan, SessionFacts, Target
+from wardwright.domain.stream import Frame
+from wardwright.planner.fitness import unfit
+from wardwright.policy.stream_guard import StreamGuard
+from wardwright.policy.stream_rules import StreamRules
+from wardwright.policy.whole_answer import judge
+from wardwright.receipts.events import AskedAgain, FinalStatus, NotAskedAgain, RetryRefusal, StreamFinding
+from wardwright.runtime.decision import Decided
+from wardwright.runtime.stream_book import holdings_of
+from wardwright.wire import openai_reframe
+from wardwright.wire.openai_request import with_system_message
+from wardwright.wire.openai_whole import read_events, with_texts
+
+REMINDER = "wardwright_stream_policy_reminder"
+
+Replan = Callable[[ChatRequest, str | None], Awaitable[Decided]]
+"""Decide anew for a request that has grown, or that only one target shall answer. Everything else is as it was."""
+
+_REFUSALS: Mapping[RetryRefusal, str] = {
+    "already_released": "a part of the answer had left already",
+    "retries_spent": "the rule may ask no more often",
+    "attempts_spent": "no upstream call is left for this request",
+    "nothing_fits": "the request with its reminder fits nowhere",
+    "target_unavailable": "the target that the rule escalates to cannot serve now",
+}
+
+
+class GovernedAnswer:
+    """One answer under stream rules, whole or in frames."""
+
+    def __init__(self, rules: StreamRules) -> None:
+        self._rules = rules
+        self._guard = StreamGuard(rules, openai_reframe)
+        self._held_too_long_s: float | None = None
+
+    @property
+    def stopped_by(self) -> StreamRule | None:
+        """The rule that has ended the answer."""
+        return self._guard.tripped
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether nothing more of the answer may leave."""
+        return self._guard.tripped is not None or self._held_too_long_s is not None
+
+    @property
+    def generated_bytes(self) -> int:
+        """How much text has come."""
+        return self._guard.account.generated
+
+    @property
+    def released_bytes(self) -> int:
+        """How much text has been let go."""
+        return self._guard.account.released
+
+    def feed(self, frames: Sequence[Frame], now: float) -> Sequence[Frame]:
+        """Take in what a read has brought; return what may leave."""
+        self.look_at(now)
+        return () if self.is_stopped else self._guard.feed(frames, now)
+
+    def finish(self, now: float) -> Sequence[Frame]:
+        """Take in the end; return what may leave."""
+        self.look_at(now)
+        return () if self.is_stopped else self._guard.finish(now)
+
+    def judge(self, completion: Completion) -> Completion:
+        """Apply the rules to a whole answer; what it comes to may be given unless it `is_stopped`.
+
+        Raises: ProviderError when a text of the answer is not where rules could read it.
+        """
+        try:
+            judged = judge(self._rules, read_events(completion))
+        except msgspec.DecodeError as error:
+            raise ProviderError(
+                Failure("bad_response", f"the answer cannot be read by stream rules: {error}")
+            ) from None
+        self._guard = judged.guard
+        return with_texts(completion, judged.changed)
+
+    def overdue_at(self) -> float | None:
+        """When text will have been held as long as it may."""
+        return self._guard.overdue_at()
+
+    def forgive(self, seconds: float) -> None:
+        """Let so much time not count: the client took it, and no rule."""
+        if self._rules.max_hold_s is not None and seconds > 0:
+            self._guard.postpone(seconds)
+
+    def look_at(self, now: float) -> None:
+        """End the answer if text has been held for too long."""
+        due, patience = self._guard.overdue_at(), self._rules.max_hold_s
+        if due is not None and patience is not None and now >= due and not self.is_stopped:
+            self._held_too_long_s = now - due + patience
+
+    def finding(self) -> StreamFinding:
+        """What the rules made of the answer, for the receipt."""
+        guard, account = self._guard, self._guard.account
+        tripped = guard.tripped
+        last = guard.fired[-1].action if guard.fired else None
+        is_blocked = (tripped is not None and not tripped.is_retrying) or self._held_too_long_s is not None
+        once = {rule.id for rule in self._rules.rules if rule.once_per == "session"}
+        return StreamFinding(
+            mode=self._rules.mode,
+            action=last if tripped is None else tripped.action,
+            stopped_by=None if tripped is None else tripped.id,
+            trigger_count=guard.trigger_count,
+            fired=tuple(guard.fired),
+            held_bytes=account.held,
+            max_held_bytes=account.max_held,
+            rewritten_bytes=account.rewritten,
+            inserted_bytes=account.inserted,
+            blocked_bytes=account.held if is_blocked else 0,
+            hold_exceeded_ms=None if self._held_too_long_s is None else round(self._held_too_long_s * 1000, 3),
+            spent=tuple(sorted(once & guard.fired_rules)),
+        )
+
+    @property
+    def fired_rules(self) -> frozenset[str]:
+        """The rules that have fired."""
+        return frozenset(self._guard.fired_rules)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A request as it stands: what is asked, and the plan and the facts that hold for it."""
+
+    request: ChatRequest
+    plan: RoutePlan
+    facts: RequestFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The answer is withheld: how the request ends. `note` is what the receipt is told of it."""
+
+    status: FinalStatus
+    error: AnswerRefused
+    note: NotAskedAgain | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Another answer is asked for: of whom, as what, and what the receipt is told of it."""
+
+    target: Target
+    standing: Standing
+    note: AskedAgain
+
+
+class AnswerPolicy:
+    """What holds for the answers of one request. `replan` decides anew; see `Replan`."""
+
+    def __init__(self, composition: Composition, session: SessionFacts | None, replan: Replan) -> None:
+        self._holdings = holdings_of(composition)
+        self._max_attempts = composition.root.max_attempts
+        self._replan = replan
+        self._spent = frozenset() if session is None else frozenset(session.spent_rules)
+        self._retries: dict[str, int] = {}
+        self.newly_spent: dict[str, None] = {}
+        """The rules that hold once per session and have fired for this request."""
+
+    def governed(self, target: Target) -> GovernedAnswer | None:
+        """The next answer of a target, under the rules that still hold; None when it may pass as it comes."""
+        holding = self._holdings.get(target.id)
+        if holding is None:
+            return None
+        rules = holding.compiled(self._spent)
+        return None if rules.is_empty else GovernedAnswer(rules)
+
+    def note(self, target: Target, answer: GovernedAnswer) -> None:
+        """Remember which rules have fired and are done with."""
+        done = {rule.id: rule.once_per for rule in self._holdings[target.id].rules if rule.id in answer.fired_rules}
+        self._spent |= {rule_id for rule_id, once_per in done.items() if once_per is not None}
+        self.newly_spent |= {rule_id: None for rule_id, once_per in done.items() if once_per == "session"}
+
+    async def after(
+        self, answer: GovernedAnswer, target: Target, standing: Standing, *, attempt: int, released: bool
+    ) -> Again | Refused:
+        """Decide what follows an answer that was ended. Cancel point when a plan is made anew."""
+        rule = answer.stopped_by
+        if rule is None:
+            message = "text of the answer was held back for longer than this model's stream policy allows"
+            return Refused("stream_policy_hold_exceeded", AnswerRefused(message, "stream_policy_hold_exceeded"))
+        if not rule.is_retrying:
+            message = f"the answer breaks the stream rule {rule.id!r} of this model"
+            return Refused("stream_policy_blocked", AnswerRefused(message, "stream_policy_blocked"))
+        if released:
+            return self._refused(rule, "already_released", attempt)
+        if self._retries.get(rule.id, 0) >= rule.max_retries:
+            return self._refused(rule, "retries_spent", attempt)
+        if attempt >= self._max_attempts:
+            return self._refused(rule, "attempts_spent", attempt)
+        return await self._again(rule, target, standing, attempt)
+
+    async def _again(self, rule: StreamRule, target: Target, before: Standing, attempt: int) -> Again | Refused:
+        asked, standing = target, before
+        if rule.action == "retry_with_reminder" and rule.reminder is not None:
+            request = with_system_message(before.request, REMINDER, rule.reminder)
+            decided = await self._replan(request, None)
+            standing = Standing(request, before.plan, decided.inputs.request)
+            if before.plan.overflow is None and unfit(target, standing.facts) is not None:
+                if not decided.plan.targets:
+                    return self._refused(rule, "nothing_fits", attempt)
+                asked, standing = decided.plan.targets[0], Standing(request, decided.plan, decided.inputs.request)
+        elif rule.action == "escalate" and rule.target != target.id:
+            decided = await self._replan(before.request, rule.target)
+            if not decided.plan.targets:
+                return self._refused(rule, "target_unavailable", attempt)
+            asked, standing = decided.plan.targets[0], Standing(before.request, decided.plan, decided.inputs.request)
+        asked_before = self._retries.get(rule.id, 0)
+        self._retries[rule.id] = asked_before + 1
+        note = AskedAgain(
+            attempt=attempt,
+            rule_id=rule.id,
+            action=rule.action,
+            retry_count=asked_before + 1,
+            max_retries=rule.max_retries,
+            from_model=target.id,
+            to_model=asked.id,
+            estimated_prompt_tokens=standing.facts.estimated_prompt_tokens,
+            reminder_injected=standing.request is not before.request,
+        )
+        return Again(asked, standing, note)
+
+    def _refused(self, rule: StreamRule, reason: RetryRefusal, attempt: int) -> Refused:
+        note = NotAskedAgain(attempt, rule.id, rule.action, reason, self._retries.get(rule.id, 0), rule.max_retries)
+        message = f"the answer breaks the stream rule {rule.id!r} of this model, and {_REFUSALS[reason]}"
+        code = "stream_policy_retries_exhausted"
+        return Refused("stream_policy_retries_exhausted", AnswerRefused(message, code), note)

@@ -1,0 +1,123 @@
+"""The texts of a whole chat completion: read as the events that a stream would have had, and put back changed."""
+
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from wardwright.domain.chat import Completion, Fields, Part
+from wardwright.domain.policy import Channel
+from wardwright.domain.stream import Place, Reasoning, StreamEvent, Text, ToolArguments, ToolCallStart
+from wardwright.wire.openai_answer import joined_text
+
+
+class _Function(msgspec.Struct):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _ToolCall(msgspec.Struct):
+    id: str | None = None
+    function: _Function | None = None
+
+
+class _Message(msgspec.Struct):
+    content: str | list[Part] | None = None
+    refusal: str | None = None
+    reasoning_content: str | None = None
+    reasoning: object = None  # a string from some servers, an object of their own from others
+    tool_calls: list[_ToolCall] | None = None
+    function_call: _Function | None = None
+
+
+class _Choice(msgspec.Struct):
+    message: _Message
+    index: int | None = None
+
+
+_NULL = msgspec.Raw(b"null")
+_CHOICES = msgspec.json.Decoder(list[_Choice])
+_RAW_CHOICES = msgspec.json.Decoder(list[Fields])
+_FIELDS = msgspec.json.Decoder(Fields)
+_RAW_CALLS = msgspec.json.Decoder(list[Fields] | None)
+
+
+def read_events(completion: Completion) -> tuple[StreamEvent, ...]:
+    """Read the texts of an answer, each in one piece.
+
+    Raises: msgspec.DecodeError when a text is not where this wire has it, so that nobody could read it.
+    """
+    return tuple(
+        event
+        for position, choice in enumerate(_CHOICES.decode(completion.fields["choices"]))
+        for event in _events(position if choice.index is None else choice.index, choice.message)
+    )
+
+
+def with_texts(completion: Completion, changed: Mapping[Place, str]) -> Completion:
+    """Make an answer again with other texts; what repeats them in another form goes. Purity: pure."""
+    if not changed:
+        return completion
+    choices = _RAW_CHOICES.decode(completion.fields["choices"])
+    for position, choice in enumerate(choices):
+        index = msgspec.json.decode(choice["index"]) if "index" in choice else None
+        mine = {
+            (p.channel, p.call): text
+            for p, text in changed.items()
+            if p.choice == (position if index is None else index)
+        }
+        if mine:
+            choice["message"] = _raw(_changed(_FIELDS.decode(choice["message"]), mine))
+            choice.pop("logprobs", None)
+    return msgspec.structs.replace(completion, fields={**completion.fields, "choices": _raw(choices)})
+
+
+def _events(index: int, message: _Message) -> Iterator[StreamEvent]:
+    reasoning = message.reasoning_content or message.reasoning
+    if reasoning and isinstance(reasoning, str):
+        yield Reasoning(index, reasoning)
+    if text := joined_text(message.content) + (message.refusal or ""):
+        yield Text(index, text)
+    calls = [(call.id or "", call.function) for call in message.tool_calls or ()]
+    if message.function_call is not None:
+        calls.append(("", message.function_call))
+    for number, (call_id, function) in enumerate(calls):
+        if function is not None:
+            yield ToolCallStart(index, number, call_id, function.name or "")
+            if function.arguments:
+                yield ToolArguments(index, number, function.arguments)
+
+
+def _changed(message: Fields, texts: Mapping[tuple[Channel, int], str]) -> Fields:
+    text, reasoning = texts.get(("text", 0)), texts.get(("reasoning", 0))
+    if text is not None:
+        has_refusal = not _is_empty(message.get("refusal"))
+        if has_refusal and _is_empty(message.get("content")):
+            message["refusal"] = _raw(text)
+        else:
+            message |= {"content": _raw(text), **({"refusal": _NULL} if has_refusal else {})}
+    if reasoning is not None:
+        message |= {key: _raw(reasoning) for key in ("reasoning", "reasoning_content") if _is_string(message.get(key))}
+        message.pop("reasoning_details", None)
+    calls = _RAW_CALLS.decode(message.get("tool_calls", _NULL)) or []
+    for number, call in enumerate(calls):
+        arguments = texts.get(("tool_arguments", number))
+        if arguments is not None:
+            call["function"] = _raw({**_FIELDS.decode(call["function"]), "arguments": arguments})
+    if calls:
+        message["tool_calls"] = _raw(calls)
+    arguments = texts.get(("tool_arguments", len(calls)))
+    if arguments is not None:
+        message["function_call"] = _raw({**_FIELDS.decode(message["function_call"]), "arguments": arguments})
+    return message
+
+
+def _is_empty(value: msgspec.Raw | None) -> bool:
+    return value is None or bytes(value) in (b"null", b'""', b"[]")
+
+
+def _is_string(value: msgspec.Raw | None) -> bool:
+    return value is not None and bytes(value).startswith(b'"')
+
+
+def _raw(value: object) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(value))

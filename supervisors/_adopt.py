@@ -100,6 +100,7 @@ def adopt(
     Raises:
         ActorDown: the supervisor is not running.
         AlreadyStarted: the name is taken.
+        AlreadyPresent: it is kept for a child that is to be started again.
         TooManyChildren: the supervisor is at its limit.
         ActorKilled: on leaving, when the body was killed.
         TypeError: the supervisor is not a dynamic one.

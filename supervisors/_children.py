@@ -152,6 +152,11 @@ class Child:
         return self.appointment is appointment
 
     @property
+    def may_come_back(self) -> bool:
+        """Whether it is dead and its name is kept for its next incarnation, if there is to be one."""
+        return self.restart != "temporary" and (self.cell is None or self.cell.exit_reason is not None)
+
+    @property
     def next_at(self) -> float | None:
         """When it is to be started again; None if it is not waiting for that."""
         return None if self.appointment is None else self.appointment.at

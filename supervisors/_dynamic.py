@@ -124,9 +124,13 @@ class DynamicSupervisor(SupervisorBase):
 
         Raises:
             AlreadyStarted: the name is taken.
+            AlreadyPresent: it is kept for a child that may come back.
             TooManyChildren: there is no room.
         """
         self._check_room()
+        child = self._children.get(cell.id)
+        if child is not None and child.may_come_back:
+            raise AlreadyPresent(cell.path)
         holder = cell.claim()
         if holder is not cell:
             raise AlreadyStarted(cell.path, ActorRef(holder))

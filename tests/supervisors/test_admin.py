@@ -7,6 +7,7 @@ import pytest
 
 from supervisors import (
     ActorDown,
+    ActorRef,
     AlreadyPresent,
     AlreadyStarted,
     CallTimeout,
@@ -23,6 +24,7 @@ from supervisors import (
     Stop,
     Supervisor,
     System,
+    Traced,
     count_children,
     delete_child,
     restart_child,
@@ -30,9 +32,10 @@ from supervisors import (
     terminate_child,
     which_children,
 )
-from supervisors.testing import EventLog, settle
+from supervisors import sys as actors
+from supervisors.testing import EventLog, check_tree, settle
 from tests.supervisors.actors import Ask, Puppet, answer, crash, group, hang, puppet, sleep, started
-from tests.supervisors.trees import Kind
+from tests.supervisors.trees import Kind, refs, running
 
 pytestmark = pytest.mark.anyio
 
@@ -294,3 +297,29 @@ async def test_a_starter_whose_time_is_up_takes_the_child_back() -> None:
         await anyio.sleep(20)
         assert system.whereis("app/a") is None
         assert await ids(system) == []
+
+
+@pytest.mark.parametrize("how", ["start", "restart"])
+async def test_a_child_whose_starter_never_saw_the_answer_is_taken_back(how: str) -> None:
+    """The starter is cancelled after the answer was given and before it could look at it."""
+    received: list[ActorRef | None] = []
+    async with running("static") as system:
+        supervisor, scope = started(system, "app"), anyio.CancelScope()
+
+        def cancel_the_starter(traced: Traced) -> None:
+            if traced.lane == "reply":
+                scope.cancel()
+
+        if how == "restart":
+            await start_child(supervisor, puppet("a"))
+            await terminate_child(supervisor, "a")
+        await actors.trace(supervisor, to=cancel_the_starter)
+        with scope:
+            received.append(
+                await (start_child(supervisor, puppet("a")) if how == "start" else restart_child(supervisor, "a"))
+            )
+        await actors.trace(supervisor, to=False)
+        await settle()
+        assert refs(system, "a") == (received or [None])
+        assert await ids(system) == (["a"] if received or how == "restart" else [])
+        check_tree(system)

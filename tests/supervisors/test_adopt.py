@@ -9,7 +9,9 @@ from supervisors import (
     ActorDown,
     ActorKilled,
     ActorRef,
+    AlreadyPresent,
     AlreadyStarted,
+    Backoff,
     CallCycle,
     CallTimeout,
     ChildSpec,
@@ -192,6 +194,41 @@ async def test_a_name_is_taken_once() -> None:
             with pytest.raises(AlreadyStarted):
                 await start_child(runs, puppet("one"))
             assert ref.alive
+
+
+async def test_a_name_that_is_kept_for_a_child_is_not_taken() -> None:
+    async with tree() as system:
+        runs = system.named("app/runs")
+        await start_child(runs, puppet("one", backoff=Backoff(min_seconds=5, jitter=0)))
+        for refusals in [(AlreadyPresent, AlreadyStarted), (AlreadyPresent,)]:  # the first restart may be quicker
+            ref = started(system, "app/runs/one")
+            ref.kill()
+            await system.monitor(ref).wait()
+            with pytest.raises(refusals):
+                async with adopt(runs, "one"):
+                    pytest.fail("took it")
+            await settle()
+        await anyio.sleep(10)
+        assert await started(system, "app/runs/one").call(Ask()) == "one"
+
+
+async def test_the_name_of_a_temporary_child_is_free_as_soon_as_it_is_dead() -> None:
+    async with tree() as system:
+        runs = system.named("app/runs")
+        ref = await start_child(runs, puppet("one", restart="temporary"))
+        ref.kill()
+        await system.monitor(ref).wait()
+        async with adopt(runs, "one") as body:
+            await settle()
+            assert system.whereis("app/runs/one") == body
+
+
+async def test_a_view_that_fails_is_named_and_does_no_harm() -> None:
+    def broken() -> dict[str, object]:
+        raise ValueError("no view")
+
+    async with tree() as system, adopt(system.named("app/runs"), "one", status=broken) as body:
+        assert body.info().details == {"status": "raised ValueError"}
 
 
 async def test_the_limit_of_children_holds() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.supervisors.conformance import FOLDER, Promise, promises
 
-OF_TOOLS = {"test_conformance.py", "test_crash_points.py", "test_exports.py", "test_testing.py"}
+OF_TOOLS = {"test_conformance.py", "test_crash_points.py", "test_exports.py", "test_promises.py", "test_testing.py"}
 """Modules that test what is no promise of the library to those who use it."""
 
 PROMISES = promises()

@@ -10,6 +10,7 @@ import pytest
 from supervisors import (
     ActorDown,
     ActorKilled,
+    ActorRef,
     AlreadyStarted,
     CallCycle,
     CallTimeout,
@@ -19,6 +20,7 @@ from supervisors import (
     DynamicSupervisor,
     ExitReason,
     Ignore,
+    Progress,
     ReplyTo,
     RestartLimitReached,
     StartFailed,
@@ -36,7 +38,7 @@ from supervisors import (
     which_children,
 )
 from supervisors._admin import TerminateChild
-from supervisors.testing import EventLog, settle
+from supervisors.testing import EventLog, check_tree, settle
 from tests.supervisors.actors import (
     Ask,
     Boom,
@@ -181,6 +183,23 @@ async def test_a_starter_who_gives_up_leaves_no_orphan(give_up: str) -> None:
         assert await counts(system) == (0, 0)
         assert system.whereis("app/pool/a") is None
         await start_child(supervisor, puppet("a"))
+
+
+async def test_a_child_whose_starter_is_cancelled_in_the_moment_of_the_answer_is_taken_back() -> None:
+    received: list[ActorRef] = []
+    scope = anyio.CancelScope()
+
+    def cancel_the_starter(event: object) -> None:
+        if isinstance(event, Progress):
+            scope.cancel()
+
+    async with System("app", DynamicSupervisor(), on_event=cancel_the_starter) as system:
+        with scope:
+            received.append(await start_child(system.named("app"), puppet("a")))
+        await settle()
+        assert system.whereis("app/a") == (received[0] if received else None)
+        assert (await count_children(system.named("app"))).specs == len(received)
+        check_tree(system)
 
 
 async def test_a_child_that_is_terminated_while_it_starts_is_nobodys() -> None:

@@ -1,6 +1,7 @@
 """What is told of a life, and what is kept silent."""
 
 import logging
+from typing import Any
 
 import anyio
 import pytest
@@ -8,11 +9,13 @@ import pytest
 from supervisors import (
     Actor,
     ActorDown,
+    Backoff,
     ChildSpec,
     CrashReport,
     DeadLetters,
     DynamicSupervisor,
     Neighbour,
+    Pause,
     Progress,
     Supervisor,
     SupervisorReport,
@@ -210,6 +213,25 @@ async def test_without_an_observer_events_are_logged(caplog: pytest.LogCaptureFi
         "app: child_terminated: app/a (crashed: Boom: a)",
         "app/a was killed and still runs",
         "app: shutdown_error: app/a (killed)",
+    ):
+        assert line in caplog.text
+
+
+async def test_delays_and_pauses_are_logged_too(caplog: pytest.LogCaptureFixture) -> None:
+    flags: dict[str, Any] = {
+        "backoff": Backoff(min_seconds=2, jitter=0),
+        "pause": Pause(threshold=2, seconds=10, jitter=0),
+    }
+    with caplog.at_level(logging.INFO, logger="supervisors"):
+        async with System("app", Supervisor([puppet("a")], **flags)) as system:
+            for _ in range(3):
+                started(system, "app/a").cast(crash)
+                await anyio.sleep(3)
+            await anyio.sleep(10)
+    for line in (
+        "app starts app/a again in 2 s",
+        "app restarts nobody for 10 s, app/a being one too many",
+        "app restarts its children again; 1 wait",
     ):
         assert line in caplog.text
 

@@ -16,6 +16,7 @@ from supervisors import (
     ExitReason,
     Ignore,
     NotRunning,
+    Progress,
     StartFailed,
     StartIgnored,
     Stop,
@@ -286,6 +287,62 @@ except KeyboardInterrupt:
             return output
 
     assert await anyio.to_thread.run_sync(run) == "terminated shutdown\nterminated shutdown\ninterrupted\n"
+
+
+@pytest.mark.real_time
+async def test_a_second_interrupt_signal_kills_what_the_first_was_stopping() -> None:
+    backend = "trio" if anyio.get_cancelled_exc_class().__module__.startswith("trio") else "asyncio"
+    program = f"""
+import anyio
+from supervisors import Actor, ChildSpec, Supervisor, System
+
+class Endless(Actor):
+    async def terminate(self, reason):
+        print("terminating", flush=True)
+        await anyio.sleep(1000)
+
+async def main():
+    async with System("app", Supervisor([ChildSpec("a", Endless, shutdown="infinity")]), shutdown_budget=1000):
+        print("up", flush=True)
+        await anyio.sleep_forever()
+
+try:
+    anyio.run(main, backend={backend!r})
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+    def run() -> str:
+        with subprocess.Popen(
+            [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=os.getcwd()
+        ) as process:
+            assert process.stdout is not None
+            for line in ("up\n", "terminating\n"):
+                assert process.stdout.readline() == line
+                process.send_signal(signal.SIGINT)
+            output, _ = process.communicate(timeout=20)
+            return output
+
+    assert await anyio.to_thread.run_sync(run) == "interrupted\n"
+
+
+@pytest.mark.parametrize("where", ["observer", "heir"])
+async def test_an_interrupt_in_a_function_of_the_users_ends_the_system_and_surfaces(where: str) -> None:
+    def interrupt(what: object) -> None:
+        if not isinstance(what, Progress):
+            raise KeyboardInterrupt
+
+    functions: dict[str, Any] = {"on_event" if where == "observer" else "on_dead_letter": interrupt}
+
+    async def main() -> None:
+        async with System("app", Supervisor([puppet("a")]), **functions) as system:
+            system.named("app/nobody").cast("lost")
+            started(system, "app/a").cast(crash)
+            await anyio.sleep_forever()
+
+    with pytest.raises(KeyboardInterrupt):
+        await main()
+    assert anyio.current_time() == 0
 
 
 async def test_a_dynamic_supervisor_may_be_the_root() -> None:

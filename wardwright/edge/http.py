@@ -32,10 +32,17 @@ def header(scope: Scope, name: bytes) -> str | None:
 
 
 def headers_of(scope: Scope) -> dict[str, str]:
-    """Request headers by lower-case name; of a repeated one the first counts."""
+    """Request headers by lower-case name; of a repeated one the first counts.
+
+    Names of people and things are sent in UTF-8 today, and must be the same here as in a body; what is none is taken for Latin-1.
+    """
     found: dict[str, str] = {}
     for key, value in scope["headers"]:
-        found.setdefault(key.decode("latin-1"), value.decode("latin-1"))
+        try:
+            text = value.decode()
+        except UnicodeDecodeError:
+            text = value.decode("latin-1")
+        found.setdefault(key.decode("latin-1"), text)
     return found
 
 
@@ -47,6 +54,9 @@ async def read_json_body(scope: Scope, receive: Receive, *, limit: int) -> bytes
     content_type = (header(scope, b"content-type") or "application/json").partition(";")[0].strip().lower()
     if content_type != "application/json":
         raise UnsupportedMediaType(f"the body must be application/json, not {content_type}")
+    encoding = (header(scope, b"content-encoding") or "identity").strip().lower()
+    if encoding != "identity":
+        raise UnsupportedMediaType(f"the body must be sent as it is, not in the encoding {encoding}")
     announced = header(scope, b"content-length")
     if announced is not None and announced.isdecimal() and (len(announced) > _LENGTH_DIGITS or int(announced) > limit):
         raise _too_large(limit)

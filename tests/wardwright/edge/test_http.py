@@ -70,6 +70,11 @@ class TestBody:
     async def test_json_by_any_spelling_is_accepted(self, content_type: str) -> None:
         assert await read(b"{}", content_type=content_type) == b"{}"
 
+    async def test_one_that_is_compressed_is_refused(self) -> None:
+        with pytest.raises(UnsupportedMediaType, match="not in the encoding gzip"):
+            await read(b"\x1f\x8b", content_encoding="GZip")
+        assert await read(b"{}", content_encoding="identity") == b"{}"
+
     async def test_so_is_a_body_that_does_not_say_what_it_is(self) -> None:
         assert await read(b"{}") == b"{}"
         assert await read(b"{}", content_type="") == b"{}"
@@ -105,6 +110,14 @@ class TestAnswers:
 
 
 class TestReading:
+    @pytest.mark.parametrize(
+        ("sent", "read"),
+        [("Jürgen".encode(), "Jürgen"), ("Jürgen".encode("latin-1"), "Jürgen"), (b"plain", "plain"), (b"", "")],
+    )
+    def test_a_name_is_the_same_in_a_header_as_in_a_body(self, sent: bytes, read: str) -> None:
+        scope = {**http_scope(), "headers": [(b"x-wardwright-user-id", sent)]}
+        assert headers_of(scope) == {"x-wardwright-user-id": read}
+
     def test_the_first_of_repeated_headers_counts(self) -> None:
         scope = http_scope()
         scope["headers"] = [(b"x-name", b"first"), (b"x-name", b"second"), (b"x-other", b"gr\xfcn")]

@@ -90,7 +90,7 @@ def test_a_second_signal_cuts_what_is_still_running(
 
     with streams(daemon, 3) as seen:
         daemon.process.send_signal(signal.SIGTERM)
-        daemon.wait_logged("stopping: live requests may finish")
+        daemon.wait_logged("stopping: live requests may finish, a second signal cuts them")
         daemon.process.send_signal(signal.SIGTERM)
 
     assert all(one.is_well_formed and one.error is not None for one in seen), seen

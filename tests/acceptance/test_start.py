@@ -52,6 +52,7 @@ def test_a_busy_port_is_said_so(upstream: Upstream, tmp_path: Path) -> None:
     assert ended.returncode == 1
     assert f"127.0.0.1:{port}" in ended.stderr
     assert "in use" in ended.stderr
+    assert "WARDWRIGHT_BIND" in ended.stderr, "and what to do about it"
     assert "Traceback" not in ended.stderr
 
 

@@ -2,7 +2,6 @@
 
 import gc
 import os
-import shutil
 import signal
 import socket
 import sys
@@ -15,14 +14,14 @@ import anyio
 import anyio.abc
 import structlog
 
-import wardwright
 from supervisors import ExitReason, StartFailed, System
+from wardwright.app.banner import Announcement, option_to_reach, own_command
 from wardwright.app.files import receipts_dir, weights_needed
 from wardwright.app.log import LogFormat, TreeLog, configure_logging
 from wardwright.app.parts import control_opener, provider_part, store_opener
 from wardwright.app.watch import config_changes
 from wardwright.config.address import parse_bind
-from wardwright.config.load import Loaded
+from wardwright.config.load import BIND_VARIABLE, Loaded
 from wardwright.config.problems import ConfigError
 from wardwright.config.settings import CannedSettings, ProviderSettings, Settings
 from wardwright.domain.errors import WardwrightError
@@ -81,7 +80,10 @@ def run_daemon(loaded: Loaded, *, log_format: LogFormat = "text", reload: Callab
     try:
         listener = bind(address.host, address.port)
     except CannotBind as error:
-        raise CannotStart(str(error)) from error
+        hint = (
+            f"; perhaps another daemon is there: stop it, or choose a port by {BIND_VARIABLE}" if error.is_taken else ""
+        )
+        raise CannotStart(f"{error}{hint}") from error
     options = {"use_uvloop": True} if settings.runtime.backend == "asyncio" and sys.platform != "win32" else {}
     with listener:
         return anyio.run(
@@ -228,12 +230,25 @@ class Daemon:
                 if number == signal.SIGHUP:
                     if self._desk is not None:
                         await follow(self._desk)
-                elif self._asked_to_stop.is_set() and self._gateway is not None:
-                    _log.warning("stopping now: live requests are cut", signal=name)
-                    self._gateway.hasten()
-                else:
-                    _log.info("stopping: live requests may finish", signal=name)
+                    continue
+                live = 0 if self._gateway is None else self._gateway.live_requests
+                if not self._asked_to_stop.is_set():
+                    self._say_stopping(name, live)
                     self._asked_to_stop.set()
+                elif self._gateway is not None:
+                    _log.warning("stopping now: live requests are cut", signal=name, live_requests=live)
+                    self._gateway.hasten()
+
+    def _say_stopping(self, signal_name: str, live: int) -> None:
+        if not live:
+            _log.info("stopping", signal=signal_name)
+            return
+        _log.info(
+            "stopping: live requests may finish, a second signal cuts them",
+            signal=signal_name,
+            live_requests=live,
+            within_s=self._settings.server.drain_seconds,
+        )
 
     async def _wait_for_the_end(self, system: System) -> ExitReason | None:
         """None when a signal asked for the end, the reason when the tree ended by itself."""
@@ -252,19 +267,33 @@ class Daemon:
 
     def _announce(self) -> None:
         settings = self._settings
-        models = sorted(self._boards.catalog.models)
-        demo = [provider.id for provider in settings.providers if isinstance(provider, CannedSettings)]
-        took_s = round(time.monotonic() - self._began, 2)
-        where = str(receipts_dir(settings)) if settings.storage.kind == "file" else "memory: gone when the daemon stops"
-        if self._log_format == "json":
-            _log.info(
-                "ready", url=self._url, models=models, receipts=where, config=self._config.loaded.source, took_s=took_s
-            )
-        else:
-            sys.stderr.write(_banner(self._url, models, where, self._config.loaded.source, took_s))
+        host, port = self._listener.getsockname()[:2]
+        ready = Announcement(
+            url=self._url,
+            models=sorted(self._boards.catalog.models),
+            receipts=str(receipts_dir(settings))
+            if settings.storage.kind == "file"
+            else "memory: gone when the daemon stops",
+            source=self._config.loaded.source,
+            took_s=round(time.monotonic() - self._began, 2),
+            demo=[provider.id for provider in settings.providers if isinstance(provider, CannedSettings)],
+            command=own_command(),
+            reach=option_to_reach(self._url, host, port, os.environ, Path.cwd()),
+        )
+        if self._log_format == "text":
+            sys.stderr.write(str(ready))
             sys.stderr.flush()
-        if demo:
-            _log.warning("canned answers, no language model: these providers only demonstrate", providers=demo)
+            return
+        _log.info(
+            "ready",
+            url=ready.url,
+            models=ready.models,
+            receipts=ready.receipts,
+            config=ready.source,
+            took_s=ready.took_s,
+        )
+        if ready.demo:
+            _log.warning("canned answers, no language model: these providers only demonstrate", providers=ready.demo)
 
 
 def _spare_the_collector() -> None:
@@ -275,28 +304,6 @@ def _spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
-
-
-def _banner(url: str, models: list[str], receipts: str, source: str, took_s: float) -> str:
-    model = models[0] if models else "MODEL"
-    command = _own_command()
-    return f"""
-  Wardwright {wardwright.__version__} is ready at {url} ({took_s} s, {source})
-
-  models    {", ".join(models) or "none configured"}
-  receipts  {receipts}
-
-  try it    curl {url}/v1/chat/completions -H 'content-type: application/json' \\
-              -d '{{"model": "{model}", "messages": [{{"role": "user", "content": "Say hello."}}]}}'
-  look      {command} receipts list      {command} actors tree      Ctrl-C stops
-
-"""
-
-
-def _own_command() -> str:
-    """How the person at this terminal calls this program: by name when the shell would find it, by the path used now otherwise."""
-    called = Path(sys.argv[0])
-    return called.name if shutil.which(called.name) else str(called)
 
 
 def _url_of(listener: socket.socket) -> str:

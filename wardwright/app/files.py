@@ -9,7 +9,7 @@ from wardwright.config.load import Loaded, find_config, load_config
 from wardwright.config.settings import LlamaCppSettings, Settings
 from wardwright.domain.errors import WardwrightError
 from wardwright.ports.storage import ReceiptStore
-from wardwright.providers.weights import WeightsError, find_weights, pull
+from wardwright.providers.weights import WeightsError, find_weights, known_weights, pull
 from wardwright.storage.file import FileReceiptStore
 from wardwright.storage.memory import MemoryReceiptStore
 
@@ -52,6 +52,11 @@ def weights_needed(settings: Settings, folder: Path | None = None) -> list[str]:
     where = folder or data_dir(settings)
     named = [provider.weights for provider in settings.providers if isinstance(provider, LlamaCppSettings)]
     return sorted({name for name in named if name is not None and find_weights(name, where) is None})
+
+
+def weights_known() -> list[str]:
+    """The names of all weights that can be pulled."""
+    return known_weights()
 
 
 def weights_found(name: str, folder: Path) -> Path | None:

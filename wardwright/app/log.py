@@ -13,6 +13,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from supervisors import CrashReport, DeadLetters, Event, RestartDelayed, SupervisorReport, Unstopped
 from wardwright.runtime.metrics import Metrics
+from wardwright.runtime.server_process import ServerExited
 
 LogFormat = Literal["text", "json"]
 
@@ -62,27 +63,12 @@ class TreeLog:
         """Log one event. Starts are silent: a healthy tree says nothing."""
         if isinstance(event, CrashReport):
             self._metrics.actor_crashes.labels(event.kind).inc()
-            _log.error(
-                "an actor crashed",
-                actor=event.path,
-                reason=str(event.reason),
-                message=event.last_message,
-                client=event.client,
-                unread=event.mailbox_depth,
-                restarts=event.restarts,
-                stack="".join(event.stack) or None,
-            )
+            _log_crash(event)
         elif isinstance(event, SupervisorReport):
             if event.context == "start_error" and self.is_starting:
                 return
             offender = event.offender.path if event.offender is not None else f"{event.count} children"
-            _log.warning(
-                "a supervisor acted",
-                supervisor=event.supervisor,
-                context=event.context,
-                child=offender,
-                reason=str(event.reason),
-            )
+            _log.warning(_what_happened(event), actor=offender, reason=str(event.reason), supervisor=event.supervisor)
         elif isinstance(event, RestartDelayed):
             _log.warning(
                 "a restart is delayed",
@@ -95,6 +81,37 @@ class TreeLog:
             _log.error("an actor was killed and still runs", actor=event.path, stack="".join(event.stack))
         elif isinstance(event, DeadLetters):
             _log.warning("an actor ended with unread messages", actor=event.path, messages=dict(event.messages))
+
+
+def _log_crash(crash: CrashReport) -> None:
+    if isinstance(crash.reason.error, ServerExited):  # another program's end: our stack would explain nothing
+        _log.error("a model server ended by itself", actor=crash.path, reason=str(crash.reason.error))
+        return
+    _log.error(
+        "an actor crashed",
+        actor=crash.path,
+        reason=str(crash.reason),
+        message=crash.last_message,
+        client=crash.client,
+        unread=crash.mailbox_depth,
+        restarts=crash.restarts,
+        stack="".join(crash.stack) or None,
+    )
+
+
+def _what_happened(report: SupervisorReport) -> str:
+    """A supervisor's report in an operator's words."""
+    match report.context:
+        case "child_terminated":
+            ended = report.offender
+            is_restarted = ended is not None and ended.restart != "temporary"
+            return "an actor ended and is started again" if is_restarted else "an actor ended"
+        case "start_error":
+            return "an actor could not be started"
+        case "shutdown_error":
+            return "an actor did not stop in order"
+        case "shutdown":
+            return "a supervisor gives up"
 
 
 def _to_json(event: EventDict, **_: object) -> str:

@@ -55,12 +55,15 @@ def _storage(loaded: "Loaded") -> str:
 
 
 def _show_models(loaded: "Loaded") -> None:
-    made = table("MODEL", "VERSION", "ROOT", "TARGET", "WINDOW", "PROVIDER")
+    made = table("MODEL", "VERSION", "ROOT", "TARGET", "WINDOW", "PROVIDER", "KIND")
+    kinds = {provider.id: provider.__struct_config__.tag for provider in loaded.settings.providers}
     known = {model.id: model for model in loaded.definitions}
     for model in loaded.definitions:
         name = [model.id, model.version, model.root]
         for target in _targets(model, known):
-            made.add_row(*map(styled, [*name, target.id, target.context_window, target.provider]))
+            made.add_row(
+                *map(styled, [*name, target.id, target.context_window, target.provider, kinds[target.provider]])
+            )
             name = ["", "", ""]
     show(made)
 

@@ -61,6 +61,9 @@ def pull(
     found = find_config(config, os.environ, Path.cwd())
     settings = load_config(found, os.environ, weights_available=True).settings
     data_dir = Path(settings.storage.path)
+    if name is not None and name not in files.weights_known():
+        known = ", ".join(files.weights_known())
+        raise typer.BadParameter(f"no weights are known as {name!r}; known: {known}", param_hint="NAME")
     names = [name] if name else files.weights_needed(settings, data_dir)
     if not names:
         say("nothing to pull: every model of the configuration has its weights")

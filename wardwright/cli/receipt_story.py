@@ -121,9 +121,9 @@ def _who(caller: Caller, turn: int | None) -> Iterator[Line]:
 def _decided(decision: Decision) -> Iterator[Line]:
     yield Line("route", f"{' > '.join(decision.graph_path) or decision.route_id}: {decision.reason}")
     facts = decision.facts.request
-    budget = f", of which {facts.output_budget} for the answer" if facts.output_budget else ""
-    needs = f"; needs {', '.join(facts.needs)}" if facts.needs else ""
-    yield Line("room", f"{facts.required_window} tokens{budget}{needs}")
+    budget = f", {facts.output_budget} of them for the answer" if facts.output_budget else ""
+    needs = f"; also {', '.join(facts.needs)}" if facts.needs else ""
+    yield Line("needs", f"a window of {facts.required_window} tokens{budget}{needs}")
     for tokenizer, tokens in facts.exact_prompt_tokens.items():
         yield Line("counted", f"{tokens} tokens in the prompt by {tokenizer}")
     for action in decision.policy_actions:
@@ -199,7 +199,9 @@ def _tried(receipt: Receipt) -> Iterator[Line]:
 
 def _course(attempt: Attempt) -> str:
     parts = [attempt.status if attempt.latency_ms is None else f"{attempt.status} after {duration(attempt.latency_ms)}"]
-    if attempt.first_token_ms is not None:
+    if (
+        attempt.first_token_ms is not None and attempt.first_token_ms != attempt.latency_ms
+    ):  # of a whole answer both are the end
         parts.append(f"first token after {duration(attempt.first_token_ms)}")
     if attempt.generated_bytes or attempt.released_bytes:
         parts.append(f"{attempt.generated_bytes} bytes came, {attempt.released_bytes} were released")

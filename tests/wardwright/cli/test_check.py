@@ -44,9 +44,9 @@ def test_a_good_file_is_summed_up(folder: Path, run: Run) -> None:
         f"1 provider, 2 targets, 1 model, 1 warning; serves on 127.0.0.1:8791, receipts in {folder / 'data' / 'receipts'}"
     )
     assert [line.split() for line in made] == [
-        ["MODEL", "VERSION", "ROOT", "TARGET", "WINDOW", "PROVIDER"],
-        ["coding", "v1", "fit", "up/small", "8192", "up"],
-        ["up/large", "32768", "up"],
+        ["MODEL", "VERSION", "ROOT", "TARGET", "WINDOW", "PROVIDER", "KIND"],
+        ["coding", "v1", "fit", "up/small", "8192", "up", "openai-compatible"],
+        ["up/large", "32768", "up", "openai-compatible"],
     ]
     assert result.stderr.startswith("warning: ")
     assert "NOT_SET_ANYWHERE" in result.stderr
@@ -60,7 +60,7 @@ def test_targets_stand_in_the_order_of_the_route(folder: Path, run: Run) -> None
     for kind in ("cascade", "dispatcher"):
         made = run("check", f"{kind}.toml").stdout.splitlines()[3:]
 
-        assert [line.split()[-3] for line in made] == ["up/large", "up/small"], kind
+        assert [line.split()[-4] for line in made] == ["up/large", "up/small"], kind
 
 
 def test_every_problem_has_its_line_and_they_are_counted(folder: Path, run: Run) -> None:

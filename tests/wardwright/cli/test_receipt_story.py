@@ -47,7 +47,7 @@ def test_a_receipt_tells_who_asked_what_was_decided_tried_and_answered() -> None
         "tags a, b",
         "decision",
         "route top > fit: the smallest window that fits",
-        "room 140 tokens, of which 100 for the answer; needs tools",
+        "needs a window of 140 tokens, 100 of them for the answer; also tools",
         "chosen local/small at local, window 8192",
         "fallback cloud/large at cloud, window 200000",
         "skipped local/tiny: its window of 16 tokens is too small for 140",

@@ -1,7 +1,6 @@
 """Calls end, with the answer or with the reason why there is none."""
 
 import asyncio
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +32,6 @@ from tests.supervisors.actors import (
     answer,
     crash,
     hang,
-    no_collection,
     puppet,
     puppet_of,
     sleep,
@@ -423,23 +421,3 @@ async def test_stopping_during_a_call_answers_the_caller() -> None:
         with pytest.raises(ActorDown) as caught:
             await started(system, "app/a").call(Do(stop_normally))
         assert caught.value.reason == ExitReason.NORMAL
-
-
-async def test_what_waits_for_the_caller_makes_its_calls_no_slower() -> None:
-    async with system_of("a", "b", mailbox=Mailbox(1_000_000)) as system:
-        a, b = started(system, "app/a"), started(system, "app/b")
-        spent: list[float] = []
-
-        async def call_b(puppet: Puppet) -> None:
-            began = time.thread_time()
-            for _ in range(200):
-                await b.call(Ask())
-            spent.append(time.thread_time() - began)
-
-        await a.call(Do(call_b))
-        a.cast(call_b)
-        for _ in range(300_000):
-            a.cast("waiting")
-        with no_collection():
-            await settle()
-        assert spent[1] < 10 * spent[0]

@@ -13,6 +13,8 @@ import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import count as numbers
+from itertools import islice
 from time import process_time
 from typing import Any, Literal, TypeAlias
 
@@ -44,6 +46,9 @@ IDLE = 2_000
 PASSIVE = 100_000
 PASSIVE_SAMPLE = PASSIVE // 8
 """Fewer, because measuring memory is slow; dictionaries grow by doubling, so they are as full with these."""
+
+_numbers = numbers()
+"""So that no child is started twice."""
 
 Group: TypeAlias = Literal["times", "memory"]
 Measurement: TypeAlias = Callable[[int], Awaitable[float]]
@@ -180,7 +185,7 @@ async def times(share: float = 1.0) -> Found:
                 int(20_000 * share), lambda count: casts(system, count, handled=True), floors.appends_and_handling
             ),
             "restart": await _best(int(100 * share), lambda count: restarts(system, count), floors.crashes),
-            "spawn": Measured(await spawns(system, crowd) / crowd * 1e6, await floors.spawns(crowd) / crowd * 1e6),
+            "spawn": await _best(-(-crowd // ROUNDS), lambda count: spawns(system, count), floors.spawns),
         }
         began = process_time()
         await terminate_child(system.named("bench"), "crowd")
@@ -188,8 +193,7 @@ async def times(share: float = 1.0) -> Found:
     async with running() as system:
         passive, woken = int(PASSIVE * share), int(2_000 * share)
         await passivations(system, passive)
-        taken = await wakes(system, woken, of=passive)
-        found["wake"] = Measured(taken / woken * 1e6, await floors.spawns(woken) / woken * 1e6)
+        found["wake"] = await _best(woken, lambda count: wakes(system, count, of=passive), floors.spawns)
         began = process_time()
         await terminate_child(system.named("bench"), "crowd")
         found["stop passive"] = Measured(process_time() - began)
@@ -238,7 +242,7 @@ async def spawns(system: System, count: int) -> float:
     """Start children in the crowd, each awaited."""
     crowd = system.named("bench/crowd")
     began = process_time()
-    for number in range(count):
+    for number in islice(_numbers, count):
         await start_child(crowd, ChildSpec(f"worker-{number}", Worker))
     return process_time() - began
 
@@ -263,7 +267,7 @@ async def wakes(system: System, count: int, *, of: int) -> float:
     began = process_time()
     answers = [await name.call(ping) for name in names]
     taken = process_time() - began
-    if answers != [2] * count:
+    if min(answers) < 2:
         raise RuntimeError("somebody has forgotten what it was asked before")
     return taken
 

@@ -84,7 +84,8 @@ MEANINGS: Mapping[str, str] = {
     "timeouts.connect": "Name look-up, TCP, TLS. Also how long a request waits for a permit while it could go elsewhere.",
     "timeouts.first_token": "A stream's first content.",
     "timeouts.idle": "A stream's silence after that. Time that a slow client takes does not count.",
-    "timeouts.total": "The whole call. That of the first target asked also bounds the whole request, all attempts together. Of a whole answer only this and `connect` count.",
+    "timeouts.total": "The whole call. That of the first target asked also bounds the whole request, all attempts together. Of a whole answer only this and `connect` "
+    "count, and while there is a fallback its call has half of the time that is left.",
     "retry.attempts": "Calls to one target, the first included.",
     "retry.base_ms": "A wait is drawn between zero and this, doubled with every attempt.",
     "retry.max_ms": "The longest such wait.",

@@ -59,8 +59,9 @@ class Candidates:
         self.left = (target.provider, why.reason)
 
     def has_other(self, target: Target) -> bool:
-        """Whether anybody is left to ask after this target."""
-        return target.id != self._plan.targets[-1].id
+        """Whether anybody may still be asked after this target."""
+        is_last = all(last.id == target.id for last in self._plan.targets[-1:])
+        return not is_last and self.calls_made + 1 < self._max_attempts
 
     def step(self, *, released: bool, time_left_s: float) -> Step:
         """Who is next. A wait that would outlast the request is not begun: whoever can answer at once is better."""

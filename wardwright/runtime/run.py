@@ -49,6 +49,7 @@ from wardwright.runtime.health import ProviderMissing
 from wardwright.runtime.ledger import Ledger
 from wardwright.runtime.metrics import Metrics
 from wardwright.runtime.model import RequestEnded
+from wardwright.runtime.patience import Patience
 from wardwright.runtime.provider import ProviderBoard
 from wardwright.runtime.receipt_writer import ReceiptWriter
 from wardwright.runtime.responder import AnswerHead, Responder
@@ -56,7 +57,6 @@ from wardwright.runtime.tree import RUNS, STORAGE, model_path
 
 _CLOSE_PATIENCE_S = 15.0
 _JOIN_PATIENCE_S = 5.0
-_FAIR_SHARE = 0.5
 _STOPPING = "the gateway is stopping; ask again"
 
 _log = structlog.get_logger("wardwright.run")
@@ -110,8 +110,7 @@ class Run:
         self._writer = ReceiptWriter(asked.receipt_id, checkpointer=parts.system.named(STORAGE), now=parts.wall_clock)
         self._head = AnswerHead(request_id=asked.request_id, receipt_id=asked.receipt_id, definition=asked.definition)
         self._phase = "joining"
-        self._began = parts.system.now()
-        self._deadline = math.inf
+        self._patience = Patience(parts.system.now)
         self._standing = asked.standing
         self._candidates = Candidates(
             asked.standing.plan, asked.standing.facts, max_attempts=asked.definition.max_attempts, jitter=parts.jitter
@@ -247,7 +246,7 @@ class Run:
         again, self._again = self._again, None
         if again is not None:
             return Next(again)
-        step = self._candidates.step(released=self._released, time_left_s=self._time_left_s())
+        step = self._candidates.step(released=self._released, time_left_s=self._patience.left_s)
         self._parts.metrics.went_on(self._candidates.left, step)
         return step
 
@@ -258,7 +257,7 @@ class Run:
         except StorageUnavailable as error:
             return Outcome("internal_error", error)
         if isinstance(entered, NotNow):
-            return self._out_of_time() if self._time_left_s() <= 0 else None
+            return self._out_of_time() if self._patience.is_over else None
         with entered:
             return await self._attempt(target, entered)
 
@@ -269,17 +268,15 @@ class Run:
             gate = self._parts.providers.health.gate(target.provider)
         except ProviderMissing:
             return self._pass_over(target, NotNow("not_configured"))
-        if self._deadline == math.inf:
-            # the first target's patience is the request's: a fallback's own must not shorten it
-            self._deadline = self._began + gate.settings.timeouts.total
+        timeouts = gate.settings.timeouts
+        self._patience.begin(timeouts)
         came = system.now()
         entered = gate.enter_nowait(target.id)
         if entered is None:
             self._phase = "waiting for a permit"
             await self._writer.record()  # what waits is worth seeing, and may wait long
-            left = self._time_left_s()
-            patience = min(left, gate.settings.timeouts.connect) if self._candidates.has_other(target) else left
-            entered = await gate.enter(target.id, patience_s=patience)
+            patience_s = self._patience.for_turn(timeouts, has_other=self._candidates.has_other(target))
+            entered = await gate.enter(target.id, patience_s=patience_s)
             self._parts.metrics.waited_for_permit(target.provider, system.now() - came)
         return self._pass_over(target, entered, system.now() - came) if isinstance(entered, NotNow) else entered
 
@@ -291,7 +288,7 @@ class Run:
 
     async def _attempt(self, target: Target, admission: Admission) -> Outcome | None:
         """Make one upstream call; None when it failed and the next step is to be decided."""
-        if self._time_left_s() <= 0:
+        if self._patience.is_over:
             return self._out_of_time()
         number = self._candidates.calls_made + 1
         self._head.attempts, self._head.selected_target = number, target
@@ -305,13 +302,14 @@ class Run:
         try:
             outcome = await self._call(live)
         except ProviderError as error:
-            self._end_attempt(error.failure)
+            is_fair = self._patience.was_fair(error.failure, settings.timeouts, live.tally.started)
+            self._end_attempt(error.failure, is_fair=is_fair)
             self._candidates.failed(target, error, settings.retry)
             return None
         except DeadlineExceeded as error:
-            had_s = self._parts.system.now() - live.tally.started
-            is_fair = had_s >= settings.timeouts.total * _FAIR_SHARE
-            self._end_attempt(Failure("timeout", error.message, clock="total"), is_fair=is_fair)
+            failure = Failure("timeout", error.message, clock="total")
+            is_fair = self._patience.was_fair(failure, settings.timeouts, live.tally.started)
+            self._end_attempt(failure, is_fair=is_fair)
             return Outcome("deadline_exceeded", error)
         self._end_attempt(None)
         if live.governed is not None and live.governed.is_stopped:
@@ -339,7 +337,9 @@ class Run:
         asked, request, target = self._asked, self._standing.request, live.target
         slot = self._parts.providers.lease(target.provider)
         try:
-            clocks = attempt.Clocks(self._parts.system, slot.settings.timeouts, deadline=self._deadline)
+            has_other = self._candidates.has_other(target)
+            timeouts = self._patience.for_call(slot.settings.timeouts, has_other=has_other, stream=request.stream)
+            clocks = attempt.Clocks(self._parts.system, timeouts, deadline=self._patience.deadline)
             call = UpstreamCall(target, request, asked.request_id, asked.traceparent, live.admission.hear)
             if request.stream:
                 tail = await attempt.stream(
@@ -363,9 +363,6 @@ class Run:
 
     def _out_of_time(self) -> Outcome:
         return Outcome("deadline_exceeded", DeadlineExceeded(attempt.OUT_OF_TIME))
-
-    def _time_left_s(self) -> float:
-        return self._deadline - self._parts.system.now()
 
     async def _release(self, frames: Sequence[Frame]) -> None:
         self._phase = "streaming"
@@ -411,7 +408,7 @@ class Run:
             error_message=None if outcome.error is None else outcome.error.message,
             released=self._is_answered,
             released_bytes=self._book.released_bytes,
-            latency_ms=milliseconds(self._parts.system.now() - self._began),
+            latency_ms=milliseconds(self._patience.spent_s),
             usage=self.usage,
             cost_usd=None if self._book.cost is None else as_usd(self._book.cost),
         )
@@ -429,7 +426,7 @@ class Run:
         self._parts.system.named(model_path(model)).cast(
             RequestEnded(outcome.status, None if selected is None else selected.id)
         )
-        self._parts.metrics.request_ended(model, outcome.status, self._parts.system.now() - self._began)
+        self._parts.metrics.request_ended(model, outcome.status, self._patience.spent_s)
 
 
 def _rounded(seconds: float | None) -> float | None:

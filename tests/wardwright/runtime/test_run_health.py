@@ -11,7 +11,7 @@ import pytest
 from supervisors.testing import settle
 from tests.wardwright.runtime.providers import BROKEN, REFUSED, Hanging, Watched, failing
 from tests.wardwright.runtime.responders import RecordingResponder
-from tests.wardwright.runtime.stage import Stage, stage
+from tests.wardwright.runtime.stage import Stage, cascade, stage
 from wardwright.config.settings import Timeouts
 from wardwright.domain.chat import Completion
 from wardwright.domain.errors import (
@@ -376,6 +376,27 @@ class TestTime:
             await on.ask(responder)
             assert (responder.text, anyio.current_time()) == ("fine", began)
 
+    async def test_a_whole_answer_that_never_comes_leaves_half_of_the_time_to_the_next_target(self) -> None:
+        async with stage(Hanging("first"), Watched("second", chunk_delay_s=30.0), timeouts=BUSY) as on:
+            began = anyio.current_time()
+            responder = RecordingResponder()
+            await on.ask(responder, stream=False)
+            assert anyio.current_time() - began == 50 + 30
+            assert attempted(on, responder) == ["first/m", "second/m"]
+            [failed, _] = [
+                event for event in on.store.events(responder.receipt_id) if isinstance(event, AttemptFinished)
+            ]
+            assert failed.failure is not None
+            assert (failed.failure.failure_class, failed.failure.clock) == ("timeout", "total")
+
+    async def test_with_no_call_left_for_a_fallback_a_whole_answer_has_all_of_the_time(self) -> None:
+        definition = cascade("first", "second", max_attempts=1)
+        providers = Watched("first", chunk_delay_s=90.0), Watched("second")
+        async with stage(*providers, definition=definition, timeouts=BUSY) as on:
+            responder = RecordingResponder()
+            await on.ask(responder, stream=False)
+            assert attempted(on, responder) == ["first/m"]
+
     async def test_a_wait_within_the_requests_time_is_waited(self) -> None:
         limited = failing("first", Failure("rate_limited", "", 429, 30.0), times=1)
         policy = RetryPolicy(attempts=2, base_ms=0, max_wait_ms=60_000)
@@ -459,7 +480,10 @@ class TestAccounting:
                     if fate.random() < 0.1:
                         fate.choice(responders[: number + 1]).leave()
                     if fate.random() < 0.1:
-                        on.kill(fate.choice([f"{PROVIDERS}/{fate.choice(providers).info.id}", *on.live_runs()]))
+                        path = fate.choice([f"{PROVIDERS}/{fate.choice(providers).info.id}", *on.live_runs()])
+                        ref = on.system.whereis(path)
+                        if ref is not None:  # it may be starting again
+                            ref.kill()
             await settle()
 
             assert (on.permits(), on.leases(), on.live_runs()) == (0, 0, [])

@@ -8,7 +8,7 @@ those whose answer was deferred fail as started.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -240,5 +240,5 @@ def _type_name(envelope: Envelope | None) -> str | None:
     return None if envelope is None else type(envelope.message).__qualname__
 
 
-def _types(envelopes: Iterable[Envelope]) -> dict[str, int]:
-    return dict(Counter(type(envelope.message).__qualname__ for envelope in envelopes))
+def _types(envelopes: Collection[Envelope]) -> dict[str, int]:
+    return dict(Counter([type(envelope.message).__qualname__ for envelope in envelopes])) if envelopes else {}

@@ -29,6 +29,7 @@ from typing import Any, Self
 from anyio.lowlevel import current_token
 
 from supervisors._adopted import AdoptedCell
+from supervisors._cell import Cell
 from supervisors._host import HostCell
 from supervisors._member import Member
 from supervisors._runner import ActorCell
@@ -179,7 +180,8 @@ def _running_member(system: System) -> str | None:
 def _from_here_down(cell: Member) -> Iterator[Member]:
     yield cell
     for child in cell.children:
-        yield from _from_here_down(child)
+        if isinstance(child, Cell):  # a passive one has no code
+            yield from _from_here_down(child)
 
 
 def _is_running(cell: Member) -> bool:

@@ -952,6 +952,23 @@ async def test_children_made_alike_share_what_they_are_made_from() -> None:
         }
 
 
+@pytest.mark.parametrize("harm", ["kill passive", "crash awake"])
+async def test_a_child_that_shares_what_it_is_made_from_comes_back_under_its_own_name(harm: str) -> None:
+    async with home() as here:
+        factory = partial(Notebook, here.trace)
+        await here.sleeper("a", start=factory)
+        ref = await here.sleeper("b/c", start=factory)
+        if harm == "kill passive":
+            ref.kill()
+        else:
+            ref.cast(raise_boom)
+        await settle()
+        successor = started(here.system, "app/pool/b%2Fc")
+        assert successor != ref
+        assert await successor.call(Read()) == []
+        assert [child.id for child in await which_children(here.pool)] == ["b/c", "a"]
+
+
 def is_progress(event: object) -> bool:
     return type(event).__name__ == "Progress"
 

@@ -44,6 +44,18 @@ id = "coding-balanced"
 [[models.dispatchers]]
 id = "fit"
 models = ["local/short", "local/long"]
+
+[[models]]
+id = "reminded"
+route_root = "local/short"
+stream_policy = {{ mode = "semantic_boundary" }}
+
+[[models.stream_rules]]
+id = "no-help"
+regex = '(?i)\\b(hello|hi|help|assist|how)\\b'
+action = "retry_with_reminder"
+reminder = "Do not greet anybody. Answer with one number."
+once_per = "request"
 """
 
 
@@ -79,6 +91,26 @@ def test_room_for_a_long_answer_is_found_in_the_wider_window(daemon: Daemon) -> 
     assert answer.headers["x-wardwright-selected-model"] == "local/long"
     receipt = daemon.receipt(answer.headers["x-wardwright-receipt-id"])
     assert [skip["target"] for skip in receipt["decision"]["skipped"]] == ["local/short"]
+
+
+def test_a_rule_fires_on_what_the_model_really_says_and_it_is_asked_again_with_a_reminder(daemon: Daemon) -> None:
+    said = daemon.chat(model="coding-balanced", max_tokens=24, temperature=0).json()["choices"][0]["message"]["content"]
+
+    with streams(daemon, 1, model="reminded", prompt="hello", max_tokens=24, temperature=0) as seen:
+        pass
+
+    [answer] = seen
+    assert answer.is_well_formed
+    assert answer.error is None
+    receipt = daemon.receipts(model="reminded")[0]
+    told = daemon.receipt(receipt["receipt_id"])
+    assert [attempt["status"] for attempt in told["attempts"]] == ["stopped", "completed"], (said, told)
+    first, second = told["attempts"]
+    assert (first["released_bytes"], first["usage"]["source"]) == (0, "estimated")
+    assert second["usage"]["prompt_tokens"] > 0
+    assert second["released_bytes"] == len(answer.text.encode()) > 0
+    assert answer.text != said, "the reminder has changed what it says"
+    assert receipt["stream_policy_action"] == "retry_with_reminder"
 
 
 def test_kill_9_of_the_model_server_mid_stream_is_told_and_the_next_request_is_answered(daemon: Daemon) -> None:

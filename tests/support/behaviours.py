@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable
 from email.utils import formatdate
 
@@ -420,3 +421,24 @@ BEHAVIOURS["429"] = _limited()
 BEHAVIOURS["429-seconds"] = _limited(retry_after="2")
 BEHAVIOURS["429-soon"] = _limited(retry_after_ms="40")
 BEHAVIOURS["429-ms"] = _limited(retry_after_ms="1500")
+
+
+_said: Counter[str] = Counter()
+
+
+@behaviour("say")
+def _say(exchange: Exchange) -> None:
+    """Say what the request's own field `say` holds: a list of answers, each a list of pieces; one answer a call, by the field `say_as`."""
+    answers = exchange.call.json["say"]
+    name = exchange.call.json["say_as"]
+    pieces = answers[min(_said[name], len(answers) - 1)]
+    _said[name] += 1
+    if not exchange.call.wants_stream:
+        exchange.whole(200, json.dumps(completion("".join(pieces), len(pieces))).encode())
+        return
+    exchange.begin_stream()
+    for number, piece in enumerate(pieces):
+        exchange.event(chunk({"role": "assistant", "content": piece} if number == 0 else {"content": piece}))
+        exchange.pause(0.02)  # a read of its own for each piece
+    exchange.finish()
+    exchange.done()

@@ -6,14 +6,16 @@ disturbs it; the disk's figures are medians, because there the disturbance is th
 
 import time
 import timeit
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from statistics import median
 
+from tests.benchmarks import governed
 from tests.benchmarks.answers import completion, stream_writes
 from tests.benchmarks.phases import PHASES
 from tests.benchmarks.routes import all_facts, large_route, small_route
+from tests.benchmarks.timing import best
 from wardwright.config.settings import CannedSettings
 from wardwright.domain.caller import Caller
 from wardwright.domain.route import Cascade, Composition, Dispatcher, ModelDefinition, PlanInputs, RequestFacts, Target
@@ -45,12 +47,10 @@ from wardwright.wire.openai import (
 from wardwright.wire.rate_limits import parse_rate_limits
 from wardwright.wire.sse import DONE_PAYLOAD, SseParser
 
-PROMISES = {"planner: plan over 10 targets": 30.0, "planner: plan over 200 targets": 300.0}
+PROMISES = {"planner: plan over 10 targets": 30.0, "planner: plan over 200 targets": 300.0, **governed.PROMISES}
 """The most microseconds that a figure may have, by its name."""
 
 _MODEL = "mock-n100"
-_WANTED_S = 0.02
-_REPETITIONS = 5
 _APPENDS = 40
 _ANSWER_HEADERS = {"content-type": "application/json", "content-length": "400", "date": "Fri, 15 Jan 2027 08:00:00 GMT"}
 _LIMIT_HEADERS = {
@@ -71,23 +71,22 @@ def figures(folder: Path) -> dict[str, float]:
     stream = b"".join(stream_writes(_MODEL, include_usage=True))
     chunk = parse_chunk(next(_payloads(stream)))
     found = {
-        "wire: parse a chat request": _best(partial(parse_chat_request, body)),
-        "wire: render it for the upstream": _best(partial(upstream_chat_body, request, "mock")),
-        "wire: parse a whole answer": _best(partial(parse_completion, completion("mock"))),
-        "wire: render a whole answer": _best(
-            partial(render_completion, answer, model="mock", extra={"wardwright": {}})
-        ),
-        "wire: SSE and parse, per chunk": _best(lambda: [parse_chunk(p) for p in _payloads(stream)]) / 100,
-        "wire: render a chunk": _best(partial(render_chunk, chunk, model="mock", include_usage=False)),
-        "planner: estimate a request": _best(partial(request_facts, request)),
-        "planner: plan over 6 targets, nothing known": _best(partial(plan, definition, PlanInputs(facts))),
-        "planner: plan over 10 targets": _best(partial(plan, small, all_facts(small))),
-        "planner: plan over 200 targets": _best(partial(plan, large, all_facts(large))),
-        "planner: compile 200 targets": _best(partial(CompiledRoute, large)),
-        "wire: look for rate limits where there are none": _best(partial(parse_rate_limits, _ANSWER_HEADERS, 1.8e9)),
-        "wire: read OpenAI's rate limits": _best(partial(parse_rate_limits, _LIMIT_HEADERS, 1.8e9)),
-        "health: pass a provider's gate and leave it": _best(partial(_pass, _gate())),
-        "receipts: seal the 4 entries of a request": _best(partial(_receipt, "rcpt_0")),
+        "wire: parse a chat request": best(partial(parse_chat_request, body)),
+        "wire: render it for the upstream": best(partial(upstream_chat_body, request, "mock")),
+        "wire: parse a whole answer": best(partial(parse_completion, completion("mock"))),
+        "wire: render a whole answer": best(partial(render_completion, answer, model="mock", extra={"wardwright": {}})),
+        "wire: SSE and parse, per chunk": best(lambda: [parse_chunk(p) for p in _payloads(stream)]) / 100,
+        "wire: render a chunk": best(partial(render_chunk, chunk, model="mock", include_usage=False)),
+        "planner: estimate a request": best(partial(request_facts, request)),
+        "planner: plan over 6 targets, nothing known": best(partial(plan, definition, PlanInputs(facts))),
+        "planner: plan over 10 targets": best(partial(plan, small, all_facts(small))),
+        "planner: plan over 200 targets": best(partial(plan, large, all_facts(large))),
+        "planner: compile 200 targets": best(partial(CompiledRoute, large)),
+        "wire: look for rate limits where there are none": best(partial(parse_rate_limits, _ANSWER_HEADERS, 1.8e9)),
+        "wire: read OpenAI's rate limits": best(partial(parse_rate_limits, _LIMIT_HEADERS, 1.8e9)),
+        "health: pass a provider's gate and leave it": best(partial(_pass, _gate())),
+        "receipts: seal the 4 entries of a request": best(partial(_receipt, "rcpt_0")),
+        **governed.figures(),
     }
     durabilities: tuple[Durability, ...] = ("none", "strict")
     for durability in durabilities:
@@ -149,13 +148,6 @@ def _receipt(receipt_id: str) -> list[bytes]:
         Closed("completed", 1, target.model, released=True, released_bytes=100, latency_ms=2.0),
     )
     return [chain.seal(event, 1.8e9) for event in events]
-
-
-def _best(function: Callable[[], object]) -> float:
-    timer = timeit.Timer(function)
-    once = max(timer.timeit(1), 1e-7)
-    number = max(1, int(_WANTED_S / once))
-    return min(timer.repeat(_REPETITIONS, number)) / number * 1e6
 
 
 def _append_time(store: FileReceiptStore, name: str, *, receipts: int) -> float:

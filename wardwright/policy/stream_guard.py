@@ -140,13 +140,23 @@ class StreamGuard:
             account.released = 0
             self._buffer += left
             left = []
-        account.max_held = max(account.max_held, account.held)
+        held = account.held
+        account.max_held = max(account.max_held, held)
         return left
 
     # --- frames
 
     def _take(self, frame: Frame, now: float, left: list[Frame]) -> None:
         if len(frame.events) == 1:
+            (event,) = frame.events
+            # Text in the middle of an answer is nearly all there is, so it takes the shortest way.
+            if isinstance(event, Text):
+                text = self._texts.get(("text", event.choice))
+                if text is not None:
+                    text.take(frame, event.text, now, left)
+                    if text.has_fired:
+                        self._note(text.taken(), "text", event.choice)
+                    return
             self._take_part(frame, now, left)
             return
         contents = {(_channel_of(event), event.choice) for event in frame.events if isinstance(event, _Content)}
@@ -289,6 +299,7 @@ class _HeldText:
         self._reframe = reframe
         self._account = account
         self._waiting: deque[_Waiting] = deque()
+        self._may_change = rules is not None and any(stage.changes for stage in rules.stages)
         self._rewritten = 0
         self._inserted = 0
 
@@ -300,6 +311,11 @@ class _HeldText:
     def postpone(self, seconds: float) -> None:
         """Take what is held for so much younger."""
         self._waiting = deque(one._replace(since=one.since + seconds) for one in self._waiting)
+
+    @property
+    def has_fired(self) -> bool:
+        """Whether `taken` has something to tell."""
+        return self._guard is not None and bool(self._guard.triggered)
 
     def taken(self) -> Sequence[Triggered]:
         """What has fired since this was last asked."""
@@ -320,9 +336,8 @@ class _HeldText:
             self._account.released += size
             left.append(frame)
             return
-        if (
-            len(frame.events) > 1
-        ):  # the role of a choice waits for nothing: clients take the first chunk for its beginning
+        if len(frame.events) > 1:
+            # The role of a choice waits for nothing: clients take its first chunk for its beginning.
             left.append(self._reframe.with_text(frame, self.channel, self.choice, ""))
             frame = self._reframe.carrying(frame, self.channel, self.choice, text, as_it_came=True)
         self._waiting.append(_Waiting(frame, text, now))
@@ -354,7 +369,7 @@ class _HeldText:
         return rest if self._gate is None else self._gate.feed(rest) + self._gate.finish()
 
     def _has_changed(self) -> bool:
-        return self._guard is not None and self._guard.rewritten_bytes != self._rewritten
+        return self._may_change and self._guard is not None and self._guard.rewritten_bytes != self._rewritten
 
     def _settle(self, released: str, left: list[Frame]) -> None:
         """Let frames go for what is released of their text."""

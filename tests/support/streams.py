@@ -12,7 +12,7 @@ from wardwright.wire.anthropic_chunks import message_extras
 from wardwright.wire.anthropic_stream import MessageDecoder
 from wardwright.wire.errors import BadAnswer, UpstreamErrorObject
 from wardwright.wire.ollama_stream import ChatLineDecoder
-from wardwright.wire.openai_chunks import ChunksOf, ChunkWriter
+from wardwright.wire.openai_chunks import AnswerHead, ChunksOf, ChunkWriter, no_extras
 from wardwright.wire.sse import EventTooLarge
 from wardwright.wire.stream_decoder import MAX_EVENT_BYTES, ChunkDecoder, StreamDecoder
 
@@ -75,8 +75,8 @@ def decoder_of(wire: Wire, max_event_bytes: int = MAX_EVENT_BYTES) -> StreamDeco
     decoder = native_decoder(wire, max_event_bytes)
     if wire == "openai":
         return decoder
-    writer = ChunkWriter("chatcmpl-A1", "up-1", 1760000000, message_extras) if wire == "anthropic" else None
-    return ChunksOf(decoder, writer or ChunkWriter("chatcmpl-A1", "up-1", 1760000000))
+    head = AnswerHead("chatcmpl-A1", "up-1", 1760000000)
+    return ChunksOf(decoder, ChunkWriter(head, message_extras if wire == "anthropic" else no_extras))
 
 
 def read(decoder: StreamDecoder, pieces: Iterable[bytes]) -> tuple[list[Frame], str | None]:

@@ -10,8 +10,10 @@ from wardwright.app.files import control_dir, data_dir, receipts_dir
 from wardwright.config.settings import (
     CannedSettings,
     LlamaCppSettings,
+    OllamaSettings,
     OpenAICompatibleSettings,
     ProviderSettings,
+    RemoteSettings,
     Settings,
 )
 from wardwright.domain.errors import Failure, ProviderError
@@ -21,6 +23,7 @@ from wardwright.ports.server import ServerSpec
 from wardwright.ports.storage import ReceiptStore
 from wardwright.providers.canned import CannedProvider
 from wardwright.providers.llama_cpp import LlamaCppProvider, server_command
+from wardwright.providers.ollama import OllamaProvider
 from wardwright.providers.openai_compatible import OpenAICompatibleProvider
 from wardwright.providers.transport import Transport, TransportOptions, make_transport
 from wardwright.providers.weights import find_weights
@@ -60,6 +63,8 @@ def provider_part(
             build = partial(_canned, provider)
         case OpenAICompatibleSettings():
             build = partial(_openai_compatible, provider)
+        case OllamaSettings():
+            build = partial(_ollama, provider)
         case LlamaCppSettings():
             server = _server_part(provider, data_dir(settings), None if before is None else before.server)
             build = partial(_llama_cpp, provider, server.spec)
@@ -79,9 +84,18 @@ def _canned(provider: CannedSettings, _: System) -> Provider:
 
 
 def _openai_compatible(provider: OpenAICompatibleSettings, _: System) -> Provider:
-    source = "env" if provider.credential_env else "file" if provider.credential_file else "none"
-    info = ProviderInfo(provider.id, "openai-compatible", base_url=provider.base_url, credential_source=source)
+    info = _remote_info(provider, "openai-compatible")
     return OpenAICompatibleProvider(info, _transport(provider), provider.base_url, partial(_credential, provider))
+
+
+def _ollama(provider: OllamaSettings, _: System) -> Provider:
+    info = _remote_info(provider, "ollama")
+    return OllamaProvider(info, _transport(provider), provider.base_url, partial(_credential, provider))
+
+
+def _remote_info(provider: RemoteSettings, kind: str) -> ProviderInfo:
+    source = "env" if provider.credential_env else "file" if provider.credential_file else "none"
+    return ProviderInfo(provider.id, kind, base_url=provider.base_url, credential_source=source)
 
 
 def _llama_cpp(provider: LlamaCppSettings, spec: ServerSpec, system: System) -> Provider:
@@ -93,7 +107,7 @@ def _transport(provider: ProviderSettings) -> Transport:
     return make_transport(TransportOptions(connect_timeout_s=provider.timeouts.connect))
 
 
-def _credential(provider: OpenAICompatibleSettings) -> str | None:
+def _credential(provider: RemoteSettings) -> str | None:
     """Read at every call, so that a rotated secret needs no restart. Raises: ProviderError of class `auth`."""
     if provider.credential_env is not None:
         value = os.environ.get(provider.credential_env, "").strip()

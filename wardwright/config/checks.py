@@ -19,8 +19,8 @@ from wardwright.config.problems import Problem, below, nearest_hint, shown
 from wardwright.config.settings import (
     LlamaCppSettings,
     ModelSettings,
-    OpenAICompatibleSettings,
     ProviderSettings,
+    RemoteSettings,
     ServerSettings,
     TargetSettings,
 )
@@ -53,8 +53,8 @@ def check_providers(providers: Sequence[ProviderSettings]) -> Iterator[Problem]:
     names = [provider.id for provider in providers]
     yield from _repeated_ids("providers", names)
     for provider, path in zip(providers, entry_paths("providers", names), strict=True):
-        if isinstance(provider, OpenAICompatibleSettings):
-            yield from _check_openai_compatible(provider, path)
+        if isinstance(provider, RemoteSettings):
+            yield from _check_remote(provider, path)
         elif isinstance(provider, LlamaCppSettings):
             yield from _check_llama_cpp(provider, path)
 
@@ -114,7 +114,7 @@ def warn_of_missing(providers: Sequence[ProviderSettings], environ: Mapping[str,
     """Say which credentials and model files are named but not there. Reads the file system."""
     for provider in providers:
         path = below("providers", provider.id)
-        if isinstance(provider, OpenAICompatibleSettings):
+        if isinstance(provider, RemoteSettings):
             if provider.credential_env is not None and not environ.get(provider.credential_env):
                 message = f"{provider.credential_env} is not set, so every call to this provider fails and falls over to the next target"
                 yield Problem(below(path, "credential_env"), message)
@@ -184,7 +184,7 @@ def _repeated_ids(list_path: str, names: Sequence[str]) -> Iterator[Problem]:
             yield Problem(below(below(list_path, index), "id"), message)
 
 
-def _check_openai_compatible(provider: OpenAICompatibleSettings, path: str) -> Iterator[Problem]:
+def _check_remote(provider: RemoteSettings, path: str) -> Iterator[Problem]:
     fault = _url_fault(provider.base_url)
     if fault is not None:
         yield Problem(below(path, "base_url"), f"expected an http or https URL {fault}")

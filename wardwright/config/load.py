@@ -33,8 +33,8 @@ from wardwright.config.settings import (
     IncludedFile,
     LlamaCppSettings,
     ModelSettings,
-    OpenAICompatibleSettings,
     ProviderSettings,
+    RemoteSettings,
     Settings,
 )
 from wardwright.config.stream_rules import RuleGuarantee, stream_guarantees
@@ -220,7 +220,7 @@ def _resolve_paths(settings: Settings, folder: Path, environ: Mapping[str, str])
         return str(folder / _expand_home(path, environ))
 
     def resolve_provider(provider: ProviderSettings) -> ProviderSettings:
-        if isinstance(provider, OpenAICompatibleSettings) and provider.credential_file is not None:
+        if isinstance(provider, RemoteSettings) and provider.credential_file is not None:
             return msgspec.structs.replace(provider, credential_file=resolve(provider.credential_file))
         if isinstance(provider, LlamaCppSettings) and provider.model_path is not None:
             return msgspec.structs.replace(provider, model_path=resolve(provider.model_path))

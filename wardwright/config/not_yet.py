@@ -29,7 +29,7 @@ KEYS: Mapping[str, frozenset[str]] = {
 
 VALUES: Mapping[str, frozenset[str]] = {
     "storage.kind": frozenset({"sqlite", "postgres"}),
-    "providers.kind": frozenset({"anthropic", "ollama"}),
+    "providers.kind": frozenset({"anthropic"}),
     "models.governance.kind": frozenset(
         {
             "request_guard",

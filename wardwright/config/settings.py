@@ -102,12 +102,22 @@ class _Provider(_Table, frozen=True, kw_only=True, tag_field="kind"):
     breaker: BreakerPolicy = BreakerPolicy()
 
 
-class OpenAICompatibleSettings(_Provider, frozen=True, kw_only=True, tag="openai-compatible"):
-    """A server that speaks the OpenAI chat API. The credential is named, never written: by variable or by file."""
+class RemoteSettings(_Provider, frozen=True, kw_only=True):
+    """A server somewhere else. The credential is named, never written: by variable or by file."""
 
     base_url: Url
     credential_env: VariableName | None = None
     credential_file: Text | None = None
+
+
+class OpenAICompatibleSettings(RemoteSettings, frozen=True, kw_only=True, tag="openai-compatible"):
+    """A server that speaks the OpenAI chat API."""
+
+
+class OllamaSettings(RemoteSettings, frozen=True, kw_only=True, tag="ollama"):
+    """An Ollama, asked over its own API."""
+
+    base_url: Url = "http://127.0.0.1:11434"
 
 
 class LlamaCppSettings(_Provider, frozen=True, kw_only=True, tag="llama-cpp"):
@@ -129,7 +139,7 @@ class CannedSettings(_Provider, frozen=True, kw_only=True, tag="canned"):
     chunk_delay_ms: Annotated[int, Meta(ge=0, le=60_000, description="milliseconds, 0 to 60000")] = 0
 
 
-ProviderSettings = OpenAICompatibleSettings | LlamaCppSettings | CannedSettings
+ProviderSettings = OpenAICompatibleSettings | OllamaSettings | LlamaCppSettings | CannedSettings
 
 
 class PriceSettings(_Table, frozen=True, kw_only=True):

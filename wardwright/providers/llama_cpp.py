@@ -11,6 +11,7 @@ from wardwright.domain.stream import Frame
 from wardwright.ports.provider import ProviderInfo, UpstreamCall
 from wardwright.ports.server import ManagedServer, ServerSpec
 from wardwright.providers.chat_completions import ChatCompletions
+from wardwright.providers.endpoint import Endpoint
 from wardwright.providers.transport import Transport
 
 
@@ -24,7 +25,7 @@ class LlamaCppProvider:
     def __init__(self, info: ProviderInfo, transport: Transport, server: ManagedServer) -> None:
         self._info = info
         self._server = server
-        self._completions = ChatCompletions(transport)
+        self._endpoint = Endpoint(transport, ChatCompletions())
 
     @property
     def info(self) -> ProviderInfo:
@@ -33,19 +34,19 @@ class LlamaCppProvider:
 
     async def complete(self, call: UpstreamCall) -> Completion:
         """See `Provider.complete`."""
-        return await self._completions.complete(await self._endpoint(), call)
+        return await self._endpoint.complete(await self._base_url(), call)
 
     @asynccontextmanager
     async def stream(self, call: UpstreamCall) -> AsyncIterator[AsyncIterator[Sequence[Frame]]]:
         """See `Provider.stream`."""
-        async with self._completions.stream(await self._endpoint(), call) as frames:
+        async with self._endpoint.stream(await self._base_url(), call) as frames:
             yield frames
 
     async def aclose(self) -> None:
         """See `Provider.aclose`."""
-        await self._completions.aclose()
+        await self._endpoint.aclose()
 
-    async def _endpoint(self) -> str:
+    async def _base_url(self) -> str:
         return f"{await self._server.base_url()}/v1"
 
 

@@ -1,17 +1,13 @@
 """The provider adapter for every server that speaks OpenAI's chat completions at a known base URL."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager
-from urllib.parse import urlsplit
-
-from wardwright.domain.chat import Completion
-from wardwright.domain.stream import Frame
-from wardwright.ports.provider import ProviderInfo, UpstreamCall
-from wardwright.providers.chat_completions import MAX_ANSWER_BYTES, ChatCompletions, Credential, no_credential
+from wardwright.ports.provider import ProviderInfo
+from wardwright.providers.chat_completions import ChatCompletions
+from wardwright.providers.endpoint import MAX_ANSWER_BYTES, Credential, Endpoint, no_credential
+from wardwright.providers.remote import RemoteProvider
 from wardwright.providers.transport import Transport
 
 
-class OpenAICompatibleProvider:
+class OpenAICompatibleProvider(RemoteProvider):
     """`Provider` for one base URL. Owns its transport.
 
     Args:
@@ -30,35 +26,5 @@ class OpenAICompatibleProvider:
         *,
         max_answer_bytes: int = MAX_ANSWER_BYTES,
     ) -> None:
-        self._info = info
-        self._base_url = _checked_base_url(base_url)
-        self._completions = ChatCompletions(transport, credential, max_answer_bytes=max_answer_bytes)
-
-    @property
-    def info(self) -> ProviderInfo:
-        """See `Provider.info`."""
-        return self._info
-
-    async def complete(self, call: UpstreamCall) -> Completion:
-        """See `Provider.complete`."""
-        return await self._completions.complete(self._base_url, call)
-
-    def stream(self, call: UpstreamCall) -> AbstractAsyncContextManager[AsyncIterator[Sequence[Frame]]]:
-        """See `Provider.stream`."""
-        return self._completions.stream(self._base_url, call)
-
-    async def aclose(self) -> None:
-        """See `Provider.aclose`."""
-        await self._completions.aclose()
-
-
-def _checked_base_url(base_url: str) -> str:
-    """The base URL without its last slash. User-info is refused: it would travel as a credential that nobody declared."""
-    parts = urlsplit(base_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or not base_url.isascii():
-        raise ValueError("base_url: expected an http or https URL in ASCII, such as https://api.example.com/v1")
-    if "@" in parts.netloc:
-        raise ValueError("base_url: expected a URL without user and password; declare a credential instead")
-    if parts.query or parts.fragment:
-        raise ValueError("base_url: expected a URL without query and fragment")
-    return base_url.rstrip("/")
+        endpoint = Endpoint(transport, ChatCompletions(), credential, max_answer_bytes=max_answer_bytes)
+        super().__init__(info, endpoint, base_url)

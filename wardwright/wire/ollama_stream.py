@@ -79,11 +79,12 @@ class ChatLineDecoder:
 
     def _frames(self, lines: Iterable[bytes]) -> Iterator[Frame]:
         for line in () if self.done else lines:
-            yield self._frame(line)
+            yield self.read(line)
             if self.done:
                 return
 
-    def _frame(self, data: bytes) -> Frame:
+    def read(self, data: bytes) -> Frame:
+        """Read one line, or a whole answer, which is one line that is done. Raises: what `feed` raises."""
         try:
             check_utf8(data)
             fields = _FIELDS.decode(data)
@@ -91,9 +92,9 @@ class ChatLineDecoder:
                 raise UpstreamErrorObject(parse_error(data))
             line = _LINE.decode(data)
         except JSON_FAULTS as error:
-            raise BadAnswer(f"a line of the stream is not a chat answer: {find_fault(error, data)}") from None
+            raise BadAnswer(f"the line is not a chat answer: {find_fault(error, data)}") from None
         if line.message is None and not line.done:
-            raise BadAnswer("a line of the stream is not a chat answer: message: required, but missing")
+            raise BadAnswer("the line is not a chat answer: message: required, but missing")
         self.done = line.done
         return Frame(fields, tuple(self._events(line)))
 

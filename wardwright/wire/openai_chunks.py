@@ -32,6 +32,22 @@ _NULL = msgspec.Raw(b"null")
 _NO_CHOICES = msgspec.Raw(b"[]")
 
 
+class AnswerHead(msgspec.Struct, frozen=True):
+    """What everything of one answer is called, at what time (Unix) and by which model it was made."""
+
+    id: str
+    model: str
+    created: int
+
+    def fields(self, kind: str) -> dict[str, object]:
+        """The fields that an object of this kind begins with."""
+        return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
+
+    def call_id(self, call: int) -> str:
+        """An id for a tool call that came without: clients answer a call by its id."""
+        return f"call_{self.id[-_OF_ANSWER_ID:]}_{call}"
+
+
 class Extras(msgspec.Struct, frozen=True):
     """What of a foreign frame has no event: fields to add to the delta and beside it, and the answer's id at the provider."""
 
@@ -52,22 +68,14 @@ class ChunkWriter:
     """Writes one answer.
 
     Args:
-        answer_id: what all chunks are called, unless the provider's own id is known. Tool calls that have no id get theirs from it.
-        created: Unix time.
+        head: what all chunks have; the provider's own id takes the place of this one once it is known.
         extras_of: reads what a frame of the foreign wire has beside its events.
     """
 
-    def __init__(
-        self, answer_id: str, model: str, created: int, extras_of: Callable[[Frame], Extras] = no_extras
-    ) -> None:
-        self._answer_id = answer_id
+    def __init__(self, head: AnswerHead, extras_of: Callable[[Frame], Extras] = no_extras) -> None:
+        self._answer = head
         self._extras_of = extras_of
-        self._head = {
-            "id": _raw(answer_id),
-            "object": _raw("chat.completion.chunk"),
-            "created": _raw(created),
-            "model": _raw(model),
-        }
+        self._head = {name: _raw(value) for name, value in head.fields("chat.completion.chunk").items()}
 
     def write(self, frame: Frame) -> Iterator[Frame]:
         """Yield the chunks that say what a frame says: none for a frame that says nothing a client of this wire knows."""
@@ -81,12 +89,11 @@ class ChunkWriter:
             if isinstance(event, Finish):
                 yield self._chunk({}, event.reason, extras.choice, (event,))
             elif isinstance(event, UsageReport):
-                yield Frame({**self._head, "choices": _NO_CHOICES, "usage": _raw(_usage(event.usage))}, (event,))
+                yield Frame({**self._head, "choices": _NO_CHOICES, "usage": _raw(usage_fields(event.usage))}, (event,))
 
     def _named(self, event: StreamEvent) -> StreamEvent:
-        """The event, with an id for a tool call that came without: clients answer a call by its id."""
         if isinstance(event, ToolCallStart) and not event.id:
-            return msgspec.structs.replace(event, id=f"call_{self._answer_id[-_OF_ANSWER_ID:]}_{event.call}")
+            return msgspec.structs.replace(event, id=self._answer.call_id(event.call))
         return event
 
     def _chunk(
@@ -154,7 +161,8 @@ def _fields(value: object) -> dict[str, object]:
     return value if isinstance(value, dict) else {}
 
 
-def _usage(usage: Usage) -> dict[str, object]:
+def usage_fields(usage: Usage) -> dict[str, object]:
+    """Token counts as a chat completion has them."""
     total = usage.prompt_tokens + usage.completion_tokens
     fields: dict[str, object] = {
         "prompt_tokens": usage.prompt_tokens,

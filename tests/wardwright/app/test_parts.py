@@ -16,6 +16,7 @@ from wardwright.app.parts import control_opener, provider_part, store_opener
 from wardwright.config.settings import (
     CannedSettings,
     LlamaCppSettings,
+    OllamaSettings,
     OpenAICompatibleSettings,
     ProviderSettings,
     Settings,
@@ -75,6 +76,13 @@ class TestProviders:
                 assert provider.info.base_url == upstream.url
                 await provider.complete(upstream_call())
             assert "authorization" not in upstream.calls[0].headers
+
+    async def test_an_ollama_is_asked_over_its_own_api(self) -> None:
+        with Upstream() as upstream:
+            async with built(OllamaSettings(id="up", base_url=upstream.url)) as provider:
+                assert (provider.info.kind, provider.info.base_url) == ("ollama", upstream.url)
+                await provider.complete(upstream_call("ollama-ok"))
+            assert upstream.calls[0].path == "/api/chat"
 
     async def test_a_credential_is_read_from_its_variable_at_every_call(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with Upstream() as upstream:

@@ -121,7 +121,7 @@ def test_an_address_that_others_reach_is_allowed_with_an_admin_token(tmp_path: P
 
 
 def test_a_provider_that_is_malformed_still_counts_as_named(tmp_path: Path) -> None:
-    text = '[[providers]]\nid = "local"\nkind = "ollama"\n' + TARGET + MODEL
+    text = '[[providers]]\nid = "local"\nkind = "smtp"\n' + TARGET + MODEL
     (found,) = problems(tmp_path, text)
     assert found.startswith("providers.local.kind: ")
 

@@ -65,11 +65,11 @@ def test_a_right_tree_becomes_settings() -> None:
         ),
         (
             {"providers": [provider(kind="smtp")]},
-            'providers.local.kind: expected one of "openai-compatible", "llama-cpp", "canned", got "smtp"',
+            'providers.local.kind: expected one of "openai-compatible", "ollama", "llama-cpp", "canned", got "smtp"',
         ),
         (
             {"providers": [{"id": "local"}]},
-            'providers.local.kind: expected one of "openai-compatible", "llama-cpp", "canned", got nothing',
+            'providers.local.kind: expected one of "openai-compatible", "ollama", "llama-cpp", "canned", got nothing',
         ),
         ({"providers": ["local"]}, 'providers[0]: expected a table, got "local"'),
         ({"providers": {"id": "x"}}, "providers: expected a list, got a table"),

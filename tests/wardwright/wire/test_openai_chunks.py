@@ -12,14 +12,14 @@ from wardwright.domain.stream import (
     ToolCallStart,
     UsageReport,
 )
-from wardwright.wire.openai_chunks import ChunkWriter, Extras
+from wardwright.wire.openai_chunks import AnswerHead, ChunkWriter, Extras
 
 NO_FIELDS: Fields = {}
 
 
 def written(*events: StreamEvent, extras: Extras | None = None) -> list[dict[str, object]]:
     """The chunks that one foreign frame becomes."""
-    writer = ChunkWriter("chatcmpl-1", "up", 17, lambda _: extras or Extras())
+    writer = ChunkWriter(AnswerHead("chatcmpl-1", "up", 17), lambda _: extras or Extras())
     return [decoded(frame) for frame in writer.write(Frame(NO_FIELDS, events))]
 
 
@@ -43,7 +43,8 @@ def test_every_chunk_has_what_all_chunks_of_an_answer_share() -> None:
 
 def test_the_providers_id_is_kept_from_when_it_is_known() -> None:
     writer = ChunkWriter(
-        "chatcmpl-1", "up", 17, lambda frame: Extras(answer_id="msg_1" if frame.events == (Start(0),) else None)
+        AnswerHead("chatcmpl-1", "up", 17),
+        lambda frame: Extras(answer_id="msg_1" if frame.events == (Start(0),) else None),
     )
     (first,) = writer.write(Frame(NO_FIELDS, (Start(0),)))
     (second,) = writer.write(Frame(NO_FIELDS, (Text(0, "a"),)))
@@ -89,7 +90,7 @@ def test_calls_that_come_whole_are_one_delta() -> None:
 
 
 def test_a_call_without_an_id_gets_a_short_one_of_its_own() -> None:
-    writer = ChunkWriter("chatcmpl-" + "x" * 100, "up", 17)
+    writer = ChunkWriter(AnswerHead("chatcmpl-" + "x" * 100, "up", 17))
     frames = list(writer.write(Frame(NO_FIELDS, (ToolCallStart(0, 0, "", "f"), ToolCallStart(0, 12, "", "f")))))
     ids = [event.id for event in frames[0].events if isinstance(event, ToolCallStart)]
     assert len(set(ids)) == 2

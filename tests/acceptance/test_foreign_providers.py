@@ -1,6 +1,7 @@
 """An unmodified openai client, answered by providers that speak other wires than OpenAI's."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import openai
 import pytest
@@ -11,6 +12,11 @@ from tests.support.upstream import Upstream, answer_text
 HELLO: list[openai.types.chat.ChatCompletionMessageParam] = [{"role": "user", "content": "hello"}]
 # The kind of provider, and which of the upstream's models stands first; behind it, one that answers well.
 MODELS = {
+    "anthropic-well": ("anthropic", "anthropic-ok-n5"),
+    "anthropic-tools": ("anthropic", "play-anthropic-tool-calls"),
+    "anthropic-thinks": ("anthropic", "play-anthropic-thinking-before-text"),
+    "anthropic-fails": ("anthropic", "anthropic-overloaded"),
+    "anthropic-breaks": ("anthropic", "play-anthropic-cut-before-stop"),
     "ollama-well": ("ollama", "ollama-ok-n5"),
     "ollama-tools": ("ollama", "play-ollama-tool-calls"),
     "ollama-thinks": ("ollama", "play-ollama-thinking-before-text"),
@@ -95,6 +101,25 @@ def test_reasoning_goes_where_clients_look_for_it(client: openai.OpenAI, kind: s
 
     assert "".join(getattr(delta, "reasoning_content", None) or "" for delta in deltas) == "Hm, so."
     assert "".join(delta.content or "" for delta in deltas) == "Yes."
+
+
+def test_signed_thinking_survives_the_way_through_a_client_and_back(
+    client: openai.OpenAI, shared_upstream: Upstream
+) -> None:
+    with client.chat.completions.stream(model="anthropic-thinks", messages=HELLO) as stream:
+        said = stream.get_final_completion().choices[0].message.to_dict()
+    kept = {name: said[name] for name in ("role", "content", "reasoning_details")}
+    messages: Any = [*HELLO, kept, *HELLO]
+    client.chat.completions.create(model="anthropic-well", messages=messages)
+
+    assert shared_upstream.calls[-1].json["messages"][1] == {
+        "role": "assistant",
+        "content": [
+            {"type": "thinking", "thinking": "Hm, so.", "signature": "EqQBCg=="},
+            {"type": "redacted_thinking", "data": "EmwKAhgB"},
+            {"type": "text", "text": "Yes."},
+        ],
+    }
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -35,6 +35,7 @@ TABLES = (
     Table("`[storage]`", "storage", format_.StorageSettings),
     Table("`[include]`", "include", format_.IncludeSettings),
     Table('`[[providers]]`, kind = "openai-compatible"', "providers", format_.OpenAICompatibleSettings),
+    Table('`[[providers]]`, kind = "anthropic"', "providers", format_.AnthropicSettings),
     Table('`[[providers]]`, kind = "ollama"', "providers", format_.OllamaSettings),
     Table('`[[providers]]`, kind = "llama-cpp"', "providers", format_.LlamaCppSettings),
     Table('`[[providers]]`, kind = "canned"', "providers", format_.CannedSettings),
@@ -73,10 +74,11 @@ MEANINGS: Mapping[str, str] = {
     "providers.timeouts": "See [timeouts](#timeouts-of-a-provider).",
     "providers.retry": "See [retry](#retry-of-a-provider).",
     "providers.breaker": "See [breaker](#breaker-of-a-provider).",
-    "providers.base_url": "What comes before `/chat/completions`, version path included; of an Ollama, what comes before `/api/chat`. "
+    "providers.base_url": "What comes before `/chat/completions`, version path included; of an Ollama, what comes before `/api/chat`; of Anthropic's API, what comes before `/v1/messages`. "
     "No user name, no query.",
     "providers.credential_env": "The variable that holds the key. Read at every call.",
     "providers.credential_file": "The file that holds the key, instead of a variable. Read at every call, so that a rotated key needs no restart.",
+    "providers.default_max_tokens": "The limit on an answer for which the caller sets none. The API insists on one; an answer that reaches it ends with `length`.",
     "providers.context_window": "The context window its server is started with.",
     "providers.weights": "Pulled weights by name: `smollm2`. Either this or `model_path`.",
     "providers.model_path": "A GGUF file of your own. Either this or `weights`.",

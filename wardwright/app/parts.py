@@ -8,6 +8,7 @@ from pathlib import Path
 from supervisors import System
 from wardwright.app.files import control_dir, data_dir, receipts_dir
 from wardwright.config.settings import (
+    AnthropicSettings,
     CannedSettings,
     LlamaCppSettings,
     OllamaSettings,
@@ -21,6 +22,7 @@ from wardwright.ports.control import ControlLog
 from wardwright.ports.provider import Provider, ProviderInfo
 from wardwright.ports.server import ServerSpec
 from wardwright.ports.storage import ReceiptStore
+from wardwright.providers.anthropic import AnthropicProvider
 from wardwright.providers.canned import CannedProvider
 from wardwright.providers.llama_cpp import LlamaCppProvider, server_command
 from wardwright.providers.ollama import OllamaProvider
@@ -63,6 +65,8 @@ def provider_part(
             build = partial(_canned, provider)
         case OpenAICompatibleSettings():
             build = partial(_openai_compatible, provider)
+        case AnthropicSettings():
+            build = partial(_anthropic, provider)
         case OllamaSettings():
             build = partial(_ollama, provider)
         case LlamaCppSettings():
@@ -86,6 +90,16 @@ def _canned(provider: CannedSettings, _: System) -> Provider:
 def _openai_compatible(provider: OpenAICompatibleSettings, _: System) -> Provider:
     info = _remote_info(provider, "openai-compatible")
     return OpenAICompatibleProvider(info, _transport(provider), provider.base_url, partial(_credential, provider))
+
+
+def _anthropic(provider: AnthropicSettings, _: System) -> Provider:
+    return AnthropicProvider(
+        _remote_info(provider, "anthropic"),
+        _transport(provider),
+        provider.base_url,
+        partial(_credential, provider),
+        default_max_tokens=provider.default_max_tokens,
+    )
 
 
 def _ollama(provider: OllamaSettings, _: System) -> Provider:

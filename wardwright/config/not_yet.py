@@ -29,7 +29,6 @@ KEYS: Mapping[str, frozenset[str]] = {
 
 VALUES: Mapping[str, frozenset[str]] = {
     "storage.kind": frozenset({"sqlite", "postgres"}),
-    "providers.kind": frozenset({"anthropic"}),
     "models.governance.kind": frozenset(
         {
             "request_guard",

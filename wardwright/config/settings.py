@@ -120,6 +120,13 @@ class OllamaSettings(RemoteSettings, frozen=True, kw_only=True, tag="ollama"):
     base_url: Url = "http://127.0.0.1:11434"
 
 
+class AnthropicSettings(RemoteSettings, frozen=True, kw_only=True, tag="anthropic"):
+    """A server of Anthropic's Messages API, which wants a limit on every answer: where the caller sets none it is `default_max_tokens`."""
+
+    base_url: Url = "https://api.anthropic.com"
+    default_max_tokens: Tokens = 8192
+
+
 class LlamaCppSettings(_Provider, frozen=True, kw_only=True, tag="llama-cpp"):
     """A llama.cpp server that the daemon runs itself, on pulled `weights` or on a GGUF file at `model_path`.
 
@@ -139,7 +146,7 @@ class CannedSettings(_Provider, frozen=True, kw_only=True, tag="canned"):
     chunk_delay_ms: Annotated[int, Meta(ge=0, le=60_000, description="milliseconds, 0 to 60000")] = 0
 
 
-ProviderSettings = OpenAICompatibleSettings | OllamaSettings | LlamaCppSettings | CannedSettings
+ProviderSettings = OpenAICompatibleSettings | AnthropicSettings | OllamaSettings | LlamaCppSettings | CannedSettings
 
 
 class PriceSettings(_Table, frozen=True, kw_only=True):

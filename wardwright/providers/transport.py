@@ -22,7 +22,12 @@ import sniffio
 
 from wardwright.domain.errors import Clock, Failure, FailureClass, ProviderError
 
-ALLOWED_HEADERS = frozenset({"accept", "authorization", "content-type", "traceparent", "user-agent", "x-request-id"})
+ALLOWED_HEADERS = frozenset(
+    {
+        "accept", "authorization", "content-type", "traceparent", "user-agent", "x-request-id",
+        "anthropic-version", "x-api-key",
+    }
+)  # fmt: skip
 """All that may travel upstream: a caller's own credentials and cookies have no way through."""
 
 _ADAPTERS = {

@@ -28,6 +28,7 @@ class _Block(msgspec.Struct):
     thinking: str | None = None
     signature: str | None = None
     data: str | None = None
+    citations: list[msgspec.Raw] | None = None
 
 
 class _Delta(msgspec.Struct):
@@ -64,7 +65,7 @@ def _of_block(frame: Frame) -> Extras:
         return _reasoning(frame, type="reasoning.encrypted", data=block.data)
     if block.type == "thinking" and (block.thinking or block.signature):
         return _thinking(frame, block.thinking, block.signature)
-    return Extras()
+    return Extras(delta={"citations": block.citations}) if block.citations else Extras()
 
 
 def _of_delta(frame: Frame) -> Extras:

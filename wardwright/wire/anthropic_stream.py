@@ -69,6 +69,7 @@ class _Block(msgspec.Struct):
     thinking: str | None = None
     signature: str | None = None
     data: str | None = None
+    citations: list[msgspec.Raw] | None = None
     input: msgspec.Raw = msgspec.Raw()
 
 
@@ -148,11 +149,12 @@ class MessageDecoder:
             if isinstance(event, SseEvent) and event.event == "error":
                 raise UpstreamErrorObject(parse_error(payload))
             if payload:
-                yield self._frame(payload)
+                yield self.read(payload)
             if self.done:
                 return
 
-    def _frame(self, data: bytes) -> Frame:
+    def read(self, data: bytes) -> Frame:
+        """Read one event. Raises: BadAnswer, UpstreamErrorObject."""
         try:
             check_utf8(data)
             fields = _FIELDS.decode(data)
@@ -161,9 +163,7 @@ class MessageDecoder:
                 raise UpstreamErrorObject(parse_error(data))
             return Frame(fields, tuple(self._events(kind, data)))
         except JSON_FAULTS as error:
-            raise BadAnswer(
-                f"an event of the stream is not one of the Messages API: {find_fault(error, data)}"
-            ) from None
+            raise BadAnswer(f"this is not the Messages API's: {find_fault(error, data)}") from None
 
     def _events(self, kind: str, data: bytes) -> Iterator[StreamEvent]:
         match kind:

@@ -14,6 +14,7 @@ from tests.wardwright.app.configs import CANNED, loaded
 from tests.wardwright.receipts.receipt_samples import fallback_story, opened, sealed
 from wardwright.app.parts import control_opener, provider_part, store_opener
 from wardwright.config.settings import (
+    AnthropicSettings,
     CannedSettings,
     LlamaCppSettings,
     OllamaSettings,
@@ -83,6 +84,16 @@ class TestProviders:
                 assert (provider.info.kind, provider.info.base_url) == ("ollama", upstream.url)
                 await provider.complete(upstream_call("ollama-ok"))
             assert upstream.calls[0].path == "/api/chat"
+
+    async def test_a_messages_api_is_asked_with_its_own_header_and_limit(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("CLAUDE_KEY", "secret")
+        with Upstream() as upstream:
+            settings = AnthropicSettings(id="up", base_url=upstream.url, credential_env="CLAUDE_KEY")
+            async with built(settings) as provider:
+                assert (provider.info.kind, provider.info.credential_source) == ("anthropic", "env")
+                await provider.complete(upstream_call("anthropic-ok"))
+            assert upstream.calls[0].headers["x-api-key"] == "secret"
+            assert upstream.calls[0].json["max_tokens"] == settings.default_max_tokens
 
     async def test_a_credential_is_read_from_its_variable_at_every_call(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with Upstream() as upstream:

@@ -65,11 +65,11 @@ def test_a_right_tree_becomes_settings() -> None:
         ),
         (
             {"providers": [provider(kind="smtp")]},
-            'providers.local.kind: expected one of "openai-compatible", "ollama", "llama-cpp", "canned", got "smtp"',
+            'providers.local.kind: expected one of "openai-compatible", "anthropic", "ollama", "llama-cpp", "canned", got "smtp"',
         ),
         (
             {"providers": [{"id": "local"}]},
-            'providers.local.kind: expected one of "openai-compatible", "ollama", "llama-cpp", "canned", got nothing',
+            'providers.local.kind: expected one of "openai-compatible", "anthropic", "ollama", "llama-cpp", "canned", got nothing',
         ),
         ({"providers": ["local"]}, 'providers[0]: expected a table, got "local"'),
         ({"providers": {"id": "x"}}, "providers: expected a list, got a table"),
@@ -174,10 +174,6 @@ def test_keys_of_later_versions_are_refused_as_such(tree: dict[str, Any], proble
         (
             {"storage": {"kind": "sqlite"}},
             'storage.kind: "sqlite" is not supported by this version yet, expected one of',
-        ),
-        (
-            {"providers": [provider(kind="anthropic")]},
-            'providers.local.kind: "anthropic" is not supported by this version yet, expected one of',
         ),
     ],
 )

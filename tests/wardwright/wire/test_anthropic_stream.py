@@ -161,7 +161,7 @@ def test_a_stream_out_of_order_cannot_be_followed(events: list[bytes], words: st
     ],
 )
 def test_what_is_no_event_of_the_api_is_a_bad_answer(data: bytes) -> None:
-    assert "not one of the Messages API" in complaint(data)
+    assert "not the Messages API's" in complaint(data)
 
 
 @pytest.mark.parametrize(

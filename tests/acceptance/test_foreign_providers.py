@@ -17,10 +17,12 @@ MODELS = {
     "anthropic-thinks": ("anthropic", "play-anthropic-thinking-before-text"),
     "anthropic-fails": ("anthropic", "anthropic-overloaded"),
     "anthropic-breaks": ("anthropic", "play-anthropic-cut-before-stop"),
+    "anthropic-ruled": ("anthropic", "anthropic-ok-n5"),
     "ollama-well": ("ollama", "ollama-ok-n5"),
     "ollama-tools": ("ollama", "play-ollama-tool-calls"),
     "ollama-thinks": ("ollama", "play-ollama-thinking-before-text"),
     "ollama-fails": ("ollama", "503"),
+    "ollama-ruled": ("ollama", "ollama-ok-n5"),
     "ollama-breaks": ("ollama", "play-ollama-cut-before-done"),
 }
 
@@ -38,6 +40,9 @@ def configuration(upstream: Upstream) -> str:
     for name, (kind, model) in MODELS.items():
         lines += ["[[models]]", f'id = "{name}"', "[[models.cascades]]", 'id = "all"']
         lines += [f'models = ["{kind}/{model}", "openai-compatible/ok"]']
+        if name.endswith("-ruled"):
+            lines += ["[[models.stream_rules]]", 'id = "slow"', 'regex = "qu[a-z]{1,5}k br"', 'action = "rewrite"']
+            lines += ['on = ["text"]', 'replacement = "slow br"']
     return "\n".join(lines)
 
 
@@ -120,6 +125,14 @@ def test_signed_thinking_survives_the_way_through_a_client_and_back(
             {"type": "text", "text": "Yes."},
         ],
     }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rules_read_across_the_pieces_of_any_wire(client: openai.OpenAI, kind: str) -> None:
+    chunks = client.chat.completions.create(model=f"{kind}-ruled", messages=HELLO, stream=True)
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+
+    assert text == answer_text(5).replace("quick br", "slow br") != answer_text(5)
 
 
 @pytest.mark.parametrize("stream", [False, True])

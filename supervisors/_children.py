@@ -6,7 +6,7 @@ becomes of the child meanwhile calls it off.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from supervisors._actor import Actor, Stop
@@ -116,8 +116,9 @@ class Child:
         """
         if self.spec is None:
             raise RuntimeError(f"{self.path} is temporary and cannot be started again")
-        spec = self.spec if self.spec.id == self.id else replace(self.spec, id=self.id)
-        cell = start_actor(system, spec, parent, restarts=self.restarts, last_exit=self.last_exit)
+        cell = start_actor(
+            system, self.path, self.id, self.spec, parent, restarts=self.restarts, last_exit=self.last_exit
+        )
         if self.restart == "temporary":
             self.spec = None
         self.cell = cell
@@ -216,7 +217,7 @@ class SupervisorBase(Actor):
     def launch(self, system: System) -> Cell:
         """Start as the top of a tree."""
         spec = ChildSpec(system.name, lambda: self, restart="temporary", type="supervisor")
-        return start_actor(system, spec, None)
+        return start_actor(system, spec.id, spec.id, spec, None)
 
     async def handle_info(self, message: Any) -> Stop | None:
         """Deal with the end of a pause."""

@@ -154,18 +154,17 @@ class DynamicSupervisor(SupervisorBase):
 
     def _add(self, spec: ChildSpec, reply_to: ReplyTo[ActorRef]) -> Any:
         validate_significance(spec, "never")
-        path = child_path(self.ref.path, spec.id)
-        present = self._children.get(spec.id)
-        if present is not None:
-            raise AlreadyPresent(path) if present.cell is None else AlreadyStarted(path, ActorRef(present.cell))
-        holder = self.system.whereis(path)
-        if holder is not None:
-            raise AlreadyStarted(path, holder)
-        self._check_room()
         child = Child(spec, self.ref.path, self._backoff)
+        present = self._children.get(child.id)
+        if present is not None and present.cell is None:
+            raise AlreadyPresent(child.path)
+        holder = self.system.hub.names.whereis(child.path) if present is None else present.cell
+        if holder is not None:
+            raise AlreadyStarted(child.path, ActorRef(holder))
+        self._check_room()
         child.starter = reply_to
         cell = self._launch(child)
-        self._children[spec.id] = child
+        self._children[child.id] = child
         reply_to.on_abandon(lambda: self._withdraw(child))
         if isinstance(reply_to.caller, Cell):
             reply_to.caller.note_wait(cell)  # it waits for the child's init, though it called the supervisor

@@ -22,7 +22,7 @@ from supervisors._actor import Actor, Continue, Ignore, Leave, Passivate, Stop
 from supervisors._backend import Waiter
 from supervisors._call import NO_REPLY, ReplyTo
 from supervisors._cell import Cell, current_cell
-from supervisors._child_spec import ChildSpec, Startable, child_path
+from supervisors._child_spec import ChildSpec, Startable
 from supervisors._desk import DeskCell
 from supervisors._failure import contain
 from supervisors._idleness import NOTHING, Idleness
@@ -48,12 +48,13 @@ BURST = 64
 
 def start_actor(
     system: System,
+    path: str,
+    child_id: str,
     spec: ChildSpec,
     parent: Cell | None,
     *,
     restarts: int = 0,
     last_exit: ExitReason | None = None,
-    on_ready: Callable[[], None] | None = None,
 ) -> "ActorCell":
     """Start one incarnation and return without waiting for its `init`.
 
@@ -63,14 +64,12 @@ def start_actor(
     """
     if parent is not None and (parent.exit_reason is not None or parent.kill_reason is not None):
         raise ActorDown(parent.path, ExitReason.NOPROC)
-    path = spec.id if parent is None else child_path(parent.path, spec.id)
-    cell = ActorCell(system, path, spec.id, spec, parent)
+    cell = ActorCell(system, path, child_id, spec, parent)
     holder = cell.claim()
     if holder is not cell:
         raise AlreadyStarted(path, ActorRef(holder))
     cell.restarts = restarts
     cell.last_exit = last_exit
-    cell.on_ready = on_ready
     if parent is not None:
         parent.children[cell] = None
     cell.start(spec.start_timeout)

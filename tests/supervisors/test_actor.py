@@ -177,7 +177,7 @@ async def test_who_is_killed_before_the_task_began_does_nothing_at_all() -> None
     async with tree() as system:
         root = started(system, "app")._cell
         assert isinstance(root, Cell)
-        cell = start_actor(system, puppet("a", trace), root)
+        cell = start_actor(system, "app/a", "a", puppet("a", trace), root)
         cell.kill()
         await settle()
         assert cell.exit_reason == ExitReason.KILLED

@@ -88,6 +88,21 @@ def refused_bodies(path: str, values: Mapping[str, str]) -> list[Exchange]:
     ]
 
 
+TEST_CONFIG = "/__test/config"
+TINY = {"model_id": "tiny", "targets": [{"model": "tiny/model", "context_window": 8192}]}
+TEST_EXCHANGES = [
+    post(TEST_CONFIG, body=TINY),
+    post(TEST_CONFIG, 400, "invalid_test_config", body={"model_id": "tiny"}),
+    post(TEST_CONFIG, 400, "invalid_request", body=[]),
+    post(TEST_CONFIG, 403, "protected_endpoint", body=TINY, headers=ELSEWHERE),
+    post(TEST_CONFIG, 413, "request_too_large", body={"x": "x" * 9000}),
+    post(TEST_CONFIG, 415, "unsupported_media_type", body={}, headers={"content-type": "text/plain"}),
+    chat("tiny", 200),
+    chat("tiny", 200, stream=True),
+    get(MODELS),
+    get("/admin/providers"),
+]
+
 # In this order: a model of two versions that are published, tried, rolled back, and retired.
 CATALOG_EXCHANGES = [
     get(MODELS),
@@ -201,6 +216,7 @@ EXCHANGES = [
     Exchange("POST", f"{ACTOR}/kill", 403, "protected_endpoint", values={"path": "wardwright"}, headers=ELSEWHERE),
     Exchange("POST", f"{ACTOR}/kill", 404, "actor_not_found", values={"path": "nobody"}),
     *CATALOG_EXCHANGES,
+    *TEST_EXCHANGES,
     Exchange(
         *KEYS,
         201,
@@ -285,7 +301,7 @@ def daemon() -> Iterator[Daemon]:
     with (
         tempfile.TemporaryDirectory() as folder,
         Upstream() as upstream,
-        run_daemon(Path(folder), configuration(upstream)) as running,
+        run_daemon(Path(folder), configuration(upstream), environment={"WARDWRIGHT_ALLOW_TEST_CONFIG": "1"}) as running,
     ):
         running.chat(model="ok")
         yield running

@@ -21,11 +21,13 @@ from wardwright.app.log import LogFormat, TreeLog, configure_logging
 from wardwright.app.parts import control_opener, provider_part, store_opener
 from wardwright.app.watch import config_changes
 from wardwright.config.address import parse_bind
+from wardwright.config.inline_artifact import OLLAMA_URL
 from wardwright.config.load import BIND_VARIABLE, Loaded
 from wardwright.config.problems import ConfigError
-from wardwright.config.settings import CannedSettings, ProviderSettings, Settings
+from wardwright.config.settings import CannedSettings, ProviderBase, Settings
 from wardwright.domain.errors import WardwrightError
-from wardwright.edge.app import build_app
+from wardwright.edge.app import EdgeOptions, build_app
+from wardwright.edge.inline import InlineOptions
 from wardwright.edge.server import CannotBind, HttpServer, bind
 from wardwright.runtime.admin import RuntimeView
 from wardwright.runtime.catalog import Catalog, CatalogParts, ConfigBoard
@@ -44,6 +46,7 @@ from wardwright.runtime.metrics import Metrics
 from wardwright.runtime.provider import ProviderBoard
 from wardwright.runtime.roster import ProviderPart, ProviderRoster
 from wardwright.runtime.run import RunParts
+from wardwright.runtime.transient import TransientBoard
 from wardwright.runtime.tree import ROOT, build_tree
 from wardwright.runtime.versions import Versions
 from wardwright.tokens.splintr_counter import SplintrCounter
@@ -119,7 +122,7 @@ class Daemon:
         self._exact_counts = ExactCounts(SplintrCounter())
         self._ledger = Ledger(now=time.time)
         self._boards = Boards(CatalogBoard(), StoreBoard(), ControlBoard(), ProviderBoard())
-        self._versions = Versions(self._boards.control)
+        self._versions = Versions(self._boards.control, TransientBoard())
         self._roster = ProviderRoster(self._part(provider, self._settings) for provider in self._settings.providers)
 
     async def run(self) -> int:
@@ -189,8 +192,11 @@ class Daemon:
             ),
             self._metrics,
             tasks=host,
-            admin_token=os.environ.get(settings.server.admin_token_env) or None,
-            max_body_bytes=settings.server.max_body_bytes,
+            options=EdgeOptions(
+                admin_token=os.environ.get(settings.server.admin_token_env) or None,
+                max_body_bytes=settings.server.max_body_bytes,
+                inline=_inline_options(),
+            ),
         )
         server = HttpServer(app, self._listener, host, backend=settings.runtime.backend)
 
@@ -204,7 +210,7 @@ class Daemon:
     def _changes(self) -> AsyncGenerator[None, None]:
         return config_changes(self._config, os.environ)
 
-    def _part(self, provider: ProviderSettings, settings: Settings, before: ProviderPart | None = None) -> ProviderPart:
+    def _part(self, provider: ProviderBase, settings: Settings, before: ProviderPart | None = None) -> ProviderPart:
         return provider_part(provider, settings, self._boards.providers, before)
 
     def _catalog_parts(self) -> CatalogParts:
@@ -294,6 +300,15 @@ class Daemon:
         )
         if ready.demo:
             _log.warning("canned answers, no language model: these providers only demonstrate", providers=ready.demo)
+
+
+def _inline_options() -> InlineOptions:
+    """What tests may do here. Nothing, unless the environment says so: such a model calls whatever address it likes."""
+    return InlineOptions(
+        is_allowed=os.environ.get("WARDWRIGHT_ALLOW_TEST_CONFIG") == "1",
+        credentials_allowed=os.environ.get("WARDWRIGHT_ALLOW_TEST_CREDENTIALS") == "1",
+        ollama_url=os.environ.get("OLLAMA_BASE_URL") or OLLAMA_URL,
+    )
 
 
 def _spare_the_collector() -> None:

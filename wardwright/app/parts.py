@@ -7,13 +7,14 @@ from pathlib import Path
 
 from supervisors import System
 from wardwright.app.files import control_dir, data_dir, receipts_dir
+from wardwright.config.inline import MockSettings, SequenceSettings
 from wardwright.config.settings import (
     AnthropicSettings,
     CannedSettings,
     LlamaCppSettings,
     OllamaSettings,
     OpenAICompatibleSettings,
-    ProviderSettings,
+    ProviderBase,
     RemoteSettings,
     Settings,
 )
@@ -27,6 +28,7 @@ from wardwright.providers.canned import CannedProvider
 from wardwright.providers.llama_cpp import LlamaCppProvider, server_command
 from wardwright.providers.ollama import OllamaProvider
 from wardwright.providers.openai_compatible import OpenAICompatibleProvider
+from wardwright.providers.scripted import MockProvider, SequenceProvider
 from wardwright.providers.transport import Transport, TransportOptions, make_transport
 from wardwright.providers.weights import find_weights
 from wardwright.runtime.provider import ProviderActor, ProviderBoard, Refit
@@ -55,7 +57,7 @@ def control_opener(settings: Settings) -> Callable[[], ControlLog]:
 
 
 def provider_part(
-    provider: ProviderSettings, settings: Settings, board: ProviderBoard, before: ProviderPart | None = None
+    provider: ProviderBase, settings: Settings, board: ProviderBoard, before: ProviderPart | None = None
 ) -> ProviderPart:
     """The actors of one provider. `before` is what it was so far; a server that still fits is kept."""
     build: Callable[[System], Provider]
@@ -72,6 +74,12 @@ def provider_part(
         case LlamaCppSettings():
             server = _server_part(provider, data_dir(settings), None if before is None else before.server)
             build = partial(_llama_cpp, provider, server.spec)
+        case MockSettings():
+            build = partial(_mock, provider)
+        case SequenceSettings():
+            build = partial(_sequence, provider)
+        case _:
+            raise TypeError(f"there is no adapter for a provider of type {type(provider).__name__}")
     actor = partial(ProviderActor, provider, build=build, board=board)
     return ProviderPart(provider.id, actor, server, Refit(provider, build))
 
@@ -85,6 +93,14 @@ class _LastingMemory(MemoryReceiptStore):
 
 def _canned(provider: CannedSettings, _: System) -> Provider:
     return CannedProvider(provider.id, provider.outputs, chunk_delay_s=provider.chunk_delay_ms / 1000)
+
+
+def _mock(provider: MockSettings, _: System) -> Provider:
+    return MockProvider(provider.id)
+
+
+def _sequence(provider: SequenceSettings, _: System) -> Provider:
+    return SequenceProvider(provider.id, provider.scripts)
 
 
 def _openai_compatible(provider: OpenAICompatibleSettings, _: System) -> Provider:
@@ -117,7 +133,7 @@ def _llama_cpp(provider: LlamaCppSettings, spec: ServerSpec, system: System) -> 
     return LlamaCppProvider(ProviderInfo(provider.id, "llama-cpp"), _transport(provider), server)
 
 
-def _transport(provider: ProviderSettings) -> Transport:
+def _transport(provider: ProviderBase) -> Transport:
     return make_transport(TransportOptions(connect_timeout_s=provider.timeouts.connect))
 
 

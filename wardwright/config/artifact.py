@@ -50,12 +50,12 @@ def read_artifact(
 
     Raises: ConfigError with every problem.
     """
-    settings, problems = examine(dict(tree), ArtifactSettings)
+    settings, problems = examine(dict(tree), ArtifactSettings, kind="models")
     own = {target.id for target in settings.targets}
     all_targets = [*settings.targets, *(target for target in targets if target.id not in own)]
     found = [
         *check_targets(settings.targets, providers, [provider.id for provider in providers]),
-        *check_models([DeclaredModel(settings, "")], all_targets, _nested_in(settings)),
+        *check_models([DeclaredModel(settings, "")], all_targets, nested_in(settings)),
     ]
     reported = [problem.path for problem in problems]
     problems += [problem for problem in found if not any(is_within(problem.path, path) for path in reported)]
@@ -108,7 +108,7 @@ def _names_in(model: ModelSettings) -> set[str | None]:
     return {model.route_root, *members, *ruled, *escalated}
 
 
-def _nested_in(model: ModelSettings) -> list[str]:
+def nested_in(model: ModelSettings) -> list[str]:
     """The ids of the models that a model names as members. Purity: pure."""
     return [
         name.removeprefix(MODEL_PREFIX)

@@ -42,12 +42,17 @@ class Rejected:
 _REJECTED = Rejected()
 
 
-def examine(tree: dict[str, Any], table: type[Table], file: str | None = None) -> tuple[Table, list[Problem]]:
-    """Read a tree as a table of the format, and list every difference between the two. Purity: pure."""
+def examine(
+    tree: dict[str, Any], table: type[Table], file: str | None = None, *, kind: str = ""
+) -> tuple[Table, list[Problem]]:
+    """Read a tree as a table of the format, and list every difference between the two. Purity: pure.
+
+    `kind` is where a table that stands alone would stand in a whole configuration: `models`.
+    """
     examiner = _Examiner(file)
     info = inspect.type_info(table)
     assert isinstance(info, inspect.StructType)  # noqa: S101 - the type variable says so, mypy cannot carry it over
-    found: Table = examiner.table(tree, info, Place())
+    found: Table = examiner.table(tree, info, Place("", kind))
     return found, examiner.problems
 
 
@@ -73,6 +78,7 @@ class _Examiner:
 
     def table(self, raw: dict[str, Any], info: inspect.StructType, place: Place) -> Any:
         """Read the keys of a table in the file's order, then report the keys it lacks."""
+        raw = {name: value for name, value in raw.items() if value is not None}  # JSON's way to say nothing
         fields = {field.encode_name: field for field in info.fields}
         cleaned: dict[str, Any] = {}
         for name, value in raw.items():

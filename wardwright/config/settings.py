@@ -92,7 +92,7 @@ class Timeouts(_Table, frozen=True, kw_only=True):
     total: Seconds = 600
 
 
-class _Provider(_Table, frozen=True, kw_only=True, tag_field="kind"):
+class ProviderBase(_Table, frozen=True, kw_only=True, tag_field="kind"):
     """What providers of every kind share. `max_concurrency` calls are made at a time; more wait for their turn."""
 
     id: PlainId
@@ -102,7 +102,7 @@ class _Provider(_Table, frozen=True, kw_only=True, tag_field="kind"):
     breaker: BreakerPolicy = BreakerPolicy()
 
 
-class RemoteSettings(_Provider, frozen=True, kw_only=True):
+class RemoteSettings(ProviderBase, frozen=True, kw_only=True):
     """A server somewhere else. The credential is named, never written: by variable or by file."""
 
     base_url: Url
@@ -127,7 +127,7 @@ class AnthropicSettings(RemoteSettings, frozen=True, kw_only=True, tag="anthropi
     default_max_tokens: Tokens = 8192
 
 
-class LlamaCppSettings(_Provider, frozen=True, kw_only=True, tag="llama-cpp"):
+class LlamaCppSettings(ProviderBase, frozen=True, kw_only=True, tag="llama-cpp"):
     """A llama.cpp server that the daemon runs itself, on pulled `weights` or on a GGUF file at `model_path`.
 
     Without `threads` the server takes half as many as the machine has cores.
@@ -139,7 +139,7 @@ class LlamaCppSettings(_Provider, frozen=True, kw_only=True, tag="llama-cpp"):
     threads: Threads | None = None
 
 
-class CannedSettings(_Provider, frozen=True, kw_only=True, tag="canned"):
+class CannedSettings(ProviderBase, frozen=True, kw_only=True, tag="canned"):
     """A provider of scripted answers, for demonstrations and tests; it takes `outputs` in turn."""
 
     outputs: Annotated[tuple[str, ...], Meta(min_length=1, description="a list of at least one answer text")]

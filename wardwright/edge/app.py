@@ -1,6 +1,7 @@
 """The whole HTTP surface on one page: routes, who may use them, and the outermost error boundary."""
 
 import anyio.abc
+import msgspec
 import structlog
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Route, Router
@@ -14,6 +15,7 @@ from wardwright.edge.decisions import Decisions
 from wardwright.edge.errors import error_answer, error_facts, http_error_answer
 from wardwright.edge.health import Health
 from wardwright.edge.http import ClientGone, Endpoint, Message, Receive, Scope, Send, send_error
+from wardwright.edge.inline import InlineModels, InlineOptions
 from wardwright.edge.keys import ApiKeys
 from wardwright.edge.models import Models
 from wardwright.edge.presence import Presence
@@ -28,6 +30,14 @@ from wardwright.runtime.metrics import Metrics
 _log = structlog.get_logger("wardwright.edge")
 
 
+class EdgeOptions(msgspec.Struct, frozen=True):
+    """What the edge is told about itself. With an `admin_token` protected endpoints want to be shown it."""
+
+    admin_token: str | None
+    max_body_bytes: int
+    inline: InlineOptions = InlineOptions()
+
+
 def build_app(
     gateway: Gateway,
     view: RuntimeView,
@@ -36,11 +46,10 @@ def build_app(
     metrics: Metrics,
     *,
     tasks: anyio.abc.TaskGroup,
-    admin_token: str | None,
-    max_body_bytes: int,
+    options: EdgeOptions,
 ) -> "ErrorBoundary":
     """The ASGI application of one daemon. `tasks` must outlive every request."""
-    protect = AdminGuard(admin_token).protect
+    protect, max_body_bytes = AdminGuard(options.admin_token).protect, options.max_body_bytes
     models, receipts, health = Models(gateway), Receipts(gateway), Health(gateway)
     admin, versions = Admin(gateway, view, metrics), CatalogAdmin(catalog, max_body_bytes=max_body_bytes)
     keys = ApiKeys(gateway.keys, max_body_bytes=max_body_bytes)
@@ -81,6 +90,9 @@ def build_app(
         _route("GET", "/livez", health.live),
         _route("GET", "/readyz", health.ready),
     ]
+    if options.inline.is_allowed:
+        inline = InlineModels(catalog, options.inline, max_body_bytes=max_body_bytes)
+        routes.append(_route("POST", "/__test/config", protect(inline.place)))
     return ErrorBoundary(Router(routes, redirect_slashes=False))
 
 

@@ -9,7 +9,7 @@ from wardwright.domain.errors import RequestError
 from wardwright.edge.http import Receive, Scope, Send, read_json_body, send_json
 from wardwright.runtime.catalog_desk import CatalogDesk
 
-_LARGEST_ARTIFACT = 1024 * 1024
+LARGEST_ARTIFACT = 1024 * 1024
 
 T = TypeVar("T")
 
@@ -81,7 +81,7 @@ class CatalogAdmin:
         return _decoded(await self._body(scope, receive) or b"{}", kind)
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes:
-        return await read_json_body(scope, receive, limit=min(self._max_body_bytes, _LARGEST_ARTIFACT))
+        return await read_json_body(scope, receive, limit=min(self._max_body_bytes, LARGEST_ARTIFACT))
 
 
 def _model(scope: Scope) -> str:

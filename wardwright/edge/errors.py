@@ -16,6 +16,7 @@ STATUS_BY_CODE: Mapping[str, int] = {
     "unsupported_parameter": 400,
     "content_filter": 400,
     "invalid_config": 400,
+    "invalid_test_config": 400,
     "invalid_api_key": 401,
     "model_internal": 403,
     "protected_endpoint": 403,

@@ -6,7 +6,7 @@ was decided. Two changes at once take turns.
 """
 
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -18,15 +18,26 @@ import structlog
 from supervisors import NO_REPLY, Actor, ExitReason, ReplyTo, Stop, SupervisorError
 from wardwright.config.artifact import read_artifact
 from wardwright.config.changes import ProviderChanges, keys_waiting, provider_changes
+from wardwright.config.inline_artifact import InvalidTestConfig
 from wardwright.config.load import Loaded
-from wardwright.config.problems import ConfigError, Problem
-from wardwright.config.settings import ProviderSettings, Settings
+from wardwright.config.problems import ConfigError, Problem, below, shown
+from wardwright.config.settings import ProviderBase, Settings
 from wardwright.domain.control import CanaryEnded, CanarySet, ControlEvent, ModelRetired, Published, RolledBack
 from wardwright.domain.control_state import ControlState, ModelHistory, Version, fold_next
 from wardwright.domain.errors import Conflict, StorageUnavailable, WardwrightError
 from wardwright.domain.route import ModelDefinition
+from wardwright.planner.composition import nested_models
 from wardwright.runtime.catalog_board import CatalogBoard, Trial, activate
-from wardwright.runtime.catalog_calls import AddDraft, Drafted, Publish, Reload, Retire, RollBack, SetCanary
+from wardwright.runtime.catalog_calls import (
+    AddDraft,
+    Drafted,
+    PlaceInline,
+    Publish,
+    Reload,
+    Retire,
+    RollBack,
+    SetCanary,
+)
 from wardwright.runtime.catalog_checks import CannotServe, catalog_problems
 from wardwright.runtime.catalog_file import FilesWord, files_word, version_event
 from wardwright.runtime.control import ControlBoard, decide
@@ -34,6 +45,7 @@ from wardwright.runtime.exact import ExactCounts
 from wardwright.runtime.fleet import align_models, align_providers, see_off
 from wardwright.runtime.provider import ProviderBoard, Slot
 from wardwright.runtime.roster import ProviderPart, ProviderRoster
+from wardwright.runtime.transient import Transient, place, without
 from wardwright.runtime.tree import STORAGE
 from wardwright.runtime.versions import Versions
 
@@ -69,7 +81,7 @@ class CatalogParts:
     providers: ProviderBoard
     exact_counts: ExactCounts
     load: Callable[[], Loaded]
-    make_part: Callable[[ProviderSettings, Settings, ProviderPart | None], ProviderPart]
+    make_part: Callable[[ProviderBase, Settings, ProviderPart | None], ProviderPart]
     draw: Callable[[int], int] = random.SystemRandom().randrange
 
 
@@ -89,13 +101,14 @@ class Catalog(Actor):
         self._control = parts.control
         self._board = parts.board
         self._versions = parts.versions
+        self._transient = parts.versions.transient
         self._roster = parts.roster
         self._providers = parts.providers
         self._exact_counts = parts.exact_counts
         self._load = parts.load
         self._make_part = parts.make_part
         self._draw = parts.draw
-        self._shown: ControlState | None = None
+        self._shown: tuple[ControlState, Transient] | None = None
         self._leaving: set[str] = set()
         self._thread = anyio.CapacityLimiter(1)
         self._takers: Mapping[type, Callable[[Any], Awaitable[object]]] = {
@@ -104,6 +117,7 @@ class Catalog(Actor):
             SetCanary: self._set_canary,
             RollBack: self._roll_back,
             Retire: self._retire,
+            PlaceInline: self._place_inline,
             Reload: self._reload,
         }
 
@@ -229,19 +243,43 @@ class Catalog(Actor):
             raise CannotServe("what would be served", problems)
         await self._prepare(after)
         await decide(self.system.named(STORAGE), *events)
-        self._show()
-        await self._align()
+        await self._settle(events)
+
+    async def _place_inline(self, asked: PlaceInline) -> ModelDefinition:
+        settings, served = self._config.loaded.settings, self._served(self._control.state)
+        taken = [provider.id for provider in settings.providers]
+        state = place(self._transient.state, asked.model, taken=taken, served=served.keys())
+        problems = [
+            Problem("", f"the model {shown(name)} stands on {shown(below)}, which is not served")
+            for name, definition in state.definitions.items()
+            for below in nested_models(definition)
+            if below not in served and below not in state.models
+        ]
+        if problems:
+            raise InvalidTestConfig("the test artifact", problems)
+        await self._load_vocabularies(state.definitions.values())
+        await self._bring(self._parts(settings, state))
+        self._transient.replace(state)
+        await self._settle()
+        return state.definitions[asked.model.artifact.id]
 
     async def _prepare(self, after: ControlState) -> None:
         """Have at hand what requests will need of the versions that a step leads to."""
-        served = [definition for definition, _ in self._served(after).values()]
-        await self._exact_counts.load(sorted({t.tokenizer for model in served for t in model.targets if t.tokenizer}))
+        await self._load_vocabularies(definition for definition, _ in self._served(after).values())
+
+    async def _load_vocabularies(self, models: Iterable[ModelDefinition]) -> None:
+        await self._exact_counts.load(sorted({t.tokenizer for model in models for t in model.targets if t.tokenizer}))
 
     def _new_problems(self, after: ControlState, loaded: Loaded) -> list[Problem]:
         """Everything that a step would break; old faults of others are in nobody's way."""
         known = set(catalog_problems(self._control.state, self._versions, _provider_ids(self._config.loaded)))
         found = catalog_problems(after, self._versions, _provider_ids(loaded))
         return [problem for problem in found if problem not in known]
+
+    def _names_in_tests(self, loaded: Loaded) -> Iterator[Problem]:
+        for provider in loaded.settings.providers:
+            if provider.id in self._transient.state.providers:
+                yield Problem(below("providers", provider.id), "expected an id that no model for tests uses")
 
     # --- the configuration --------------------------------------------------------------------------------------------
 
@@ -250,7 +288,7 @@ class Catalog(Actor):
             loaded = await anyio.to_thread.run_sync(self._load, limiter=self._thread)
             word = self._word(loaded)
             after = fold_next(self._control.state, word.events)
-            problems = self._new_problems(after, loaded)
+            problems = [*self._new_problems(after, loaded), *self._names_in_tests(loaded)]
             if problems:
                 raise ConfigError(loaded.source, problems)
         except ConfigError as error:
@@ -265,26 +303,45 @@ class Catalog(Actor):
     async def _change(self, loaded: Loaded, word: FilesWord) -> None:
         """Follow another configuration: new providers come first, then models change in one step, then old providers go."""
         before = self._config.loaded.settings
-        changes = provider_changes(before.providers, loaded.settings.providers)
         so_far = self._roster.parts
-        parts = {
-            settings.id: so_far[settings.id]
-            if settings.id in so_far and settings.id not in changes.changed
-            else self._make_part(settings, loaded.settings, so_far.get(settings.id))
-            for settings in loaded.settings.providers
-        }
-        if changes.added:
-            self._roster.replace([*so_far.values(), *(parts[name] for name in changes.added)])
-            await self._align()
+        parts = self._parts(loaded.settings, self._transient.state)
+        await self._bring(parts)
         try:
             await self._follow(word)
         except StorageUnavailable:
             self._roster.replace(so_far.values())
             await self._align()
             raise
-        self._tell(loaded, word, changes)
+        self._tell(loaded, word, provider_changes(before.providers, loaded.settings.providers))
         self._config.loaded = loaded
-        self._roster.replace(parts.values())
+        await self._settle(word.events)
+
+    def _parts(self, settings: Settings, transient: Transient) -> dict[str, ProviderPart]:
+        """What is to run for every provider; one that stays as it is keeps what it has."""
+        so_far = self._roster.parts
+        parts = {}
+        for provider in (*settings.providers, *transient.providers.values()):
+            known = so_far.get(provider.id)
+            is_same = known is not None and known.refit is not None and known.refit.settings == provider
+            parts[provider.id] = known if known is not None and is_same else self._make_part(provider, settings, known)
+        return parts
+
+    async def _bring(self, parts: Mapping[str, ProviderPart]) -> None:
+        """Have providers that are not there yet, beside all there are: models that ask them come next."""
+        so_far = self._roster.parts
+        added = [part for name, part in parts.items() if name not in so_far]
+        if added:
+            self._roster.replace([*so_far.values(), *added])
+            await self._align()
+
+    async def _settle(self, events: Iterable[ControlEvent] = ()) -> None:
+        """Show what has come true, and have the tree run it; what was decided about a name ends a test's hold on it."""
+        transient = self._transient.state
+        for event in events:
+            if isinstance(event, Published | RolledBack | ModelRetired):
+                transient = without(transient, event.model_id)
+        self._transient.replace(transient)
+        self._roster.replace(self._parts(self._config.loaded.settings, transient).values())
         self._show()
         await self._align()
 
@@ -322,17 +379,21 @@ class Catalog(Actor):
     # --- the board ----------------------------------------------------------------------------------------------------
 
     def _show(self) -> None:
-        """Put on the board what the control log amounts to."""
-        state = self._control.state
-        if state is self._shown:
+        """Put on the board what the control log amounts to, and the models for tests before it."""
+        state, transient = self._control.state, self._transient.state
+        if self._shown is not None and state is self._shown[0] and transient is self._shown[1]:
             return
         served = self._served(state)
         definitions = {name: definition for name, (definition, _) in served.items()}
         trials = {name: trial for name, (_, trial) in served.items() if trial is not None}
         missing = (name for name, history in state.models.items() if history.active is not None and name not in served)
         broken = dict.fromkeys(missing, "the published version cannot be read by this release of Wardwright")
+        for name, definition in transient.definitions.items():
+            definitions[name] = definition
+            trials.pop(name, None)
+            broken.pop(name, None)
         self._board.replace(activate(definitions, trials, reuse=self._board.models), broken)
-        self._shown = state
+        self._shown = (state, transient)
 
     def _served(self, state: ControlState) -> dict[str, tuple[ModelDefinition, Trial | None]]:
         """What every public name stands for in a state, and its canary; without those that cannot be read."""
@@ -371,7 +432,7 @@ class Catalog(Actor):
         self.ref.cast(_ControlChanged())  # a crash may have left the tree behind the board
         while True:
             changed = self._control.changed
-            if self._control.state is not self._shown:
+            if self._shown is None or self._control.state is not self._shown[0]:
                 self.ref.cast(_ControlChanged())
             await changed.wait()
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from supervisors import Call
+from wardwright.config.inline_artifact import InlineModel
+from wardwright.domain.route import ModelDefinition
 from wardwright.runtime.catalog_file import FilesWord
 
 
@@ -68,6 +70,16 @@ class Retire(Call[None]):
     """Serve a model no more. Fails with NotFound, Conflict, or CannotServe when another model stands on it."""
 
     model_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceInline(Call[ModelDefinition]):
+    """Put a model for tests before the published one of its name, until somebody decides about that name or the daemon stops.
+
+    Answered with its definition. Fails with InvalidTestConfig when it embeds a model that somebody else has, or stands on none.
+    """
+
+    model: InlineModel
 
 
 @dataclass(frozen=True, slots=True)

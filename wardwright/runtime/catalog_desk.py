@@ -7,13 +7,15 @@ import msgspec
 
 from supervisors import ActorDown, Call, CallTimeout, MailboxFull, System
 from wardwright.config.artifact import Defined, concise
+from wardwright.config.inline_artifact import InlineModel
 from wardwright.domain.control import Source
 from wardwright.domain.control_state import ModelHistory, Step, Version
 from wardwright.domain.errors import ActorRestarting
 from wardwright.domain.route import MODEL_PREFIX, ModelDefinition
 from wardwright.planner.graph import kind_of
 from wardwright.runtime.catalog_board import CatalogBoard
-from wardwright.runtime.catalog_calls import AddDraft, Publish, Reload, Retire, RollBack, SetCanary
+from wardwright.runtime.catalog_calls import AddDraft, PlaceInline, Publish, Reload, Retire, RollBack, SetCanary
+from wardwright.runtime.transient import Guest
 from wardwright.runtime.tree import CATALOG
 from wardwright.runtime.versions import Versions
 
@@ -43,7 +45,7 @@ class ModelSummary(msgspec.Struct, frozen=True):
     status: ModelStatus
     active_version: str | None
     content: str | None
-    source: Source | None
+    source: Source | Literal["test"] | None
     canary: CanaryView | None
     description: str | None
     route_type: str | None
@@ -116,8 +118,11 @@ class CatalogDesk:
         self._versions = versions
 
     def models(self) -> list[ModelSummary]:
-        """Every model that was ever defined, by id."""
-        return [self._summary(history) for history in self._versions.histories()]
+        """Every model that was ever defined, by id, and those that are there for tests."""
+        histories = {history.model_id: history for history in self._versions.histories()}
+        for name in self._versions.transient.state.models:
+            histories.setdefault(name, ModelHistory(name))
+        return [self._summary(history) for _, history in sorted(histories.items())]
 
     def model(self, model_id: str) -> ModelSummary:
         """One model, with or without its prefix. Raises: NotFound."""
@@ -169,6 +174,10 @@ class CatalogDesk:
         await self._ask(Retire(model_id))
         return self.model(model_id)
 
+    async def place_inline(self, model: InlineModel) -> ModelDefinition:
+        """Put a model for tests before the published one of its name. Raises: InvalidTestConfig, ActorRestarting."""
+        return await self._ask(PlaceInline(model), bears_repetition=True)
+
     async def reload(self) -> None:
         """Have the configuration read again. Raises: ConfigError, StorageUnavailable, ActorRestarting."""
         await self._ask(Reload(), bears_repetition=True)
@@ -190,9 +199,15 @@ class CatalogDesk:
         raise ActorRestarting(_IN_DOUBT)
 
     def _history(self, model_id: str) -> ModelHistory:
-        return self._versions.history(model_id.removeprefix(MODEL_PREFIX))
+        plain = model_id.removeprefix(MODEL_PREFIX)
+        if plain in self._versions.transient.state.models:
+            return self._versions.known(plain) or ModelHistory(plain)
+        return self._versions.history(plain)
 
     def _summary(self, history: ModelHistory) -> ModelSummary:
+        guest = self._versions.transient.state.models.get(history.model_id)
+        if guest is not None:
+            return _guest_summary(history, guest)
         active, canary = history.active, history.canary
         activation = self._board.models.get(history.model_id)
         definition = None if activation is None else activation.definition
@@ -207,11 +222,34 @@ class CatalogDesk:
             canary=None if canary is None else CanaryView(canary.version, canary.percent),
             description=None if definition is None else definition.description,
             route_type=None if definition is None else route_type(definition),
-            access=None if definition is None else "public" if definition.callable_from_outside else "internal",
+            access=None if definition is None else _access(definition),
             version_count=len(history.versions),
             changed_at=history.steps[-1].at if history.steps else None,
             problem=problem,
         )
+
+
+def _guest_summary(history: ModelHistory, guest: Guest) -> ModelSummary:
+    definition = guest.defined.definition
+    return ModelSummary(
+        id=definition.id,
+        public_model_id=f"{MODEL_PREFIX}{definition.id}",
+        status="active",
+        active_version=definition.version,
+        content=guest.defined.content,
+        source="test",
+        canary=None,
+        description=definition.description,
+        route_type=route_type(definition),
+        access=_access(definition),
+        version_count=len(history.versions),
+        changed_at=history.steps[-1].at if history.steps else None,
+        problem=None,
+    )
+
+
+def _access(definition: ModelDefinition) -> Literal["public", "internal"]:
+    return "public" if definition.callable_from_outside else "internal"
 
 
 def route_type(definition: ModelDefinition) -> str:

@@ -20,7 +20,7 @@ from typing import Self
 import anyio
 import structlog
 
-from wardwright.config.settings import ProviderSettings
+from wardwright.config.settings import ProviderBase
 from wardwright.domain.errors import Failure
 from wardwright.domain.limits import RateWindow
 from wardwright.domain.route import PassReason, Unhealthy
@@ -108,7 +108,7 @@ class Gate:
     """See the module's page. Written by the calls that pass it, on one event loop; furnished by the provider's actor."""
 
     def __init__(
-        self, settings: ProviderSettings, *, now: Callable[[], float], on_change: Callable[["Gate"], None]
+        self, settings: ProviderBase, *, now: Callable[[], float], on_change: Callable[["Gate"], None]
     ) -> None:
         self.provider_id = settings.id
         self.now = now
@@ -121,7 +121,7 @@ class Gate:
         self._mean_s = 0.0
         self._queueing = 0
 
-    def furnish(self, settings: ProviderSettings) -> None:
+    def furnish(self, settings: ProviderBase) -> None:
         """Go by these settings from now on."""
         self.settings = settings
         self.permits.resize(settings.max_concurrency)

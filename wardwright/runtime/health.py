@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Mapping
 
-from wardwright.config.settings import ProviderSettings
+from wardwright.config.settings import ProviderBase
 from wardwright.domain.route import Composition, Target, Unhealthy
 from wardwright.planner.breaker import Closed, HalfOpen
 from wardwright.runtime.gate import Gate
@@ -24,7 +24,7 @@ class HealthBoard:
         self._seen: tuple[Unhealthy, ...] | None = None
         self._seen_until = -math.inf
 
-    def furnish(self, settings: ProviderSettings, now: Callable[[], float]) -> Gate:
+    def furnish(self, settings: ProviderBase, now: Callable[[], float]) -> Gate:
         """The gate of a provider, made when there is none yet, with these settings from now on."""
         gate = self._gates.get(settings.id)
         if gate is None:

@@ -14,7 +14,7 @@ import anyio
 import msgspec
 
 from supervisors import Actor, Call, ExitReason, ReplyTo, System
-from wardwright.config.settings import ProviderSettings
+from wardwright.config.settings import ProviderBase
 from wardwright.domain.errors import Failure, ProviderError
 from wardwright.ports.provider import Provider
 from wardwright.runtime.health import HealthBoard, describe
@@ -25,7 +25,7 @@ _TUNING = ("timeouts", "retry", "breaker", "max_concurrency")
 class Slot:
     """An adapter and the number of attempts that use it. `closed` is set when it is of no use to anybody any more."""
 
-    def __init__(self, provider: Provider, settings: ProviderSettings) -> None:
+    def __init__(self, provider: Provider, settings: ProviderBase) -> None:
         self.provider = provider
         self.settings = settings
         self.leases = 0
@@ -88,16 +88,14 @@ class Refit(Call[None]):
     The adapter so far is retired: attempts that use it end undisturbed. A provider that is like this already does nothing.
     """
 
-    settings: ProviderSettings
+    settings: ProviderBase
     build: Callable[[System], Provider]
 
 
 class ProviderActor(Actor):
     """Owns one provider's adapter. A crash loses its idle connections; attempts under way, health and counts are undisturbed."""
 
-    def __init__(
-        self, settings: ProviderSettings, *, build: Callable[[System], Provider], board: ProviderBoard
-    ) -> None:
+    def __init__(self, settings: ProviderBase, *, build: Callable[[System], Provider], board: ProviderBoard) -> None:
         self._settings = settings
         self._build = build
         self._board = board
@@ -135,7 +133,7 @@ class ProviderActor(Actor):
         }
 
 
-def _is_same_place(before: ProviderSettings, after: ProviderSettings) -> bool:
+def _is_same_place(before: ProviderBase, after: ProviderBase) -> bool:
     """Whether what was found out about a provider still holds: it is where it was, and only what we do about it has changed."""
     tuned = {name: getattr(after, name) for name in _TUNING}
     return msgspec.structs.replace(before, **tuned) == after if type(before) is type(after) else False

@@ -5,21 +5,27 @@ from wardwright.domain.control_state import ModelHistory, Version
 from wardwright.domain.errors import NotFound
 from wardwright.domain.route import ModelDefinition
 from wardwright.runtime.control import ControlBoard
+from wardwright.runtime.transient import TransientBoard
 
 
 class Versions:
     """Versions from the control log, defined when they are first asked for; one version is one object from then on."""
 
-    def __init__(self, control: ControlBoard) -> None:
+    def __init__(self, control: ControlBoard, transient: TransientBoard) -> None:
+        self.transient = transient
         self._control = control
         self._defined: dict[tuple[str, str, str], Defined] = {}
 
     def history(self, model_id: str) -> ModelHistory:
         """A model through time. Raises: NotFound."""
-        history = self._control.state.models.get(model_id)
+        history = self.known(model_id)
         if history is None:
             raise NotFound(f"there is no model {model_id!r}", "model_not_found")
         return history
+
+    def known(self, model_id: str) -> ModelHistory | None:
+        """A model through time, if it was ever defined."""
+        return self._control.state.models.get(model_id)
 
     def histories(self) -> list[ModelHistory]:
         """Every model through time, by id."""
@@ -46,5 +52,6 @@ class Versions:
         return self._defined[key]
 
     def definition(self, model_id: str, version: str) -> ModelDefinition:
-        """The definition under a version's name. Raises: NotFound; ConfigError as `defined`."""
-        return self.defined(model_id, self.version(model_id, version)).definition
+        """The definition under a version's name; one for tests goes before. Raises: NotFound; ConfigError as `defined`."""
+        seen = self.transient.seen(model_id, version)
+        return seen if seen is not None else self.defined(model_id, self.version(model_id, version)).definition

@@ -9,13 +9,16 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from tests.wardwright.runtime.stage import Stage, stage
-from wardwright.edge.app import ErrorBoundary, build_app
+from wardwright.edge.app import EdgeOptions, ErrorBoundary, build_app
 from wardwright.edge.http import Message, Scope
+from wardwright.edge.inline import InlineOptions
 from wardwright.ports.provider import Provider
 from wardwright.runtime.catalog_desk import CatalogDesk
 from wardwright.runtime.decision_desk import DecisionDesk
+from wardwright.runtime.transient import TransientBoard
 from wardwright.runtime.versions import Versions
 
+NOT_ALLOWED = InlineOptions()
 LOOPBACK = ("127.0.0.1", 50000)
 ELSEWHERE = ("192.0.2.7", 50000)
 
@@ -146,12 +149,16 @@ def http_scope(
 
 @asynccontextmanager
 async def site(
-    *providers: Provider, admin_token: str | None = None, max_body_bytes: int = 10_000, **options: Any
+    *providers: Provider,
+    admin_token: str | None = None,
+    max_body_bytes: int = 10_000,
+    inline: InlineOptions = NOT_ALLOWED,
+    **options: Any,
 ) -> AsyncIterator[Site]:
     """Serve on the stage; `options` are the stage's."""
     async with anyio.create_task_group() as tasks:
         async with stage(*providers, **options) as on:
-            board, versions = on.boards.catalog, Versions(on.boards.control)
+            board, versions = on.boards.catalog, Versions(on.boards.control, TransientBoard())
             desk = CatalogDesk(on.system, board=board, versions=versions)
             decisions = DecisionDesk(
                 on.gateway.sessions, board=board, versions=versions, facts=on.gateway.facts, opening=on.gateway.opening
@@ -163,8 +170,7 @@ async def site(
                 decisions,
                 on.metrics,
                 tasks=tasks,
-                admin_token=admin_token,
-                max_body_bytes=max_body_bytes,
+                options=EdgeOptions(admin_token=admin_token, max_body_bytes=max_body_bytes, inline=inline),
             )
             yield Site(app, on)
         tasks.cancel_scope.cancel()

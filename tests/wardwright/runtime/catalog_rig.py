@@ -12,7 +12,7 @@ from supervisors.testing import EventLog
 from tests.wardwright.runtime.stage import LetterCounter, ScriptedStore
 from wardwright.app.parts import provider_part
 from wardwright.config.load import Loaded, load_config
-from wardwright.config.settings import ProviderSettings, Settings
+from wardwright.config.settings import ProviderBase, Settings
 from wardwright.domain.control_state import ModelHistory
 from wardwright.runtime.catalog import Catalog, CatalogParts, ConfigBoard
 from wardwright.runtime.catalog_board import CatalogBoard
@@ -23,6 +23,7 @@ from wardwright.runtime.exact import ExactCounts
 from wardwright.runtime.ledger import Ledger
 from wardwright.runtime.provider import ProviderBoard
 from wardwright.runtime.roster import ProviderPart, ProviderRoster
+from wardwright.runtime.transient import TransientBoard
 from wardwright.runtime.tree import CATALOG, MODELS, ROOT, build_tree
 from wardwright.runtime.versions import Versions
 from wardwright.storage.control import MemoryControlLog
@@ -117,9 +118,9 @@ async def rig(folder: Path, *models: str, log: MemoryControlLog | None = None, h
     file.write_text(head + "".join(models or (model("m"),)), encoding="utf-8")
     log, store, counter = log or MemoryControlLog(), ScriptedStore(), LetterCounter()
     board, control, config, events = CatalogBoard(), ControlBoard(), ConfigBoard(loaded_from(file)), EventLog()
-    versions, providers = Versions(control), ProviderBoard()
+    versions, providers = Versions(control, TransientBoard()), ProviderBoard()
 
-    def make_part(provider: ProviderSettings, settings: Settings, before: ProviderPart | None = None) -> ProviderPart:
+    def make_part(provider: ProviderBase, settings: Settings, before: ProviderPart | None = None) -> ProviderPart:
         return provider_part(provider, settings, providers, before)
 
     roster = ProviderRoster(

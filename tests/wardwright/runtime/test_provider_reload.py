@@ -9,6 +9,7 @@ from supervisors.testing import settle
 from tests.wardwright.runtime.catalog_rig import HEAD, Rig, model, rig
 from tests.wardwright.runtime.conftest import Logs
 from wardwright.config.problems import ConfigError
+from wardwright.config.settings import CannedSettings
 from wardwright.runtime.catalog_calls import Reload
 from wardwright.runtime.tree import PROVIDERS
 
@@ -89,7 +90,9 @@ async def test_after_a_crash_a_provider_comes_back_as_it_is_wanted_now(tmp_path:
         await reload(on, HEAD.replace("hello", "good day") + canned("new"))
         on.kill(f"{PROVIDERS}/local")
         await settle()
-        assert on.providers.slots()["local"].settings.outputs == ("good day",)  # type: ignore[union-attr]
+        settings = on.providers.slots()["local"].settings
+        assert isinstance(settings, CannedSettings)
+        assert settings.outputs == ("good day",)
         on.kill(PROVIDERS)
         await settle()
         assert children(on.system) == {"local", "new"}

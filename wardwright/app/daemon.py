@@ -191,7 +191,6 @@ class Daemon:
                 opening=gateway.opening,
             ),
             self._metrics,
-            tasks=host,
             options=EdgeOptions(
                 admin_token=os.environ.get(settings.server.admin_token_env) or None,
                 max_body_bytes=settings.server.max_body_bytes,

@@ -1,6 +1,5 @@
 """The whole HTTP surface on one page: routes, who may use them, and the outermost error boundary."""
 
-import anyio.abc
 import msgspec
 import structlog
 from starlette.exceptions import HTTPException
@@ -18,7 +17,6 @@ from wardwright.edge.http import ClientGone, Endpoint, Message, Receive, Scope, 
 from wardwright.edge.inline import InlineModels, InlineOptions
 from wardwright.edge.keys import ApiKeys
 from wardwright.edge.models import Models
-from wardwright.edge.presence import Presence
 from wardwright.edge.receipts import Receipts
 from wardwright.runtime.admin import RuntimeView
 from wardwright.runtime.catalog_desk import CatalogDesk
@@ -45,16 +43,15 @@ def build_app(
     decisions: DecisionDesk,
     metrics: Metrics,
     *,
-    tasks: anyio.abc.TaskGroup,
     options: EdgeOptions,
 ) -> "ErrorBoundary":
-    """The ASGI application of one daemon. `tasks` must outlive every request."""
+    """The ASGI application of one daemon, for a server that adds `CLIENT` to the scope."""
     protect, max_body_bytes = AdminGuard(options.admin_token).protect, options.max_body_bytes
     models, receipts, health = Models(gateway), Receipts(gateway), Health(gateway)
     admin, versions = Admin(gateway, view, metrics), CatalogAdmin(catalog, max_body_bytes=max_body_bytes)
     keys = ApiKeys(gateway.keys, max_body_bytes=max_body_bytes)
     decided = Decisions(gateway, decisions, max_body_bytes=max_body_bytes)
-    chat = ChatCompletions(gateway, Presence(tasks, gateway.call_after), max_body_bytes=max_body_bytes)
+    chat = ChatCompletions(gateway, max_body_bytes=max_body_bytes)
     routes: list[BaseRoute] = [
         _route("POST", "/v1/chat/completions", chat),
         _route("GET", "/v1/models", models.list_openai),

@@ -8,8 +8,7 @@ from wardwright.domain.chat import ChatRequest, Completion
 from wardwright.domain.errors import WardwrightError
 from wardwright.domain.stream import Frame
 from wardwright.edge.errors import error_answer
-from wardwright.edge.http import Receive, Scope, Send, headers_of, read_json_body, send_body, send_error
-from wardwright.edge.presence import ClientWatch, Presence
+from wardwright.edge.http import CLIENT, Client, Receive, Scope, Send, headers_of, read_json_body, send_body, send_error
 from wardwright.runtime.gateway import Gateway
 from wardwright.runtime.responder import AnswerHead
 from wardwright.wire.caller import parse_caller
@@ -29,9 +28,8 @@ _STREAM_HEADERS = (
 class ChatCompletions:
     """The endpoint as an ASGI application."""
 
-    def __init__(self, gateway: Gateway, presence: Presence, *, max_body_bytes: int) -> None:
+    def __init__(self, gateway: Gateway, *, max_body_bytes: int) -> None:
         self._gateway = gateway
-        self._presence = presence
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -41,7 +39,7 @@ class ChatCompletions:
         peer, headers = scope.get("client"), headers_of(scope)
         caller = parse_caller(headers, request, peer[0] if peer else None)
         request_id: str = scope["wardwright.request_id"]
-        answer = _ChatAnswer(request, send, self._presence.watch(receive))
+        answer = _ChatAnswer(request, send, scope[CLIENT])
         try:
             await self._gateway.chat(
                 request,
@@ -59,7 +57,7 @@ class ChatCompletions:
 class _ChatAnswer:
     """The `Responder` of the chat surface: OpenAI's frames over ASGI."""
 
-    def __init__(self, request: ChatRequest, send: Send, client: ClientWatch) -> None:
+    def __init__(self, request: ChatRequest, send: Send, client: Client) -> None:
         self._request = request
         self._send = send
         self._client = client
@@ -114,11 +112,11 @@ class _ChatAnswer:
 
     def watch_client(self, on_gone: Callable[[], None]) -> None:
         """Have `on_gone` called when the client leaves."""
-        self._client.start(on_gone)
+        self._client.watch(on_gone)
 
     def unwatch_client(self) -> None:
         """Stop watching."""
-        self._client.stop()
+        self._client.unwatch()
 
     async def _start(self) -> None:
         head = self._begun()

@@ -18,7 +18,7 @@ from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol import ProtocolWrapper
 from hypercorn.typing import ConnectionState, WorkerContext
 
-from wardwright.edge.http import Endpoint, Message, Scope, Send
+from wardwright.edge.http import CLIENT, Endpoint, Message, Scope, Send
 from wardwright.edge.line import Line
 
 _KEEP_ALIVE_S = 75.0
@@ -190,7 +190,7 @@ class _Requests:
         self, app: Endpoint, _: Config, scope: Scope, send: Send
     ) -> Callable[[Message], Awaitable[None]]:
         """Serve one request; returns where its messages are put."""
-        inbox = self._latest = Inbox()
+        inbox = self._latest = scope[CLIENT] = Inbox()
         if not scope["http_version"].startswith(
             "1."
         ):  # many answers at once: the protocol itself decides what leaves together
@@ -205,9 +205,10 @@ class _Requests:
 
 
 class Inbox:
-    """The messages of one request on their way to the application."""
+    """The messages of one request on their way to the application, and the news that its client has gone; see `edge.http.Client`."""
 
     def __init__(self) -> None:
+        self._on_gone: Callable[[], object] | None = None
         self._messages: deque[Message] = deque()
         self._arrival: anyio.Event | None = None
         self._room: anyio.Event | None = None
@@ -221,6 +222,7 @@ class Inbox:
         if message["type"] in _DISCONNECTS:
             self._is_disconnected = True
             _set(self._room)
+            self._tell()
             return
         self.is_whole = not message.get("more_body", False)
         if len(self._messages) > _MESSAGES_AHEAD:
@@ -238,6 +240,21 @@ class Inbox:
         if len(self._messages) <= _MESSAGES_AHEAD:
             _set(self._room)
         return message
+
+    def watch(self, on_gone: Callable[[], object]) -> None:
+        """Have `on_gone` called when the client leaves; at once when it has."""
+        self._on_gone = on_gone
+        if self._is_disconnected:
+            self._tell()
+
+    def unwatch(self) -> None:
+        """Call nobody."""
+        self._on_gone = None
+
+    def _tell(self) -> None:
+        on_gone, self._on_gone = self._on_gone, None
+        if on_gone is not None:
+            on_gone()
 
 
 class _Joined:

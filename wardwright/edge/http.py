@@ -1,7 +1,7 @@
 """Small pieces every endpoint shares: typed ASGI, reading a bounded body, sending JSON and errors."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -17,6 +17,21 @@ Endpoint = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = Iterable[tuple[str, str]]
 
 _LENGTH_DIGITS = 20  # a longer number is no length of anything, and Python refuses to read the longest
+
+
+class Client(Protocol):
+    """The other end of a request, as our server adds it to the scope under `CLIENT`."""
+
+    def watch(self, on_gone: Callable[[], object]) -> None:
+        """Have `on_gone`, which never blocks, called when the client leaves; at once when it has. Called once at most."""
+        ...
+
+    def unwatch(self) -> None:
+        """Call nobody. Idempotent."""
+        ...
+
+
+CLIENT = "wardwright.client"
 
 
 class ClientGone(Exception):

@@ -11,7 +11,7 @@ from typing import TypeVar
 import anyio
 import anyio.to_thread
 
-from supervisors import Callback, System
+from supervisors import System
 from wardwright.domain.caller import Caller
 from wardwright.domain.chat import ChatRequest
 from wardwright.domain.errors import NotFound, StorageUnavailable
@@ -149,10 +149,6 @@ class Gateway:
             del self._live[receipt_id]
             if not self._live:
                 self._idle.set()
-
-    def call_after(self, seconds: float, action: Callable[[], object]) -> Callback:
-        """Run a function that neither blocks nor raises in this many seconds, unless it is cancelled before."""
-        return self._system.call_after(seconds, action)
 
     async def drain(self, seconds: float) -> None:
         """Let live runs finish for so long, then stop those that are left; each still closes its receipt and tells its client."""

@@ -10,7 +10,7 @@ from anyio.lowlevel import checkpoint
 
 from tests.wardwright.runtime.stage import Stage, stage
 from wardwright.edge.app import EdgeOptions, ErrorBoundary, build_app
-from wardwright.edge.http import Message, Scope
+from wardwright.edge.http import CLIENT, Message, Scope
 from wardwright.edge.inline import InlineOptions
 from wardwright.ports.provider import Provider
 from wardwright.runtime.catalog_desk import CatalogDesk
@@ -37,10 +37,25 @@ class Client:
         self._body = list(body)
         self._on_send = on_send
         self._gone = anyio.Event()
+        self._on_gone: Callable[[], object] | None = None
 
     def leave(self) -> None:
         """Close the connection."""
         self._gone.set()
+        self._tell()
+
+    def watch(self, on_gone: Callable[[], object]) -> None:
+        self._on_gone = on_gone
+        if self._gone.is_set():
+            self._tell()
+
+    def unwatch(self) -> None:
+        self._on_gone = None
+
+    def _tell(self) -> None:
+        on_gone, self._on_gone = self._on_gone, None
+        if on_gone is not None:
+            on_gone()
 
     async def receive(self) -> Message:
         if self._body:
@@ -106,7 +121,8 @@ class Site:
     ) -> Client:
         """Make a request and return when the application is done with it."""
         client = client or Client(b"")
-        await self.app(http_scope(method, path, headers=headers, query=query, peer=peer), client.receive, client.send)
+        scope = http_scope(method, path, headers=headers, query=query, peer=peer)
+        await self.app({**scope, CLIENT: client}, client.receive, client.send)
         return client
 
     async def get(self, path: str, **options: Any) -> Client:
@@ -156,21 +172,18 @@ async def site(
     **options: Any,
 ) -> AsyncIterator[Site]:
     """Serve on the stage; `options` are the stage's."""
-    async with anyio.create_task_group() as tasks:
-        async with stage(*providers, **options) as on:
-            board, versions = on.boards.catalog, Versions(on.boards.control, TransientBoard())
-            desk = CatalogDesk(on.system, board=board, versions=versions)
-            decisions = DecisionDesk(
-                on.gateway.sessions, board=board, versions=versions, facts=on.gateway.facts, opening=on.gateway.opening
-            )
-            app = build_app(
-                on.gateway,
-                on.view,
-                desk,
-                decisions,
-                on.metrics,
-                tasks=tasks,
-                options=EdgeOptions(admin_token=admin_token, max_body_bytes=max_body_bytes, inline=inline),
-            )
-            yield Site(app, on)
-        tasks.cancel_scope.cancel()
+    async with stage(*providers, **options) as on:
+        board, versions = on.boards.catalog, Versions(on.boards.control, TransientBoard())
+        desk = CatalogDesk(on.system, board=board, versions=versions)
+        decisions = DecisionDesk(
+            on.gateway.sessions, board=board, versions=versions, facts=on.gateway.facts, opening=on.gateway.opening
+        )
+        app = build_app(
+            on.gateway,
+            on.view,
+            desk,
+            decisions,
+            on.metrics,
+            options=EdgeOptions(admin_token=admin_token, max_body_bytes=max_body_bytes, inline=inline),
+        )
+        yield Site(app, on)

@@ -85,3 +85,39 @@ async def test_a_request_is_whole_when_its_body_is() -> None:
     assert not inbox.is_whole, "the client left in the middle of it"
     await inbox.put(body(1, more=False))
     assert inbox.is_whole
+
+
+class Watch:
+    """Counts how often somebody was told that the client has gone."""
+
+    def __init__(self) -> None:
+        self.told = 0
+
+    def __call__(self) -> None:
+        self.told += 1
+
+
+async def test_who_watches_is_told_at_once_that_the_client_has_gone_and_only_once() -> None:
+    inbox, watch = Inbox(), Watch()
+    await inbox.put(body(0, more=False))
+    inbox.watch(watch)
+    assert watch.told == 0
+    await inbox.put(GONE)
+    await inbox.put(GONE)
+    assert watch.told == 1
+
+
+async def test_who_comes_to_watch_after_the_client_has_gone_is_told_too() -> None:
+    inbox, watch = Inbox(), Watch()
+    await inbox.put(GONE)
+    inbox.watch(watch)
+    assert watch.told == 1
+
+
+async def test_who_no_longer_watches_is_not_told() -> None:
+    inbox, watch = Inbox(), Watch()
+    inbox.watch(watch)
+    inbox.unwatch()
+    inbox.unwatch()
+    await inbox.put(GONE)
+    assert watch.told == 0

@@ -315,15 +315,3 @@ class TestReceipts:
             await on.ask_for_error(RecordingResponder())
             page = await on.gateway.receipts(ReceiptFilter())
             assert [summary.status for summary in page.data] == ["internal_error"]
-
-
-class TestTimer:
-    async def test_a_call_in_the_future_can_be_called_off(self) -> None:
-        async with stage(Watched()) as on:
-            made: list[str] = []
-            on.gateway.call_after(5, lambda: made.append("made"))
-            on.gateway.call_after(5, lambda: made.append("called off")).cancel()
-            await anyio.sleep(4)
-            assert made == []
-            await anyio.sleep(2)
-            assert made == ["made"]

@@ -159,7 +159,7 @@ async def live(story: Sequence[tuple[str, str, Any]]) -> None:
     event(f"died: {min(len(bonds.ends), 4)}")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(story=st.lists(STEPS, min_size=4, max_size=30), seed=st.integers(0, 2**16))
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_the_right_ones_die_together_and_the_right_ones_hear(

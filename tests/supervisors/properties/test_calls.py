@@ -276,7 +276,7 @@ async def live(story: Sequence[tuple[float, Ask | Harm]], bound: Mailbox) -> Non
         event(f"ended: {outcome}")
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     story=STORIES,
     bound=st.builds(Mailbox, st.sampled_from([1, 2, 1000]), st.sampled_from(get_args(Overflow))),

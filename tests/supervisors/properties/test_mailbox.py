@@ -230,7 +230,7 @@ async def correspond(capacity: int, overflow: Overflow, steps: Sequence[tuple[st
         event(f"told: {told}")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     capacity=st.integers(1, 2),
     overflow=OVERFLOWS,
@@ -329,7 +329,7 @@ async def crowd(capacity: int, overflow: Overflow, scripts: Sequence[Sequence[st
     assert len(letters) + dropped == len(welcome) if overflow.startswith("drop") else letters == welcome
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     capacity=st.integers(1, 4),
     overflow=OVERFLOWS,

@@ -88,7 +88,7 @@ async def live(story: Sequence[tuple[str, float]]) -> None:
     assert len(timers) == 0
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(story=st.lists(STEPS, max_size=30), seed=st.integers(0, 2**16))
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_deadlines_fall_due_in_order_in_time_and_once(

@@ -188,7 +188,7 @@ async def compare(root: Static | Dynamic, story: Sequence[tuple[Any, ...]]) -> N
         event(f"reported: {context}")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(root=st.one_of(statics("app", 2, least=1), dynamics("app")), story=STORIES, seed=st.integers(0, 2**16))
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_a_tree_does_what_the_model_says(

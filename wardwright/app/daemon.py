@@ -181,7 +181,7 @@ class Daemon:
         gateway = self._gateway = Gateway(system=system, boards=boards, parts=parts, exact_counts=self._exact_counts)
         app = build_app(
             gateway,
-            RuntimeView(system, boards.providers, boot=self._boot),
+            RuntimeView(system, boards.catalog, boards.providers, boot=self._boot),
             desk,
             DecisionDesk(
                 gateway.sessions,

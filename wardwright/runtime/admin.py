@@ -3,15 +3,17 @@
 Every read is synchronous and asks nobody, so it works on a stuck actor too. Times are shown as ages, in seconds.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import anyio
 import msgspec
 
 from supervisors import ActorRef, ExitReason, System, TreeNode
 from wardwright.domain.errors import NotFound
+from wardwright.runtime.catalog_board import CatalogBoard
 from wardwright.runtime.health import describe
 from wardwright.runtime.provider import ProviderBoard, Slot
+from wardwright.runtime.tree import RUNS, model_path, sessions_path
 
 Facts = Mapping[str, object]
 
@@ -19,15 +21,28 @@ Facts = Mapping[str, object]
 class RuntimeView:
     """What `/admin` shows of the runtime."""
 
-    def __init__(self, system: System, providers: ProviderBoard, *, boot: str) -> None:
+    def __init__(self, system: System, catalog: CatalogBoard, providers: ProviderBoard, *, boot: str) -> None:
         self._system = system
+        self._catalog = catalog
         self._providers = providers
         self._boot = boot
 
     def runtime(self) -> Facts:
-        """Every actor with its facts, nested as the tree is."""
-        tree = self._system.tree()
-        return {"boot": self._boot, "actor_count": len(walk(tree)), "tree": _branch(tree, anyio.current_time())}
+        """Every actor with its facts, nested as the tree is; and apart what the tree is there for."""
+        tree, now = self._system.tree(), anyio.current_time()
+        return {
+            "boot": self._boot,
+            "actor_count": len(walk(tree)),
+            "models": [self._model(name, tree, now) for name in sorted(self._catalog.models)],
+            "sessions": [
+                self._session(name, node, now)
+                for name in sorted(self._catalog.models)
+                for node in _sessions(tree, name)
+            ],
+            "providers": self.providers(),
+            "provider_attempts": list(self._attempts(tree, now)),
+            "tree": _branch(tree, now),
+        }
 
     def actor(self, path: str) -> Facts:
         """One actor's facts, and its state through its own redaction. Raises: NotFound."""
@@ -51,10 +66,49 @@ class RuntimeView:
         """What each provider is, how it is, and what became of the calls to it."""
         return [self._provider(slot) for _, slot in sorted(self._providers.slots().items())]
 
+    def _model(self, model_id: str, tree: TreeNode, now: float) -> Facts:
+        """What answers for a model, and what has become of its requests."""
+        activation = self._catalog.models[model_id]
+        trial = next((trial for trial in activation.trials if trial.definition.id == model_id), None)
+        node, state = tree.find(model_path(model_id)), self._state(model_path(model_id))
+        sessions = tree.find(sessions_path(model_id))
+        return {
+            "model_id": model_id,
+            "version": activation.definition.version,
+            "canary": None if trial is None else {"version": trial.definition.version, "percent": trial.percent},
+            "for_s": None if node is None else round(now - node.since, 3),
+            "sessions": 0 if sessions is None else len(sessions.children),
+            "passive_sessions": 0 if sessions is None else sessions.passive,
+            "requests_by_status": state.get("requests_by_status", {}),
+            "answers_by_target": state.get("answers_by_target", {}),
+        }
+
+    def _session(self, model_id: str, node: TreeNode, now: float) -> Facts:
+        """A session that is awake. Those that are passive are only counted."""
+        return {"model_id": model_id, "for_s": round(now - node.since, 3), **self._state(node.path)}
+
+    def _attempts(self, tree: TreeNode, now: float) -> Iterator[Facts]:
+        """The upstream calls under way."""
+        runs = tree.find(RUNS)
+        for node in () if runs is None else runs.children:
+            state = self._state(node.path)
+            if state.get("target") is not None:
+                yield {**state, "for_s": round(now - node.since, 3)}
+
+    def _state(self, path: str) -> Facts:
+        """An actor's state as it shows itself; nothing of one that is gone by now."""
+        ref = self._system.whereis(path)
+        return {} if ref is None else ref.info().details
+
     def _provider(self, slot: Slot) -> Facts:
         info = slot.provider.info
         health = describe(self._providers.health.gate(info.id))
         return {**msgspec.structs.asdict(info), "live_attempts": slot.leases, **health}
+
+
+def _sessions(tree: TreeNode, model_id: str) -> Sequence[TreeNode]:
+    node = tree.find(sessions_path(model_id))
+    return () if node is None else node.children
 
 
 def walk(node: TreeNode) -> Sequence[TreeNode]:

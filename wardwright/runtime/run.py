@@ -196,6 +196,7 @@ class Run:
             "phase": self._phase,
             "attempt": self._head.attempts,
             "target": None if live is None else live.target.id,
+            "provider": None if live is None else live.target.provider,
             "generated_bytes": 0 if tally is None else tally.generated_bytes,
             "released_bytes": released_bytes,
         }

@@ -252,7 +252,7 @@ async def stage(
         system=system, providers=boards.providers, metrics=metrics, boot=BOOT, ledger=ledger, jitter=lambda: jitter
     )
     gateway = Gateway(system=system, boards=boards, parts=parts, exact_counts=ExactCounts(LetterCounter()))
-    view = RuntimeView(system, boards.providers, boot=BOOT)
+    view = RuntimeView(system, boards.catalog, boards.providers, boot=BOOT)
     async with system:
         yield Stage(system, boards, gateway, view, metrics, store, events, generations)
 

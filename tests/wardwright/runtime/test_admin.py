@@ -1,5 +1,7 @@
 """The tree as operators see it, and the lever on single actors."""
 
+from functools import partial
+
 import anyio
 import msgspec
 import pytest
@@ -8,6 +10,7 @@ from supervisors.testing import settle
 from tests.wardwright.runtime.providers import Hanging, Watched
 from tests.wardwright.runtime.responders import RecordingResponder
 from tests.wardwright.runtime.stage import BOOT, InlineThreads, stage
+from wardwright.domain.caller import Attributed, Caller
 from wardwright.domain.errors import NotFound
 from wardwright.runtime.admin import walk
 from wardwright.runtime.tree import MODELS, PROVIDERS, ROOT, RUNS, STORAGE
@@ -57,6 +60,29 @@ async def test_the_runtime_is_shown_nested_with_every_actors_facts() -> None:
         "passive": 0,
         "children": [],
     }
+
+
+async def test_what_the_tree_is_there_for_is_shown_apart() -> None:
+    async with stage(Hanging()) as on, anyio.create_task_group() as tasks:
+        caller = Caller(session_id=Attributed("s1", "header"))
+        tasks.start_soon(partial(on.ask, RecordingResponder(), caller=caller))
+        await anyio.sleep(2.5)
+        shown = msgspec.json.decode(msgspec.json.encode(on.view.runtime()))
+        tasks.cancel_scope.cancel()
+
+    (model,) = shown["models"]
+    assert (model["model_id"], model["version"], model["canary"]) == ("test-model", "v1", None)
+    assert (model["sessions"], model["passive_sessions"], model["for_s"]) == (1, 0, 2.5)
+    (session,) = shown["sessions"]
+    assert (session["model_id"], session["session_id"], session["turn"]) == ("test-model", "s1", 1)
+    assert [provider["id"] for provider in shown["providers"]] == ["first"]
+    (attempt,) = shown["provider_attempts"]
+    assert (attempt["provider"], attempt["target"], attempt["attempt"], attempt["for_s"]) == (
+        "first",
+        "first/m",
+        1,
+        2.5,
+    )
 
 
 async def test_one_actor_is_shown_with_its_state() -> None:

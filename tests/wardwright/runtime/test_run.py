@@ -503,6 +503,7 @@ class TestTheTree:
                 "phase": "waiting for first token",
                 "attempt": 1,
                 "target": "first/m",
+                "provider": "first",
                 "generated_bytes": 0,
                 "released_bytes": 0,
             }

@@ -176,7 +176,7 @@ def _call_number(inputs: PlanInputs) -> int:
 def _offer(root: Member, walk: Walk) -> tuple[Target, ...]:
     if isinstance(root, Target):
         return tuple(walk.open((root,)))
-    return tuple({target.id: target for target in walk.offer(root).targets}.values())
+    return tuple(walk.offer(root).targets)
 
 
 def _path(root: Member, targets: tuple[Target, ...], walk: Walk) -> tuple[str, ...]:

@@ -54,6 +54,7 @@ class Offer(NamedTuple):
 
 
 _NOTHING = Offer(())
+_ID = attrgetter("id")
 _WINDOW = attrgetter("context_window")
 
 
@@ -296,7 +297,7 @@ def _kept(node: Node, offer: Offer, pinned_by: str | None, remembered: Mapping[s
     """Put the target that the session stays on first, and note from which targets one is to be remembered."""
     name = remembered.get(node.key)
     kept = next((target for target in offer.targets if target.id == name), None)
-    stays, ids = None if kept is None else kept.id, tuple(target.id for target in offer.targets)
+    stays, ids = None if kept is None else kept.id, tuple(map(_ID, offer.targets))
     earlier = findings.sticky.get(node.key)
     if earlier is not None:
         # Met again on another walk, where other targets are closed: the session may come to stay on any of both.

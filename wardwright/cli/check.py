@@ -28,12 +28,28 @@ def check(
     loaded = files.load(config)
     for warning in loaded.warnings:
         tell(f"warning: {warning}")
+    _compare_with_published(loaded)
     say(f"{loaded.source}: no problems")
     say(_summary(loaded))
     if loaded.definitions:
         _show_models(loaded)
     if loaded.guarantees:
         _show_stream_rules(loaded)
+
+
+def _compare_with_published(loaded: "Loaded") -> None:
+    """Refuse what a daemon would refuse because of what was published before. Raises: ConfigError."""
+    from wardwright.app.published import contradictions
+    from wardwright.config.problems import ConfigError
+    from wardwright.domain.errors import StorageUnavailable
+
+    try:
+        problems = contradictions(loaded)
+    except StorageUnavailable as error:
+        tell(f"warning: not compared with what was published before: {error.message}")
+        return
+    if problems:
+        raise ConfigError(loaded.source, problems)
 
 
 def _summary(loaded: "Loaded") -> str:

@@ -41,6 +41,7 @@ def add_commands(models: typer.Typer) -> None:
         ("publish", publish),
         ("canary", canary),
         ("rollback", roll_back),
+        ("retire", retire),
         ("export", export),
         ("import", import_model),
     ):
@@ -116,6 +117,9 @@ def publish(
     model: ModelArgument,
     version: VersionArgument,
     *,
+    instead_of: Annotated[
+        str | None, typer.Option("--instead-of", metavar="VERSION", help="Only if this is what answers now.")
+    ] = None,
     config: ConfigOption = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
@@ -123,8 +127,9 @@ def publish(
     """Let a version answer everybody from now on. Requests in flight keep the one they began with."""
     from wardwright.cli.client import connect_by
 
+    condition = {} if instead_of is None else {"instead_of": instead_of}
     with connect_by(config, url) as daemon:
-        made = daemon.post(_path(model, "versions", version, "publish"), {}, holding="id")
+        made = daemon.post(_path(model, "versions", version, "publish"), condition, holding="id")
     _report(made, f"{made['active_version']} answers for {made['id']}", as_json=as_json)
 
 
@@ -146,13 +151,32 @@ def canary(
 
 
 def roll_back(
-    model: ModelArgument, *, config: ConfigOption = None, url: UrlOption = None, as_json: JsonOption = False
+    model: ModelArgument,
+    *,
+    undo: Annotated[
+        str | None, typer.Option("--undo", metavar="VERSION", help="Only if the last step brought this version.")
+    ] = None,
+    config: ConfigOption = None,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Undo the last step: end a canary, or publish what was published before."""
     from wardwright.cli.client import connect_by
 
+    steps = () if undo is None else ("versions", undo)
     with connect_by(config, url) as daemon:
-        made = daemon.post(_path(model, "rollback"), {}, holding="id")
+        made = daemon.post(_path(model, *steps, "rollback"), {}, holding="id")
+    _report(made, _headline(made), as_json=as_json)
+
+
+def retire(
+    model: ModelArgument, *, config: ConfigOption = None, url: UrlOption = None, as_json: JsonOption = False
+) -> None:
+    """Serve a model no more. Its versions stay, and can be published again."""
+    from wardwright.cli.client import connect_by
+
+    with connect_by(config, url) as daemon:
+        made = daemon.delete(_path(model), holding="id")
     _report(made, _headline(made), as_json=as_json)
 
 

@@ -1,5 +1,10 @@
 from pathlib import Path
 
+import msgspec
+
+from wardwright.domain.control import ControlEntry, Published, VersionAdded
+from wardwright.storage.control import FileControlLog
+
 from .conftest import Run
 
 GOOD = """
@@ -109,3 +114,39 @@ def test_it_says_what_each_stream_rule_promises(folder: Path, run: Run) -> None:
     heads, promised = (line.split() for line in result.stdout.splitlines()[-2:])
     assert heads == ["MODEL", "STREAM", "RULE", "ACTION", "ON", "GUARANTEE"]
     assert promised == ["coding", "old", "block", "text", *["holds", "at", "most", "9", "bytes"]]
+
+
+def publish(folder: Path, version: str, content: str) -> None:
+    """Leave in the data folder what a daemon does that served this version."""
+    log = FileControlLog(folder / "data" / "control")
+    log.append([ControlEntry(1, 0.0, VersionAdded("coding", version, content, "file", msgspec.Raw(b"{}")))])
+    log.append([ControlEntry(2, 0.0, Published("coding", version, "file"))])
+    log.close()
+
+
+def test_a_label_that_already_names_other_content_is_a_problem(folder: Path, run: Run) -> None:
+    (folder / "good.toml").write_text(GOOD)
+    publish(folder, "v1", "sha256:other")
+
+    result = run("check", "good.toml")
+
+    assert result.exit_code == 2
+    assert 'models.coding.version: expected a version that names this content, got "v1"' in result.stderr
+
+
+def test_a_new_label_is_none(folder: Path, run: Run) -> None:
+    (folder / "good.toml").write_text(GOOD)
+    publish(folder, "v0", "sha256:other")
+    assert run("check", "good.toml").exit_code == 0
+
+
+def test_a_data_folder_that_cannot_be_read_is_a_warning(folder: Path, run: Run) -> None:
+    (folder / "good.toml").write_text(GOOD)
+    publish(folder, "v1", "sha256:other")
+    segment = folder / "data" / "control" / "control-00000001.log"
+    segment.write_bytes(segment.read_bytes().replace(b"sha256:other", b"sha256:OTHER"))
+
+    result = run("check", "good.toml")
+
+    assert result.exit_code == 0
+    assert "not compared with what was published before" in result.stderr

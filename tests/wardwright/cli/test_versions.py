@@ -189,3 +189,19 @@ def test_what_the_daemon_refuses_is_told_in_its_words(daemon: FakeDaemon, run: R
     daemon.lay("POST", f"{PATH}/versions/v8/publish", error_answer(409, "there is no version v8", "version_conflict"))
     result = run("models", "publish", "coding", "v8", "--url", daemon.url)
     assert (result.exit_code, result.stderr) == (1, "wardwright: there is no version v8 (version_conflict)\n")
+
+
+def test_conditions_go_along_with_what_they_are_for(daemon: FakeDaemon, run: Run) -> None:
+    daemon.lay("POST", f"{PATH}/versions/v2/publish", (200, {**SUMMARY, "active_version": "v2"}))
+    daemon.lay("POST", f"{PATH}/versions/v2/rollback", (200, SUMMARY))
+
+    run("models", "publish", "coding", "v2", "--instead-of", "v1", "--url", daemon.url)
+    run("models", "rollback", "coding", "--undo", "v2", "--url", daemon.url)
+
+    assert [asked.body for asked in daemon.asked] == [{"instead_of": "v1"}, {}]
+
+
+def test_a_model_is_retired(daemon: FakeDaemon, run: Run) -> None:
+    daemon.lay("DELETE", PATH, (200, {**SUMMARY, "status": "retired", "active_version": None}))
+    result = run("models", "retire", "coding", "--url", daemon.url)
+    assert result.stdout == "coding is retired: nothing answers for it\n"

@@ -1,0 +1,18 @@
+"""What a configuration has to do with what was published before, read off the data folder, beside a daemon or without one."""
+
+from wardwright.app.files import control_dir
+from wardwright.config.load import Loaded
+from wardwright.config.problems import Problem
+from wardwright.domain.control_state import fold_control
+from wardwright.runtime.catalog_file import files_word
+from wardwright.storage.control import read_control
+
+
+def contradictions(loaded: Loaded) -> tuple[Problem, ...]:
+    """Everything that keeps a daemon from following a configuration because of what its data folder knows.
+
+    Raises: StorageUnavailable when the folder cannot be read.
+    """
+    if loaded.settings.storage.kind == "memory":
+        return ()
+    return files_word(loaded, fold_control(read_control(control_dir(loaded.settings)))).problems

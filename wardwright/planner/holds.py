@@ -15,6 +15,8 @@ from wardwright.domain.route import HealthReason
 
 LONGEST_HOLD_S = 300.0
 _LONGEST_GUESS_S = 30.0
+# A loop's clock may count whole milliseconds, as uvloop's does: who slept for as long as a hold lasts wakes at its end, not after it.
+_TIMER_SLACK_S = 0.001
 _MOST_DOUBLINGS = 5
 _TOKENS_SHARE = 0.01
 _FORBIDDEN = 403
@@ -28,6 +30,10 @@ class Hold(msgspec.Struct, frozen=True):
     until: float
     reason: HealthReason
     guesses: int = 0
+
+    def lasts_at(self, now: float) -> bool:
+        """Whether nobody is to be asked yet. Purity: pure."""
+        return self.until - now > _TIMER_SLACK_S
 
 
 def covers_provider(failure: Failure) -> bool:

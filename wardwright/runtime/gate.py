@@ -175,7 +175,7 @@ class Gate:
             until = self.breaker.until if isinstance(self.breaker, Open) else now
             yield self._unhealthy(None, Hold(until, "breaker_open"), now), until
         for target_id, hold in self.holds.items():
-            if now < hold.until:
+            if hold.lasts_at(now):
                 yield self._unhealthy(target_id, hold, now), hold.until
         if self.permits.waiting and self.is_saturated:
             yield Unhealthy(self.provider_id, "saturated", max(1.0, round(self.expected_wait_s))), now
@@ -197,7 +197,7 @@ class Gate:
             self._hold(None if covers_provider(failure) else target_id, failure, now)
         elif verdict == "alive":
             for subject in (None, target_id):
-                if subject in self.holds and now >= self.holds[subject].until:
+                if subject in self.holds and not self.holds[subject].lasts_at(now):
                     del self.holds[subject]
         if type(self.breaker) is not type(before):
             self._report(failure)
@@ -242,7 +242,7 @@ class Gate:
             left = self.breaker.until - now if isinstance(self.breaker, Open) else None
             return NotNow("breaker_open", left)
         for hold in (self.holds.get(None), self.holds.get(target_id)):
-            if hold is not None and now < hold.until:
+            if hold is not None and hold.lasts_at(now):
                 return NotNow(hold.reason, hold.until - now)
         return None
 

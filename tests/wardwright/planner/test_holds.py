@@ -98,3 +98,12 @@ def test_no_hold_lasts_longer_than_is_believed(wait: float | None, now: float, b
     hold = hold_after_failure(limited(wait), held, OPEN_S, now)
     assert hold is not None
     assert hold.until <= max(now + LONGEST_HOLD_S, before or 0)
+
+
+@given(st.integers(0, 10**10), st.integers(1, 300_000))
+def test_who_slept_for_as_long_as_a_hold_lasts_may_ask(slept_from_ms: int, wait_ms: int) -> None:
+    """A loop that counts milliseconds wakes a sleeper at `(from + wait) / 1000`, and sums of floats end a little later."""
+    hold = hold_after_failure(limited(wait_ms / 1000), None, OPEN_S, slept_from_ms / 1000)
+    assert hold is not None
+    assert not hold.lasts_at((slept_from_ms + wait_ms) / 1000)
+    assert wait_ms < 2 or hold.lasts_at((slept_from_ms + wait_ms - 2) / 1000)

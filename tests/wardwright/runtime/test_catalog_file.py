@@ -1,12 +1,21 @@
 """The file's word on models, at a start and at a reload: when it counts, and when it says nothing."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.wardwright.runtime.catalog_rig import HEAD, draft, model, rig
+from wardwright.config.artifact import define
+from wardwright.config.load import Loaded
 from wardwright.config.problems import ConfigError
+from wardwright.config.settings import ModelSettings, SelectorSettings, Settings, TargetSettings
+from wardwright.domain.control import ControlEvent, ModelRetired, Published, RolledBack
+from wardwright.domain.control_state import ControlState, ModelHistory, fold_next
 from wardwright.runtime.catalog_calls import AddDraft, Publish, Reload, Retire, RollBack
+from wardwright.runtime.catalog_file import files_word, version_event
 from wardwright.storage.control import MemoryControlLog
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("threads")]
@@ -126,3 +135,81 @@ async def test_a_provider_that_a_published_version_asks_cannot_be_taken_out(tmp_
         assert [str(problem) for problem in refused.value.problems] == [
             'models.new: version "n1" asks the provider "spare", which the configuration does not have'
         ]
+
+
+# Every content that a model of these stories may have: the targets it routes to.
+CONTENTS = (("local/small",), ("local/large",), ("local/small", "local/large"))
+TARGETS = tuple(
+    TargetSettings(id=name, provider="local", context_window=window)
+    for name, window in (("local/small", 8192), ("local/large", 32768))
+)
+STEPS = st.one_of(
+    st.tuples(st.just("file"), st.none() | st.sampled_from(CONTENTS)),
+    st.tuples(st.just("publish"), st.sampled_from(CONTENTS)),
+    st.tuples(st.sampled_from(["roll back", "retire", "restart"]), st.none()),
+)
+
+
+def settings_of(content: tuple[str, ...]) -> ModelSettings:
+    return ModelSettings(id="m", cascades=(SelectorSettings(id="in-order", models=content),))
+
+
+def file_of(content: tuple[str, ...] | None) -> Loaded:
+    models = () if content is None else (settings_of(content),)
+    return Loaded(settings=Settings(targets=TARGETS, models=models), definitions=(), source="a file")
+
+
+def decisions(step: str, content: tuple[str, ...] | None, file: Loaded, state: ControlState) -> Sequence[ControlEvent]:
+    """What follows from a step, as the catalog has it."""
+    history = state.models.get("m", ModelHistory("m"))
+    match step:
+        case "file" | "restart":
+            return files_word(file, state).events
+        case "publish" if content is not None:
+            defined = define(settings_of(content), TARGETS)
+            return version_event(defined, "admin"), Published("m", defined.definition.version, "admin")
+        case "roll back" if history.active is not None and history.previous is not None:
+            return (RolledBack("m", history.previous.version, history.active.version),)
+        case "retire" if history.active is not None:
+            return (ModelRetired("m", "admin"),)
+    return ()
+
+
+class LastWord:
+    """What answers by the rule as the documents say it: a way of publications, and what the file has said last."""
+
+    def __init__(self) -> None:
+        self.way: list[tuple[str, ...]] = []
+        self.answers = False
+        self._said: tuple[str, ...] | None = None
+
+    def take(self, step: str, content: tuple[str, ...] | None) -> None:
+        match step:
+            case "file" if content != self._said:
+                self._said = content
+                self._publish(content)
+            case "publish":
+                self._publish(content)
+            case "roll back" if self.answers and len(self.way) > 1:
+                self.way.pop()
+            case "retire":
+                self.answers = False
+
+    def _publish(self, content: tuple[str, ...] | None) -> None:
+        self.answers = content is not None
+        if content is not None and self.way[-1:] != [content]:
+            self.way.append(content)
+
+
+@given(st.lists(STEPS, max_size=30))
+def test_whoever_spoke_last_has_decided(steps: list[tuple[str, tuple[str, ...] | None]]) -> None:
+    state, file, rule = ControlState(), file_of(None), LastWord()
+    for step, content in steps:
+        if step == "file":
+            file = file_of(content)
+        state = fold_next(state, decisions(step, content, file, state))
+        rule.take(step, content)
+        active = state.models["m"].active if "m" in state.models else None
+        assert (active is not None) == rule.answers
+        if active is not None:
+            assert active.content == define(settings_of(rule.way[-1]), TARGETS).content

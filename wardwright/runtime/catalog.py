@@ -17,7 +17,7 @@ import structlog
 
 from supervisors import NO_REPLY, Actor, ExitReason, ReplyTo, Stop, SupervisorError
 from wardwright.config.artifact import read_artifact
-from wardwright.config.changes import ProviderChanges, keys_waiting, provider_changes
+from wardwright.config.changes import keys_waiting, provider_changes
 from wardwright.config.inline_artifact import InvalidTestConfig
 from wardwright.config.load import Loaded
 from wardwright.config.problems import ConfigError, Problem, below, shown
@@ -131,6 +131,7 @@ class Catalog(Actor):
         except (ConfigError, StorageUnavailable) as error:
             return Stop(ExitReason.shutdown(error))
         await self._prepare(self._control.state)
+        self._roster.replace(self._parts(self._config.loaded.settings, self._transient.state).values())
         self._show()
         for problem in catalog_problems(self._control.state, self._versions, _provider_ids(self._config.loaded)):
             _log.error("a published version cannot serve as it should", problem=str(problem))
@@ -194,8 +195,11 @@ class Catalog(Actor):
         active = _name(history.active)
         if asked.instead_of is not None and asked.instead_of != active:
             raise Conflict(f"{asked.model_id!r} answers with {active!r} by now, not with {asked.instead_of!r}")
+        published = Published(asked.model_id, asked.version, "admin")
         if active != asked.version or history.canary is not None:
-            await self._decide(Published(asked.model_id, asked.version, "admin"))
+            await self._decide(published)
+        elif asked.model_id in self._transient.state.models:
+            await self._settle([published])  # it is what answers, but for a test that stands before it
 
     async def _set_canary(self, asked: SetCanary) -> None:
         history = self._versions.history(asked.model_id)
@@ -301,19 +305,21 @@ class Catalog(Actor):
         return word
 
     async def _change(self, loaded: Loaded, word: FilesWord) -> None:
-        """Follow another configuration: new providers come first, then models change in one step, then old providers go."""
-        before = self._config.loaded.settings
-        so_far = self._roster.parts
-        parts = self._parts(loaded.settings, self._transient.state)
-        await self._bring(parts)
+        """Follow another configuration: new providers come first, then models change in one step, then old providers go.
+
+        A crash before that step leaves the earlier configuration, one during or after it the new: `init` goes on from there.
+        """
+        before, so_far = self._config.loaded, self._roster.parts
+        await self._bring(self._parts(loaded.settings, self._transient.state))
+        self._config.loaded = loaded
         try:
             await self._follow(word)
         except StorageUnavailable:
+            self._config.loaded = before
             self._roster.replace(so_far.values())
             await self._align()
             raise
-        self._tell(loaded, word, provider_changes(before.providers, loaded.settings.providers))
-        self._config.loaded = loaded
+        self._tell(before.settings, loaded, word)
         await self._settle(word.events)
 
     def _parts(self, settings: Settings, transient: Transient) -> dict[str, ProviderPart]:
@@ -345,10 +351,11 @@ class Catalog(Actor):
         self._show()
         await self._align()
 
-    def _tell(self, loaded: Loaded, word: FilesWord, changes: ProviderChanges) -> None:
+    def _tell(self, before: Settings, loaded: Loaded, word: FilesWord) -> None:
         """Log what another configuration has changed, and what it could not; one that changes nothing is not worth a word."""
-        if loaded.settings == self._config.loaded.settings and not word.events:
+        if loaded.settings == before and not word.events:
             return
+        changes = provider_changes(before.providers, loaded.settings.providers)
         for warning in loaded.warnings:
             _log.warning(str(warning))
         told = {

@@ -1,15 +1,20 @@
 """Providers that come, change and go while the daemon runs: nobody is ever without an adapter, and nobody's answer is cut."""
 
+from contextlib import suppress
 from pathlib import Path
 
+import anyio
 import pytest
 
-from supervisors import System
+from supervisors import ActorDown, System
 from supervisors.testing import settle
 from tests.wardwright.runtime.catalog_rig import HEAD, Rig, model, rig
 from tests.wardwright.runtime.conftest import Logs
+from tests.wardwright.runtime.stage import InlineThreads
+from tests.wardwright.runtime.test_catalog import FailingLog
 from wardwright.config.problems import ConfigError
 from wardwright.config.settings import CannedSettings
+from wardwright.domain.errors import StorageUnavailable
 from wardwright.runtime.catalog_calls import Reload
 from wardwright.runtime.tree import PROVIDERS
 
@@ -129,6 +134,47 @@ async def test_a_removed_model_server_leaves_with_its_last_attempt(tmp_path: Pat
         await lease.release()
         await settle()
         assert children(on.system) == {"local"}
+
+
+@pytest.mark.parametrize("after_s", [0.5, 1.5, 2.5, 3.5])
+async def test_killed_in_the_middle_of_a_reload_it_goes_back_or_forward_but_not_astray(
+    tmp_path: Path, threads: InlineThreads, after_s: float
+) -> None:
+    async with rig(tmp_path, model("m", version="v1"), head=HEAD + canned("old")) as on:
+        on.write(model("m", "local/large", version="v2"), head=HEAD.replace("hello", "good day") + canned("new"))
+
+        async def once() -> None:
+            with suppress(ActorDown):
+                await on.ask(Reload())
+
+        threads.takes_s = 1.0
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(once)
+            await anyio.sleep(after_s)
+            on.kill()
+        await anyio.sleep(10)
+        is_new = on.config.loaded.settings.models[0].version == "v2"
+        assert on.active() == {"m": "v2" if is_new else "v1"}
+        assert children(on.system) == ({"local", "new"} if is_new else {"local", "old"})
+        settings = on.providers.slots()["local"].settings
+        assert isinstance(settings, CannedSettings)
+        assert settings.outputs == (("good day",) if is_new else ("hello",))
+
+
+async def test_a_disk_that_fails_leaves_providers_as_they_were(tmp_path: Path) -> None:
+    log = FailingLog()
+    async with rig(tmp_path, model("m", version="v1"), log=log) as on:
+        log.fails = True
+        on.write(model("m", "local/large", version="v2"), head=HEAD.replace("hello", "good day") + canned("new"))
+        with pytest.raises(StorageUnavailable):
+            await on.ask(Reload())
+        await settle()
+        assert children(on.system) == {"local"}
+        assert on.active() == {"m": "v1"}
+        log.fails = False
+        await on.ask(Reload())
+        await settle()
+        assert (on.active(), children(on.system)) == ({"m": "v2"}, {"local", "new"})
 
 
 async def test_what_was_followed_and_what_waits_for_a_restart_is_logged(tmp_path: Path, logs: Logs) -> None:

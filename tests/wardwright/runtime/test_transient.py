@@ -152,6 +152,13 @@ class TestEnd:
             assert on.active() == {"m": "v2"}
             assert providers(on) == {"local"}
 
+    async def test_so_does_publishing_what_it_hides(self, tmp_path: Path) -> None:
+        async with rig(tmp_path, model("m", version="v1")) as on:
+            await place(on, inline("m", target("tiny/x")))
+            await on.ask(Publish("m", "v1"))
+            assert on.active() == {"m": "v1"}
+            assert on.steps() == ["added v1", "published v1"]
+
     async def test_a_file_that_changes_its_model_ends_it_and_others_stay(self, tmp_path: Path) -> None:
         async with rig(tmp_path, model("m", version="v1")) as on:
             await place(on, inline("m", target("tiny/x")))

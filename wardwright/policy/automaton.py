@@ -316,20 +316,23 @@ class _Mark(NamedTuple):
     begun: list[int]
     position: int
     quiet_at: int
+    told: Sequence[Match]
 
 
 class Scanner:
     """One reading of one text.
 
-    `position` counts the characters read. `quiet_at` is the last position at which no match was under way.
+    `position` counts the characters read. `quiet_at` is the last position at which no match was under way. An end is told once, with
+    the earliest beginning; once more only if a required place, judged a character late, shows that it began still earlier.
     """
 
-    __slots__ = ("_automaton", "_begun", "_state", "position", "quiet_at")
+    __slots__ = ("_automaton", "_begun", "_state", "_told", "position", "quiet_at")
 
     def __init__(self, automaton: Automaton, *, before: str = "", position: int = 0) -> None:
         self._automaton = automaton
         self._state = automaton.start(before)
         self._begun: list[int] = []
+        self._told: Sequence[Match] = ()
         self.position = self.quiet_at = position
 
     @property
@@ -345,11 +348,11 @@ class Scanner:
 
     def mark(self) -> _Mark:
         """Where the reading stands, for `return_to`."""
-        return _Mark(self._state, self._begun, self.position, self.quiet_at)
+        return _Mark(self._state, self._begun, self.position, self.quiet_at, self._told)
 
     def return_to(self, mark: _Mark) -> None:
         """Stand where the reading stood."""
-        self._state, self._begun, self.position, self.quiet_at = mark
+        self._state, self._begun, self.position, self.quiet_at, self._told = mark
 
     def read(self, text: str) -> list[Match]:
         """Read on, and tell what the text completes, in the order of the ends."""
@@ -362,7 +365,7 @@ class Scanner:
                 if not begun:
                     self.quiet_at = position
                 if step.accepts:
-                    matches += [_match(acceptance, begun, position) for acceptance in step.accepts]
+                    matches += self._news(step.accepts, begun, position)
                 begun = [begun[group] for group in step.kept]
                 if step.begins:
                     begun.append(position)
@@ -377,7 +380,14 @@ class Scanner:
 
     def finish(self) -> list[Match]:
         """Tell what the end of the text completes."""
-        return [_match(acceptance, self._begun, self.position) for acceptance in self._automaton.finish(self._state)]
+        return self._news(self._automaton.finish(self._state), self._begun, self.position)
+
+    def _news(self, accepts: Iterable[_Acceptance], begun: Sequence[int], position: int) -> list[Match]:
+        """What is accepted, without what adds nothing to what was told of the same end."""
+        before = {(match.pattern, match.end): match.start for match in self._told}
+        found = [_match(acceptance, begun, position) for acceptance in accepts]
+        self._told = [match for match in found if before.get((match.pattern, match.end), match.start + 1) > match.start]
+        return list(self._told)
 
 
 def _match(acceptance: _Acceptance, begun: Sequence[int], position: int) -> Match:

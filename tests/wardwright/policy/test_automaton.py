@@ -44,7 +44,29 @@ def test_every_end_of_a_match_is_found_with_its_earliest_beginning(expression: s
     matches = found(or_reject(flags + expression), text)
     expected = earliest_by_end(matches_of(expression, text, FLAGS[flags]))
     assert {match.end: match.start for match in matches} == expected
-    assert len(matches) == len(expected)
+    for end in expected:
+        starts = [match.start for match in matches if match.end == end]
+        assert starts == sorted(set(starts), reverse=True), "told again only with an earlier beginning"
+
+
+@pytest.mark.parametrize(
+    ("expression", "matches"),
+    [
+        (r"a(?:a|\b)", [Match(0, 0, 2)]),
+        (r"aa\b|a", [Match(0, 0, 1), Match(0, 1, 2), Match(0, 0, 2)]),
+    ],
+)
+def test_what_a_place_shows_late_is_told_only_if_it_adds_something(expression: str, matches: list[Match]) -> None:
+    assert found(compiled(expression), "aa") == matches
+
+
+def test_what_was_told_is_forgotten_by_a_return() -> None:
+    scanner = Scanner(compiled(r"a(?:a|\b)"))
+    scanner.read("a")
+    mark = scanner.mark()
+    assert scanner.read("a") == [Match(0, 0, 2)]
+    scanner.return_to(mark)
+    assert scanner.read("-") == [Match(0, 0, 1)]
 
 
 @given(expressions(anchors=False), TEXTS)

@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx2
 
-READY_WITHIN_S = 30.0
+READY_WITHIN_S = 90.0
 _NO_TLS = ssl.SSLContext(
     ssl.PROTOCOL_TLS_CLIENT
 )  # a client's default one loads every certificate of the system, each time

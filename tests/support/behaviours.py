@@ -266,11 +266,11 @@ def _oversize(exchange: Exchange) -> None:
     if not exchange.call.wants_stream:
         exchange.begin_stream("application/json")
         while True:
-            exchange.piece(b" " * 65536)
+            exchange.piece(b" " * 1_000_000)
     exchange.begin_stream()
     exchange.piece(b"data: ")
     while True:
-        exchange.piece(b"x" * 65536)
+        exchange.piece(b"x" * 1_000_000)
 
 
 @behaviour("bad-utf8")
@@ -419,8 +419,10 @@ for _status in (400, 401, 403, 404, 422, 429, 500, 503):
     BEHAVIOURS[f"quoting-{_status}"] = _quoting(_status)
 BEHAVIOURS["429"] = _limited()
 BEHAVIOURS["429-seconds"] = _limited(retry_after="2")
+BEHAVIOURS["429-8-seconds"] = _limited(retry_after="8")
 BEHAVIOURS["429-soon"] = _limited(retry_after_ms="40")
 BEHAVIOURS["429-ms"] = _limited(retry_after_ms="1500")
+BEHAVIOURS["429-7500-ms"] = _limited(retry_after_ms="7500")
 
 
 _said: Counter[str] = Counter()

@@ -1,10 +1,10 @@
-"""One client's connection: Hypercorn's HTTP protocols above a line.
+"""One client's connection: HTTP above a line.
 
-Hypercorn turns bytes into requests and answers into bytes, on HTTP/1.1 and HTTP/2. How a connection begins, waits and ends is
-decided here. A client whose bytes break a parser ends its own connection and nothing else.
+Plain requests are read and answered by `edge.plain`. The first thing that is none goes to Hypercorn, whose protocols turn bytes into
+requests and answers into bytes on all of HTTP/1.1 and on HTTP/2, and so does all that follows on that connection. How a connection
+begins, waits and ends is decided here. A client whose bytes break a parser ends its own connection and nothing else.
 """
 
-from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ from hypercorn.protocol import ProtocolWrapper
 from hypercorn.typing import ConnectionState, WorkerContext
 
 from wardwright.edge.http import CLIENT, Endpoint, Message, Scope, Send
-from wardwright.edge.line import Line
+from wardwright.edge.inbox import Inbox
+from wardwright.edge.line import Address, Line
+from wardwright.edge.plain_lane import OwnHeaders, PlainLane
 
 _KEEP_ALIVE_S = 75.0
 _FIRST_REQUEST_S = 1.0  # how long a stopping server waits for the request that a new connection was opened for
 _LINGER_S = 5.0  # a client that is refused while it still sends may read the refusal for so long
 _AFTERLIFE_S = 30.0  # how long requests may go on whose client has gone: they have receipts to close
-_MESSAGES_AHEAD = 10
-_DISCONNECTS = ("http.disconnect", "websocket.disconnect")
 
 _log = structlog.get_logger("wardwright.edge")
 
@@ -47,6 +47,7 @@ class Service:
     config: Config
     context: WorkerContext
     tasks: Callable[[], AbstractAsyncContextManager[Tasks]]
+    own_headers: OwnHeaders
 
 
 class Connection:
@@ -55,8 +56,9 @@ class Connection:
     def __init__(self, line: Line, service: Service) -> None:
         self._line = line
         self._service = service
-        self._protocol: ProtocolWrapper
         self._requests: _Requests
+        self._plain: PlainLane
+        self._hypercorn: ProtocolWrapper | None = None
         self._reading = anyio.CancelScope()
         self._is_idle = True
         self._has_served = False
@@ -74,23 +76,12 @@ class Connection:
             with anyio.CancelScope() as life:
                 async with service.tasks() as tasks:
                     self._requests = _Requests(tasks, self.answer)
-                    self._protocol = ProtocolWrapper(
-                        service.app,  # type: ignore[arg-type] # it goes through to `spawn_app`, which is ours
-                        service.config,
-                        service.context,
-                        self._requests,  # type: ignore[arg-type] # it is never entered
-                        ConnectionState({}),
-                        False,
-                        self._line.client,
-                        self._line.server,
-                        self._send,
-                        "http/1.1",
-                    )
+                    self._plain = PlainLane(self, self._requests, service)
                     with self._reading:
                         await self._read()
                     self._line.close()
                     life.deadline = anyio.current_time() + _AFTERLIFE_S
-                    await self._protocol.handle(Closed())
+                    await self._lose()
         except Exception as error:  # noqa: BLE001 - the boundary: no client's bytes may end more than its own connection
             _log.warning("a connection was dropped: the HTTP server could not go on with it", error=_causes(error))
         except anyio.get_cancelled_exc_class():
@@ -118,7 +109,73 @@ class Connection:
     async def _read(self) -> None:
         while data := await self._line.read():
             if not self._is_ending:
-                await self._protocol.handle(RawData(data))
+                await self._take(data)
+
+    async def _take(self, data: bytes) -> None:
+        if self._hypercorn is None:
+            data = await self._plain.take(data)
+            if not data:
+                return
+            self._hypercorn = self._go_over()
+        await self._hypercorn.handle(RawData(data))
+
+    def _go_over(self) -> ProtocolWrapper:
+        service = self._service
+        return ProtocolWrapper(
+            service.app,  # type: ignore[arg-type] # it goes through to `spawn_app`, which is ours
+            service.config,
+            service.context,
+            self._requests,  # type: ignore[arg-type] # it is never entered
+            ConnectionState({}),
+            False,
+            self._line.client,
+            self._line.server,
+            self._send,
+            "http/1.1",
+        )
+
+    async def _lose(self) -> None:
+        """The client has gone."""
+        if self._hypercorn is None:
+            await self._plain.lose()
+        else:
+            await self._hypercorn.handle(Closed())
+
+    # --- what the plain lane says -------------------------------------------------------------------------------------
+
+    @property
+    def client(self) -> Address | None:
+        """The other end's address."""
+        return self._line.client
+
+    @property
+    def server(self) -> Address | None:
+        """This end's address."""
+        return self._line.server
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the last answer has been given."""
+        return self._is_ending or self._must_end
+
+    def begin(self) -> None:
+        """A request has begun."""
+        self._turn(is_idle=False)
+
+    async def send(self, data: bytes) -> None:
+        """Send a part of its answer."""
+        self._unsent += data
+        await self._flush()
+
+    async def conclude(self, data: bytes, *, is_last: bool) -> None:
+        """Send the end of its answer, and after the last answer of all end the connection."""
+        if is_last:
+            self._must_end = True
+        else:
+            self._turn(is_idle=True)
+        await self.send(data)
+
+    # --- what Hypercorn says ------------------------------------------------------------------------------------------
 
     async def answer(self, send: Send, *messages: Message) -> None:
         """Hand messages to the protocol; what it makes of them leaves in one write."""
@@ -148,7 +205,7 @@ class Connection:
             if data:
                 await self._line.write(data)
         except ConnectionError:
-            await self._protocol.handle(Closed())
+            await self._lose()
         finally:
             if self._must_end:
                 self._end()
@@ -190,7 +247,7 @@ class _Requests:
         self, app: Endpoint, _: Config, scope: Scope, send: Send
     ) -> Callable[[Message], Awaitable[None]]:
         """Serve one request; returns where its messages are put."""
-        inbox = self._latest = scope[CLIENT] = Inbox()
+        inbox = self.admit(scope)
         if not scope["http_version"].startswith(
             "1."
         ):  # many answers at once: the protocol itself decides what leaves together
@@ -199,62 +256,14 @@ class _Requests:
             self._tasks.spawn(_serve, app, scope, inbox, _Joined(send, self._answer, inbox), send)
         return inbox.put
 
+    def admit(self, scope: Scope) -> Inbox:
+        """Where the messages of the next request are put."""
+        inbox = self._latest = scope[CLIENT] = Inbox()
+        return inbox
+
     def spawn(self, function: Callable[..., Awaitable[None]], *args: object) -> None:
         """Run a task of the protocol's own."""
         self._tasks.spawn(function, *args)
-
-
-class Inbox:
-    """The messages of one request on their way to the application, and the news that its client has gone; see `edge.http.Client`."""
-
-    def __init__(self) -> None:
-        self._on_gone: Callable[[], object] | None = None
-        self._messages: deque[Message] = deque()
-        self._arrival: anyio.Event | None = None
-        self._room: anyio.Event | None = None
-        self._is_disconnected = False
-        self.is_whole = False
-
-    async def put(self, message: Message) -> None:
-        """Add a message; a body that is far ahead of its reader waits, the news that the client has gone never does."""
-        self._messages.append(message)
-        _set(self._arrival)
-        if message["type"] in _DISCONNECTS:
-            self._is_disconnected = True
-            _set(self._room)
-            self._tell()
-            return
-        self.is_whole = not message.get("more_body", False)
-        if len(self._messages) > _MESSAGES_AHEAD:
-            self._room = anyio.Event()
-            await self._room.wait()
-
-    async def receive(self) -> Message:
-        """The next message; after the last one, that one for ever."""
-        while not self._messages:
-            self._arrival = anyio.Event()
-            await self._arrival.wait()
-        if len(self._messages) == 1 and self._is_disconnected:
-            return self._messages[0]
-        message = self._messages.popleft()
-        if len(self._messages) <= _MESSAGES_AHEAD:
-            _set(self._room)
-        return message
-
-    def watch(self, on_gone: Callable[[], object]) -> None:
-        """Have `on_gone` called when the client leaves; at once when it has."""
-        self._on_gone = on_gone
-        if self._is_disconnected:
-            self._tell()
-
-    def unwatch(self) -> None:
-        """Call nobody."""
-        self._on_gone = None
-
-    def _tell(self) -> None:
-        on_gone, self._on_gone = self._on_gone, None
-        if on_gone is not None:
-            on_gone()
 
 
 class _Joined:
@@ -287,11 +296,6 @@ async def _serve(app: Endpoint, scope: Scope, inbox: Inbox, send: Send, end: Cal
         await app(scope, inbox.receive, send)
     finally:
         await end(None)
-
-
-def _set(event: anyio.Event | None) -> None:
-    if event is not None:
-        event.set()
 
 
 def _causes(error: BaseException) -> str:

@@ -22,6 +22,7 @@ from hypercorn.config import Config
 from wardwright.edge.connection import Connection, Service
 from wardwright.edge.http import Endpoint
 from wardwright.edge.line import Line
+from wardwright.edge.plain_lane import OwnHeaders
 
 _BACKLOG = 2048
 _AGE_EVERY_S = 5.0
@@ -72,7 +73,7 @@ class HttpServer:
         config.include_server_header = False
         config.accesslog = None
         config.errorlog = logging.getLogger("hypercorn.error")
-        service = Service(self._app, config, self._loop.WorkerContext(None), self._loop.task_group)
+        service = Service(self._app, config, self._loop.WorkerContext(None), self._loop.task_group, OwnHeaders(config))
         generation = Generation(service, self._loop.open_line)
         self._generations.add(generation)
         self._host.start_soon(self._run, generation, self._listener.dup())

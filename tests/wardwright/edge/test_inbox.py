@@ -4,8 +4,8 @@ import anyio
 import pytest
 
 from supervisors.testing import settle
-from wardwright.edge.connection import Inbox
 from wardwright.edge.http import Message
+from wardwright.edge.inbox import Inbox
 
 pytestmark = pytest.mark.anyio
 

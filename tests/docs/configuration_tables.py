@@ -61,6 +61,8 @@ MEANINGS: Mapping[str, str] = {
     "server.bind": "Where to listen. Beyond loopback only with an admin token. Port 0 takes a free one. `WARDWRIGHT_BIND` wins.",
     "server.admin_token_env": "The variable that holds the admin token. Where it is empty, protected endpoints answer this machine alone.",
     "server.max_body_bytes": "The largest request body; a larger one is refused with `request_too_large`.",
+    "server.stall_seconds": "How long a client may stall: send no more of its request, or take no more of its answer. "
+    "Then [its connection is cut](../explanation/slow-clients.md).",
     "server.drain_seconds": "How long an orderly stop lets live requests finish before it cuts them.",
     "runtime.backend": "The event loop. asyncio runs on uvloop where there is one.",
     "storage.kind": "Where receipts are kept. `memory` forgets them when the daemon stops.",

@@ -67,6 +67,18 @@ def _trickle(exchange: Exchange) -> None:
         exchange.event(chunk({"content": "more "})) if is_stream else exchange.piece(b" ")
 
 
+@behaviour("flood")
+def _flood(exchange: Exchange) -> None:
+    """200 MB, as fast as they are taken."""
+    event = b"data: %s\n\n" % json.dumps(chunk({"content": "and more words that nobody has asked for "})).encode()
+    events = event * 64
+    exchange.begin_stream()
+    while exchange.sent_bytes < 200_000_000:
+        exchange.piece(events)
+    exchange.finish()
+    exchange.done()
+
+
 @behaviour("reset")
 def _reset(exchange: Exchange) -> None:
     exchange.reset()

@@ -62,6 +62,7 @@ class Exchange:
     connection: socket.socket
     stopping: socket.socket
     keep_open: bool = True
+    sent_bytes: int = 0
 
     @property
     def stopped(self) -> bool:
@@ -74,6 +75,7 @@ class Exchange:
             self.connection.sendall(data)
         except OSError as error:
             raise ClientGone from error
+        self.sent_bytes += len(data)
 
     def head(self, status: int, **headers: str) -> None:
         """A status line and headers; `content_type` becomes `content-type`."""

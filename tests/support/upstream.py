@@ -44,6 +44,7 @@ class Upstream:
         self.connections = 0
         self.open_connections = 0
         self.hang_ups = 0
+        self.exchanges: list[Exchange] = []
         self._script: deque[str] = deque()
         self._served: Counter[str] = Counter()
         self._changed = threading.Condition()
@@ -139,6 +140,7 @@ class Upstream:
             self._changed.notify_all()
         behaviour, tuning = self._choose(call)
         exchange = Exchange(call, tuning, connection, self._stopping)
+        self.exchanges.append(exchange)
         try:
             behaviour(exchange)
         except ClientGone:

@@ -197,7 +197,9 @@ class Daemon:
                 inline=_inline_options(),
             ),
         )
-        server = HttpServer(app, self._listener, host, backend=settings.runtime.backend)
+        server = HttpServer(
+            app, self._listener, host, backend=settings.runtime.backend, stall_s=settings.server.stall_seconds
+        )
 
         async def drain() -> None:
             self._listener.close()  # the edge stops for good: who comes now is refused at once and may ask elsewhere

@@ -55,11 +55,12 @@ class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class ServerSettings(_Table, frozen=True, kw_only=True):
-    """Where the daemon listens, what it accepts, how long it drains when it stops."""
+    """Where the daemon listens, what it accepts, how long it waits for a client, and for live requests when it stops."""
 
     bind: Annotated[str, Meta(description='"host:port"')] = "127.0.0.1:8791"
     admin_token_env: VariableName = "WARDWRIGHT_ADMIN_TOKEN"  # noqa: S105 - a variable's name
     max_body_bytes: Annotated[int, Meta(ge=1, le=2**40, description="a positive number of bytes")] = 33554432
+    stall_seconds: Seconds = 60
     drain_seconds: Annotated[float, Meta(ge=0, le=1e6, description="a number of seconds, 0 or more")] = 30
 
 

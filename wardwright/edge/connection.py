@@ -26,6 +26,7 @@ from wardwright.edge.plain_lane import OwnHeaders, PlainLane
 _KEEP_ALIVE_S = 75.0
 _FIRST_REQUEST_S = 1.0  # how long a stopping server waits for the request that a new connection was opened for
 _LINGER_S = 5.0  # a client that is refused while it still sends may read the refusal for so long
+_LEAST_MOVED = 4096  # bytes that have to go either way before a client that keeps us waiting is taken to be going on
 _AFTERLIFE_S = 30.0  # how long requests may go on whose client has gone: they have receipts to close
 
 _log = structlog.get_logger("wardwright.edge")
@@ -48,6 +49,7 @@ class Service:
     context: WorkerContext
     tasks: Callable[[], AbstractAsyncContextManager[Tasks]]
     own_headers: OwnHeaders
+    stall_s: float = 60.0
 
 
 class Connection:
@@ -68,6 +70,10 @@ class Connection:
         self._is_joining = False
         self._unsent = b""
         self._quiet_s = 0.0
+        self._read_bytes = 0
+        self._written_bytes = 0
+        self._moved_bytes = 0
+        self._stalled_s = 0.0
 
     async def run(self) -> None:
         """Serve the connection to its end."""
@@ -101,13 +107,30 @@ class Connection:
             self._reading.deadline = anyio.current_time() + _FIRST_REQUEST_S
 
     def age(self, seconds: float) -> None:
-        """So much time has passed; a connection that has been idle for too long ends."""
-        self._quiet_s = self._quiet_s + seconds if self._is_idle else 0.0
-        if self._quiet_s >= _KEEP_ALIVE_S and not self._is_ending:
+        """So much time has passed; a connection that has been idle for too long ends, and so does one whose client has stalled."""
+        if self._is_ending:
+            return
+        unsent = self._line.unsent  # an answer may be given, and not be taken yet
+        self._quiet_s = self._quiet_s + seconds if self._is_idle and not unsent else 0.0
+        self._stalled_s = self._stalled_s + seconds if self._is_stalled(unsent) else 0.0
+        if self._quiet_s >= _KEEP_ALIVE_S:
             self._end()
+        elif self._stalled_s >= self._service.stall_s:
+            _log.info("a client was let go: it sent no more of its request, or took no more of its answer")
+            self._line.abort()
+
+    def _is_stalled(self, unsent: int) -> bool:
+        """Whether the client has to move and has moved next to nothing since it was last seen to."""
+        is_due = unsent or self._requests.is_receiving or self._requests.sending
+        moved = self._read_bytes + self._written_bytes - unsent
+        if is_due and moved - self._moved_bytes < _LEAST_MOVED:
+            return True
+        self._moved_bytes = moved
+        return False
 
     async def _read(self) -> None:
         while data := await self._line.read():
+            self._read_bytes += len(data)
             if not self._is_ending:
                 await self._take(data)
 
@@ -203,6 +226,7 @@ class Connection:
             return
         try:
             if data:
+                self._written_bytes += len(data)
                 await self._line.write(data)
         except ConnectionError:
             await self._lose()
@@ -237,6 +261,8 @@ class _Requests:
         self._tasks = tasks
         self._answer = answer
         self._latest: Inbox | None = None
+        self.sending = 0
+        """How many answers over HTTP/2 wait for room: there a client can refuse to take one though its connection has room."""
 
     @property
     def is_receiving(self) -> bool:
@@ -251,7 +277,7 @@ class _Requests:
         if not scope["http_version"].startswith(
             "1."
         ):  # many answers at once: the protocol itself decides what leaves together
-            self._tasks.spawn(_serve, app, scope, inbox, send, send)
+            self._tasks.spawn(_serve, app, scope, inbox, self._counted(send), send)
         else:
             self._tasks.spawn(_serve, app, scope, inbox, _Joined(send, self._answer, inbox), send)
         return inbox.put
@@ -260,6 +286,16 @@ class _Requests:
         """Where the messages of the next request are put."""
         inbox = self._latest = scope[CLIENT] = Inbox()
         return inbox
+
+    def _counted(self, send: Send) -> Send:
+        async def counted(message: Message) -> None:
+            self.sending += 1
+            try:
+                await send(message)
+            finally:
+                self.sending -= 1
+
+        return counted
 
     def spawn(self, function: Callable[..., Awaitable[None]], *args: object) -> None:
         """Run a task of the protocol's own."""

@@ -5,12 +5,16 @@ lost track leaves its client's next request without an answer. So nothing here i
 request that is killed while its client has room finishes the step it is in.
 """
 
+import socket
+import sys
 from typing import Protocol
 
 Address = tuple[str, int]
 
 READ_AHEAD = 2**16
 FLUSH_S = 60.0
+UNSENT_IN_SYSTEM = 2**16
+"""How many bytes that its client has no room for the system keeps of one connection; Linux would take some megabytes of each."""
 
 
 class Line(Protocol):
@@ -24,6 +28,11 @@ class Line(Protocol):
     @property
     def server(self) -> Address | None:
         """This end's address."""
+        ...
+
+    @property
+    def unsent(self) -> int:
+        """How many bytes of what was written wait here, because the client does not take what went before."""
         ...
 
     def has_unread(self) -> bool:
@@ -53,6 +62,14 @@ class Line(Protocol):
     def abort(self) -> None:
         """End the connection now. Idempotent."""
         ...
+
+
+def prepare(connection: socket.socket) -> None:
+    """Set up an accepted socket. Raises: OSError when the client has gone already."""
+    connection.setblocking(False)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if sys.platform == "linux":
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_IN_SYSTEM)
 
 
 def address_of(name: object) -> Address | None:

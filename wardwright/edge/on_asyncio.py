@@ -39,6 +39,11 @@ class AsyncioLine(asyncio.Protocol):
         self.client: Address | None = None
         self.server: Address | None = None
 
+    @property
+    def unsent(self) -> int:
+        """See `Line`."""
+        return self._transport.get_write_buffer_size()
+
     def has_unread(self) -> bool:
         """See `Line`."""
         return bool(self._unread)

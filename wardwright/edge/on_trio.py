@@ -36,6 +36,11 @@ class TrioLine:
             self.client = address_of(connection.getpeername())
             self.server = address_of(connection.getsockname())
 
+    @property
+    def unsent(self) -> int:
+        """See `Line`."""
+        return len(self._unsent)
+
     def has_unread(self) -> bool:
         """See `Line`. Whatever has come is in the socket."""
         try:

@@ -21,11 +21,12 @@ from hypercorn.config import Config
 
 from wardwright.edge.connection import Connection, Service
 from wardwright.edge.http import Endpoint
-from wardwright.edge.line import Line
+from wardwright.edge.line import Line, prepare
 from wardwright.edge.plain_lane import OwnHeaders
 
 _BACKLOG = 2048
 _AGE_EVERY_S = 5.0
+_AGES_PER_STALL = 4
 _REQUESTS_PER_CONNECTION = 1_000_000
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _EXHAUSTED_PAUSE_S = 0.1
@@ -56,12 +57,24 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 class HttpServer:
-    """Starts generations on the shared socket."""
+    """Starts generations on the shared socket.
 
-    def __init__(self, app: Endpoint, listener: socket.socket, host: anyio.abc.TaskGroup, *, backend: str) -> None:
+    Args: stall_s: how long a client may keep a request or an answer from moving.
+    """
+
+    def __init__(
+        self,
+        app: Endpoint,
+        listener: socket.socket,
+        host: anyio.abc.TaskGroup,
+        *,
+        backend: str,
+        stall_s: float = 60.0,
+    ) -> None:
         self._app = app
         self._listener = listener
         self._host = host
+        self._stall_s = stall_s
         # by name, so that a process loads only what its event loop needs
         self._loop = importlib.import_module(f"wardwright.edge.on_{backend}")
         self._generations: set[Generation] = set()
@@ -73,7 +86,14 @@ class HttpServer:
         config.include_server_header = False
         config.accesslog = None
         config.errorlog = logging.getLogger("hypercorn.error")
-        service = Service(self._app, config, self._loop.WorkerContext(None), self._loop.task_group, OwnHeaders(config))
+        service = Service(
+            self._app,
+            config,
+            self._loop.WorkerContext(None),
+            self._loop.task_group,
+            OwnHeaders(config),
+            self._stall_s,
+        )
         generation = Generation(service, self._loop.open_line)
         self._generations.add(generation)
         self._host.start_soon(self._run, generation, self._listener.dup())
@@ -174,8 +194,7 @@ class Generation:
 
     async def _line_of(self, accepted: socket.socket) -> Line | None:
         try:
-            accepted.setblocking(False)
-            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            prepare(accepted)
             return await self._open_line(accepted)
         except OSError:  # the client has gone already
             accepted.close()
@@ -192,7 +211,8 @@ class Generation:
             self._connections.discard(connection)
 
     async def _age(self) -> None:
+        every_s = min(_AGE_EVERY_S, self._service.stall_s / _AGES_PER_STALL)
         while True:
-            await anyio.sleep(_AGE_EVERY_S)
+            await anyio.sleep(every_s)
             for connection in list(self._connections):
-                connection.age(_AGE_EVERY_S)
+                connection.age(every_s)

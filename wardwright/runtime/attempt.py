@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 import anyio
+from anyio.lowlevel import checkpoint_if_cancelled
 
 from supervisors import Callback, System
 from wardwright.config.settings import Timeouts
@@ -181,6 +182,8 @@ async def stream(
         clocks.wait_for_first_token()
         async with provider.stream(call) as batches:
             async for batch in batches:
+                # asyncio cancels who waits, and nobody waits for a provider that always has more
+                await checkpoint_if_cancelled()
                 now = clocks.now()
                 tally.observe(batch, now)
                 leaving = batch if governed is None else governed.feed(batch, now)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import anyio
+import anyio.lowlevel
 import msgspec
 import pytest
 
@@ -75,7 +76,10 @@ class Script:
     async def aclose(self) -> None:
         pass
 
-    async def _batches(self) -> AsyncIterator[Sequence[Frame]]:
+    def _batches(self) -> AsyncIterator[Sequence[Frame]]:
+        return self._play()
+
+    async def _play(self) -> AsyncIterator[Sequence[Frame]]:
         for step in self._steps:
             if isinstance(step, int | float | Exception):
                 await self._wait(step)
@@ -87,6 +91,20 @@ class Script:
             raise step
         assert isinstance(step, int | float)
         await anyio.sleep(step)
+
+
+class Flood(Script):
+    """Always has more, at once, so that asyncio finds no moment to cancel who reads it."""
+
+    def _batches(self) -> "Flood":
+        return self
+
+    def __aiter__(self) -> "Flood":
+        return self
+
+    async def __anext__(self) -> Sequence[Frame]:
+        await anyio.lowlevel.cancel_shielded_checkpoint()
+        return [text("more ")]
 
 
 class Attempt:
@@ -197,6 +215,20 @@ class TestHolding:
         async with attempting() as one:
             assert await one.stream(Script([], [text("a")], [])) == []
         assert one.released == [(text("a"),)]
+
+    async def test_a_provider_that_never_pauses_is_cancelled_all_the_same(self) -> None:
+        async with attempting() as at:
+            with anyio.CancelScope() as scope:
+
+                async def leave() -> None:
+                    if len(at.released) >= 3:
+                        scope.cancel()
+                    assert len(at.released) < 10
+
+                at.on_release = leave
+                await at.stream(Flood())
+            assert scope.cancelled_caught
+            assert len(at.released) == 3
 
 
 class TestTally:

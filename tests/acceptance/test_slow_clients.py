@@ -1,0 +1,94 @@
+"""Clients that do not keep up: what they hold back, and when they are let go."""
+
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.acceptance.conftest import gateway_config_of
+from tests.acceptance.daemon import Daemon, run_daemon
+from tests.acceptance.load import send_chat
+from tests.support.upstream import Upstream
+
+STALL_S = 1.0
+
+
+@pytest.fixture(scope="module")
+def daemon(backend: str, shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """A daemon that soon has enough of a client that stalls."""
+    models = {"test-model": ["flood"], "silent": ["ok-d1500"]}
+    config = gateway_config_of(shared_upstream, models, backend=backend, extra=f"[server]\nstall_seconds = {STALL_S}\n")
+    config = config.replace("first_token = 1, idle = 1, total = 10", "first_token = 20, idle = 20, total = 100")
+    with run_daemon(tmp_path_factory.mktemp("slow"), config) as running:
+        yield running
+
+
+def newest_receipt(daemon: Daemon, upstream: Upstream, calls: int) -> str:
+    """The id of the receipt of the call that makes so many."""
+    assert upstream.wait_for_calls(calls, timeout=30)
+    return str(daemon.receipts(limit=1)[0]["receipt_id"])
+
+
+def final_status(daemon: Daemon, receipt_id: str) -> str:
+    """How the request ended, once it has."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        final = daemon.receipt(receipt_id)["final"]
+        if final is not None:
+            return str(final["status"])
+    raise AssertionError("the receipt was not closed")
+
+
+def is_quiet(daemon: Daemon) -> bool:
+    """Whether nothing is left of any request: no run, no permit."""
+    runs = [path for path in daemon.actors() if path.startswith("wardwright/runs/")]
+    [provider] = daemon.get("/admin/providers")["data"]
+    return not runs and provider["permits"]["in_use"] == 0
+
+
+def rest_of(connection: socket.socket) -> bytes:
+    """Whatever still comes, until the other side ends it."""
+    connection.settimeout(30)
+    rest = b""
+    try:
+        while piece := connection.recv(1_000_000):
+            rest += piece
+    except ConnectionResetError:
+        pass
+    return rest
+
+
+def test_one_that_takes_no_more_of_its_answer_is_cut(daemon: Daemon, shared_upstream: Upstream) -> None:
+    left, calls = shared_upstream.hang_ups, len(shared_upstream.calls)
+    with send_chat(daemon, stream=True) as connection:
+        receipt_id = newest_receipt(daemon, shared_upstream, calls + 1)
+        assert shared_upstream.wait_for_hang_ups(left + 1, timeout=30), "the upstream connection was not closed"
+        assert final_status(daemon, receipt_id) == "client_cancelled"
+        assert b"[DONE]" not in rest_of(connection)
+    deadline = time.monotonic() + 30
+    while not is_quiet(daemon):
+        assert time.monotonic() < deadline, "something is left of the request"
+
+
+def test_one_that_leaves_while_it_stalls_is_missed_at_once(daemon: Daemon, shared_upstream: Upstream) -> None:
+    left, calls = shared_upstream.hang_ups, len(shared_upstream.calls)
+    with send_chat(daemon, stream=True):
+        receipt_id = newest_receipt(daemon, shared_upstream, calls + 1)
+    assert shared_upstream.wait_for_hang_ups(left + 1, timeout=30)
+    assert final_status(daemon, receipt_id) == "client_cancelled"
+
+
+@pytest.mark.parametrize("begun", ["", '{"model": "test-model", "messages"'], ids=["head", "half-a-body"])
+def test_one_that_never_finishes_its_request_is_cut(daemon: Daemon, begun: str) -> None:
+    before = len(daemon.receipts())
+    host, port = daemon.url.removeprefix("http://").split(":")
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: {host}\r\nContent-Length: 1000\r\n\r\n"
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall((head + begun).encode())
+        assert rest_of(connection) == b"", "there is nobody to answer"
+    assert len(daemon.receipts()) == before, "nothing was asked"
+
+
+def test_one_that_waits_for_its_answer_is_not(daemon: Daemon) -> None:
+    assert daemon.chat(model="silent").status_code == 200

@@ -19,7 +19,7 @@ from wardwright.ports.provider import ProviderInfo
 from wardwright.ports.storage import StoreHealth
 from wardwright.receipts.events import FinalStatus
 from wardwright.receipts.fold import Summary
-from wardwright.receipts.query import Page, ReceiptFilter
+from wardwright.receipts.query import TOOL_FIELDS, Page, ReceiptFilter
 from wardwright.wire.caller import parse_caller
 from wardwright.wire.openai import parse_chat_request
 
@@ -130,8 +130,7 @@ class TestSameAsTheCode:
             filters = set(parameters) - {"limit", "cursor"}
             assert {name for name in filters if ReceiptFilter.parse({name: "7"}) == ReceiptFilter()} == set()
             fields = set(Summary.__struct_fields__) - {"receipt_id", "receipt_schema", "created_at", "caller"}
-            fields -= {"stream_policy_action"}
-            assert filters == fields | {"model", "created_at_min", "created_at_max"}
+            assert filters == fields | {"model", "created_at_min", "created_at_max", *TOOL_FIELDS}
 
 
 def codes_of(response: str) -> list[str]:

@@ -16,9 +16,10 @@ import structlog
 
 from supervisors import ExitReason, StartFailed, System
 from wardwright.app.banner import Announcement, option_to_reach, own_command
-from wardwright.app.files import receipts_dir, weights_needed
+from wardwright.app.files import weights_needed
 from wardwright.app.log import LogFormat, TreeLog, configure_logging
-from wardwright.app.parts import control_opener, provider_part, store_opener
+from wardwright.app.parts import provider_part
+from wardwright.app.storage import storage_of
 from wardwright.app.watch import config_changes
 from wardwright.config.address import parse_bind
 from wardwright.config.inline_artifact import OLLAMA_URL
@@ -29,6 +30,7 @@ from wardwright.domain.errors import WardwrightError
 from wardwright.edge.app import EdgeOptions, build_app
 from wardwright.edge.inline import InlineOptions
 from wardwright.edge.server import CannotBind, HttpServer, bind
+from wardwright.ports.storage import Capability
 from wardwright.runtime.admin import RuntimeView
 from wardwright.runtime.catalog import Catalog, CatalogParts, ConfigBoard
 from wardwright.runtime.catalog_board import CatalogBoard
@@ -109,6 +111,7 @@ class Daemon:
         self._config = ConfigBoard(loaded)
         self._reload = reload or (lambda: loaded)
         self._settings = loaded.settings
+        self._storage = storage_of(loaded.settings)
         self._listener = listener
         self._log_format = log_format
         self._began = time.monotonic()
@@ -158,7 +161,7 @@ class Daemon:
         tree = build_tree(
             checkpointer=partial(
                 Checkpointer,
-                Logs(store_opener(settings), control_opener(settings)),
+                Logs(self._storage.open, self._storage.open_control),
                 board=boards.store,
                 control=boards.control,
                 ledger=self._ledger,
@@ -278,9 +281,9 @@ class Daemon:
         ready = Announcement(
             url=self._url,
             models=sorted(self._boards.catalog.models),
-            receipts=str(receipts_dir(settings))
-            if settings.storage.kind == "file"
-            else "memory: gone when the daemon stops",
+            receipts=self._storage.where
+            if Capability.DURABLE in self._storage.capabilities
+            else f"{self._storage.where}: gone when the daemon stops",
             source=self._config.loaded.source,
             took_s=round(time.monotonic() - self._began, 2),
             demo=[provider.id for provider in settings.providers if isinstance(provider, CannedSettings)],

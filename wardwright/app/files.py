@@ -1,17 +1,13 @@
-"""What commands need of the disk without a daemon: the configuration, model weights, receipts."""
+"""What commands need of the disk without a daemon: the configuration and model weights."""
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from wardwright.config.load import Loaded, find_config, load_config
 from wardwright.config.settings import LlamaCppSettings, Settings
 from wardwright.domain.errors import WardwrightError
-from wardwright.ports.storage import ReceiptStore
 from wardwright.providers.weights import WeightsError, find_weights, known_weights, pull
-from wardwright.storage.file import FileReceiptStore
-from wardwright.storage.memory import MemoryReceiptStore
 
 
 class PullFailed(WardwrightError):
@@ -37,16 +33,6 @@ def data_dir(settings: Settings) -> Path:
     return Path(settings.storage.path)
 
 
-def receipts_dir(settings: Settings) -> Path:
-    """The folder of the receipt log."""
-    return data_dir(settings) / "receipts"
-
-
-def control_dir(settings: Settings) -> Path:
-    """The folder of the control log."""
-    return data_dir(settings) / "control"
-
-
 def weights_needed(settings: Settings, folder: Path | None = None) -> list[str]:
     """Names of the weights the configuration needs and that are not in the data folder."""
     where = folder or data_dir(settings)
@@ -70,16 +56,3 @@ def pull_weights(name: str, folder: Path, on_progress: Callable[[int, int], None
         return pull(name, folder, on_progress)
     except WeightsError as error:
         raise PullFailed(str(error)) from error
-
-
-@contextmanager
-def read_receipts(settings: Settings) -> Iterator[ReceiptStore]:
-    """The receipt log for reading only, whether a daemon is writing to it or not. Raises: StorageUnavailable."""
-    if settings.storage.kind == "memory":
-        store: ReceiptStore = MemoryReceiptStore()
-    else:
-        store = FileReceiptStore.read_only(receipts_dir(settings))
-    try:
-        yield store
-    finally:
-        store.close()

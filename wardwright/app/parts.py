@@ -1,4 +1,4 @@
-"""Adapters from settings: providers with their model servers, and the receipt store."""
+"""Adapters from settings: providers with their model servers."""
 
 import os
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from supervisors import System
-from wardwright.app.files import control_dir, data_dir, receipts_dir
+from wardwright.app.files import data_dir
 from wardwright.config.inline import MockSettings, SequenceSettings
 from wardwright.config.settings import (
     AnthropicSettings,
@@ -19,10 +19,8 @@ from wardwright.config.settings import (
     Settings,
 )
 from wardwright.domain.errors import Failure, ProviderError
-from wardwright.ports.control import ControlLog
 from wardwright.ports.provider import Provider, ProviderInfo
 from wardwright.ports.server import ServerSpec
-from wardwright.ports.storage import ReceiptStore
 from wardwright.providers.anthropic import AnthropicProvider
 from wardwright.providers.canned import CannedProvider
 from wardwright.providers.llama_cpp import LlamaCppProvider, server_command
@@ -35,25 +33,6 @@ from wardwright.runtime.provider import ProviderActor, ProviderBoard, Refit
 from wardwright.runtime.roster import ProviderPart, ServerPart
 from wardwright.runtime.server_process import ServerMemory, ServerProcess, SupervisedServer
 from wardwright.runtime.tree import server_path
-from wardwright.storage.control import FileControlLog, MemoryControlLog
-from wardwright.storage.file import FileReceiptStore
-from wardwright.storage.memory import MemoryReceiptStore
-
-
-def store_opener(settings: Settings) -> Callable[[], ReceiptStore]:
-    """How the checkpointer opens its store. The memory store outlives its actor, or a crash would forget every receipt."""
-    if settings.storage.kind == "memory":
-        memory = _LastingMemory()
-        return lambda: memory
-    return partial(FileReceiptStore, receipts_dir(settings), settings.storage.durability)
-
-
-def control_opener(settings: Settings) -> Callable[[], ControlLog]:
-    """How the checkpointer opens the control log; one in memory outlives its actor too."""
-    if settings.storage.kind == "memory":
-        memory = MemoryControlLog()
-        return lambda: memory
-    return partial(FileControlLog, control_dir(settings))
 
 
 def provider_part(
@@ -82,13 +61,6 @@ def provider_part(
             raise TypeError(f"there is no adapter for a provider of type {type(provider).__name__}")
     actor = partial(ProviderActor, provider, build=build, board=board)
     return ProviderPart(provider.id, actor, server, Refit(provider, build))
-
-
-class _LastingMemory(MemoryReceiptStore):
-    """A memory store that is opened again by every incarnation of its owner."""
-
-    def close(self) -> None:
-        """Stay open: each owner closes the store of the one before it, and this is the same store."""
 
 
 def _canned(provider: CannedSettings, _: System) -> Provider:

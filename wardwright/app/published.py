@@ -1,11 +1,10 @@
 """What a configuration has to do with what was published before, read off the data folder, beside a daemon or without one."""
 
-from wardwright.app.files import control_dir
+from wardwright.app.storage import storage_of
 from wardwright.config.load import Loaded
 from wardwright.config.problems import Problem
 from wardwright.domain.control_state import fold_control
 from wardwright.runtime.catalog_file import files_word
-from wardwright.storage.control import read_control
 
 
 def contradictions(loaded: Loaded) -> tuple[Problem, ...]:
@@ -13,6 +12,4 @@ def contradictions(loaded: Loaded) -> tuple[Problem, ...]:
 
     Raises: StorageUnavailable when the folder cannot be read.
     """
-    if loaded.settings.storage.kind == "memory":
-        return ()
-    return files_word(loaded, fold_control(read_control(control_dir(loaded.settings)))).problems
+    return files_word(loaded, fold_control(storage_of(loaded.settings).read_control())).problems

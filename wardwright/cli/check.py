@@ -64,10 +64,9 @@ def _summary(loaded: "Loaded") -> str:
 
 
 def _storage(loaded: "Loaded") -> str:
-    from wardwright.app.files import receipts_dir
+    from wardwright.app.storage import storage_of
 
-    settings = loaded.settings
-    return "memory" if settings.storage.kind == "memory" else str(receipts_dir(settings))
+    return storage_of(loaded.settings).where
 
 
 def _show_models(loaded: "Loaded") -> None:

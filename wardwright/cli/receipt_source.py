@@ -11,9 +11,9 @@ import msgspec
 from wardwright.cli.client import CommandFailed, Daemon, NoAnswer, connect, daemon_address, settings_of
 from wardwright.cli.terminal import tell
 from wardwright.domain.errors import NotFound
-from wardwright.ports.storage import ReceiptStore
+from wardwright.ports.storage import Capability, ReceiptReader
 from wardwright.receipts.fold import Receipt, fold
-from wardwright.receipts.query import MAX_LIMIT, ReceiptFilter, page
+from wardwright.receipts.query import MAX_LIMIT, ReceiptFilter
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -51,7 +51,7 @@ class DaemonReceipts:
 class StoredReceipts:
     """The receipts of a data folder."""
 
-    def __init__(self, store: ReceiptStore) -> None:
+    def __init__(self, store: ReceiptReader) -> None:
         self._store = store
 
     def list(self, filters: Mapping[str, str], limit: int) -> Json:
@@ -66,8 +66,7 @@ class StoredReceipts:
         return _as_json(fold(entries))
 
     def _page(self, parameters: Mapping[str, str]) -> Json:
-        wanted = ReceiptFilter.parse(parameters)
-        return _as_json(page(self._store.newest(wanted.before), wanted))
+        return _as_json(self._store.page(ReceiptFilter.parse(parameters)))
 
 
 class NoReceipts:
@@ -87,20 +86,21 @@ def ask(config: Path | None, url: str | None, question: Callable[[ReceiptSource]
 
     Raises: WardwrightError.
     """
+    from wardwright.app.storage import storage_of
+
     settings = settings_of(config, url)
+    storage = storage_of(settings)
     address = daemon_address(url, settings)
     try:
         with connect(address) as daemon:
             return question(DaemonReceipts(daemon))
     except NoAnswer:
-        if address.is_named or settings.storage.kind == "memory":
+        if address.is_named or Capability.DURABLE not in storage.capabilities:
             raise
     tell(f"no daemon answers at {address.url}; reading {settings.storage.path}")
-    from wardwright.app import files
-
-    if _is_missing(files.receipts_dir(settings)):
+    if storage.is_new():
         return question(NoReceipts())
-    with files.read_receipts(settings) as store:
+    with contextlib.closing(storage.read()) as store:
         return question(StoredReceipts(store))
 
 
@@ -109,17 +109,6 @@ def read_receipt(receipt: Json) -> Receipt:
     with contextlib.suppress(msgspec.ValidationError):
         return msgspec.convert(receipt, Receipt)
     raise CommandFailed("this receipt says more than this version of Wardwright can tell; --json shows it as it is")
-
-
-def _is_missing(folder: Path) -> bool:
-    """Whether the folder was never made. One that cannot be looked at is there: reading it tells why it cannot be read."""
-    try:
-        folder.stat()
-    except FileNotFoundError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def _not_found(receipt_id: str) -> NotFound:

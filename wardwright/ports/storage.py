@@ -1,19 +1,47 @@
-"""The storage port: an append-only log of receipt events, read back by receipt or newest first.
+"""The storage port: an append-only log of receipt events, read back by receipt, by query, or in the order it was written.
 
-The interface is synchronous on purpose: the checkpointer actor calls it from a worker thread of its own, so an adapter may block
-on the disk or on a database driver without knowing which event loop runs the daemon.
+`contracts/storage-provider-contract.md` is the promise behind these signatures, and `wardwright.testing.storage_suite` proves it for a
+provider. The interface is synchronous on purpose: the checkpointer actor calls it from a worker thread of its own, so an adapter may
+block on the disk or on a database driver without knowing which event loop runs the daemon.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from enum import StrEnum
+from typing import NamedTuple, Protocol
 
 import msgspec
 
+from wardwright.domain.control import ControlEntry
+from wardwright.ports.control import ControlLog
 from wardwright.receipts.events import Entry
+from wardwright.receipts.query import Page, ReceiptFilter
+
+CONTRACT = 1
+
+
+class Capability(StrEnum):
+    """What some providers promise beyond what all of them must. The contract has one section for each that can be declared yet."""
+
+    DURABLE = "durable"
+    RUNTIME_HOT_STORE = "runtime_hot_store"
+    TRANSACTIONAL = "transactional"
+    CONCURRENT_WRITERS = "concurrent_writers"
+    JSON_QUERIES = "json_queries"
+    FULL_TEXT_SEARCH = "full_text_search"
+    FACETED_SEARCH = "faceted_search"
+    EVENT_REPLAY = "event_replay"
+    CONSUMER_OFFSETS = "consumer_offsets"
+    TIME_RANGE_INDEXES = "time_range_indexes"
+    RETENTION_JOBS = "retention_jobs"
+    ADVISORY_LOCKS = "advisory_locks"
+    ANALYTICS_EXPORTS = "analytics_exports"
 
 
 class StoreHealth(msgspec.Struct, frozen=True):
-    """What a store says of itself. `path` is None for stores that have none."""
+    """What a store says of itself. `path` is None for stores that have none.
+
+    `contract` is the version of the contract that it keeps, `capabilities` are those of its provider.
+    """
 
     kind: str
     durable: bool
@@ -21,9 +49,73 @@ class StoreHealth(msgspec.Struct, frozen=True):
     open_count: int
     path: str | None = None
     recovered_bytes: int = 0
+    contract: int = CONTRACT
+    capabilities: tuple[Capability, ...] = ()
 
 
-class ReceiptStore(Protocol):
+class Stored(NamedTuple):
+    """An entry and its position: a number that ascends in the order in which entries were stored."""
+
+    position: int
+    payload: bytes
+
+
+class ReceiptReader(Protocol):
+    """Receipts to be read, from any number of threads."""
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """Those of its provider."""
+        ...
+
+    def entries(self, receipt_id: str) -> tuple[Entry, ...]:
+        """All entries of one receipt in order; empty when unknown."""
+        ...
+
+    def payloads(self, receipt_id: str) -> tuple[bytes, ...]:
+        """The entries of one receipt byte for byte as they were appended; empty when unknown."""
+        ...
+
+    def newest(self, before: str | None = None) -> Iterator[tuple[Entry, ...]]:
+        """Receipts by descending receipt id (ids sort by creation time), strictly below `before` when given; lazily read."""
+        ...
+
+    def page(self, wanted: ReceiptFilter) -> Page:
+        """Summaries of the receipts that a filter matches, newest first, below its cursor.
+
+        A page may come short, even empty, and still have a cursor; the pages up to the one without are the whole answer, and that
+        is the same from every store that holds the same receipts.
+        """
+        ...
+
+    def newest_of_session(self, model_id: str, session_id: str) -> str | None:
+        """The greatest id among the receipts of a session of a model; None when it has none.
+
+        A runtime hot store answers from memory, so that it may be asked on the event loop.
+        """
+        ...
+
+    def open_receipts(self) -> tuple[tuple[Entry, ...], ...]:
+        """Every receipt that has no closing entry yet, by id."""
+        ...
+
+    def replay(self, after: int = 0) -> Iterator[Stored]:
+        """Every entry that was stored after a position, in the order in which they were stored; lazily read.
+
+        Raises: ValueError when no entry was ever stored at that position.
+        """
+        ...
+
+    def health(self) -> StoreHealth:
+        """Counts and facts, cheap enough for a readiness probe."""
+        ...
+
+    def close(self) -> None:
+        """Release everything. Idempotent; what is stored can still be read."""
+        ...
+
+
+class ReceiptStore(ReceiptReader, Protocol):
     """Receipt events, durable in order.
 
     One writer calls `append`; readers may call the other methods at the same time from other threads.
@@ -41,30 +133,55 @@ class ReceiptStore(Protocol):
         """
         ...
 
-    def entries(self, receipt_id: str) -> tuple[Entry, ...]:
-        """All entries of one receipt in order; empty when unknown."""
-        ...
-
-    def newest(self, before: str | None = None) -> Iterator[tuple[Entry, ...]]:
-        """Receipts by descending receipt id (ids sort by creation time), strictly below `before` when given; lazily read."""
-        ...
-
-    def newest_of_session(self, model_id: str, session_id: str) -> str | None:
-        """The greatest id among the receipts of a session of a model; None when it has none. Touches no disk."""
-        ...
-
-    def open_receipts(self) -> tuple[tuple[Entry, ...], ...]:
-        """Every receipt that has no closing entry yet."""
-        ...
-
-    def health(self) -> StoreHealth:
-        """Counts and facts, cheap enough for a readiness probe."""
-        ...
-
     def check_writable(self) -> None:
         """Raise StorageUnavailable when an append could not succeed now."""
         ...
 
     def close(self) -> None:
-        """Flush and release everything, the single-writer lock included. Idempotent."""
+        """Flush and release everything, the single-writer lock included. Idempotent; what is stored can still be read."""
+        ...
+
+
+class StorageProvider(Protocol):
+    """One kind of storage at one place: where its receipts and its control log are opened. Making one touches nothing."""
+
+    @property
+    def kind(self) -> str:
+        """The name of this kind, as the configuration has it."""
+        ...
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What it promises beyond what every provider must."""
+        ...
+
+    @property
+    def where(self) -> str:
+        """Where receipts are kept, for people."""
+        ...
+
+    def is_new(self) -> bool:
+        """Whether nothing was ever kept at this place. Changes nothing."""
+        ...
+
+    def open(self) -> ReceiptStore:
+        """Open the receipts for writing, made ready first where this place is new, and brought forward from an earlier format.
+
+        Raises: StorageUnavailable when that cannot be done, somebody else writes here, or what is here is damaged or of a later format.
+        """
+        ...
+
+    def read(self) -> ReceiptReader:
+        """Open the receipts for reading beside whoever writes. Changes nothing.
+
+        Raises: StorageUnavailable when there is nothing to read, or it is damaged.
+        """
+        ...
+
+    def open_control(self) -> ControlLog:
+        """Open the control log for writing; only whoever has opened the receipts may. Raises: StorageUnavailable."""
+        ...
+
+    def read_control(self) -> Sequence[ControlEntry]:
+        """Every control entry, read beside whoever writes; none where there is no log yet. Raises: StorageUnavailable."""
         ...

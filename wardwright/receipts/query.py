@@ -37,6 +37,17 @@ _EXACT = (
     "model_version",
     "selected_provider",
     "selected_model",
+    "stream_policy_action",
+)
+# No receipt of this version has facts of tools, so whoever asks for some finds nothing, as for any other value that none has.
+TOOL_FIELDS = (
+    "tool_namespace",
+    "tool_name",
+    "tool_phase",
+    "tool_policy_status",
+    "tool_risk_class",
+    "tool_source",
+    "tool_call_id",
 )
 _MODEL_PREFIX = "wardwright/"
 _CURSOR_VERSION = "1:"
@@ -73,8 +84,12 @@ class ReceiptFilter(msgspec.Struct, frozen=True):
         """Whether a receipt is one of those asked for; `limit` and `before` are the page's business. Purity: pure."""
         summary = summarise(receipt)
         return self.created_at_min <= summary.created_at <= self.created_at_max and all(
-            getattr(summary, name) == value for name, value in self.exact
+            getattr(summary, name, None) == value for name, value in self.exact
         )
+
+    def going_on(self, next_cursor: str) -> "ReceiptFilter":
+        """The same question below a page's cursor. Purity: pure. Raises: RequestError when it is no cursor."""
+        return msgspec.structs.replace(self, before=_before(next_cursor))
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -109,7 +124,7 @@ def cursor(receipt_id: str) -> str:
 
 
 def _exact(given: Mapping[str, str]) -> tuple[tuple[str, str | bool], ...]:
-    exact: list[tuple[str, str | bool]] = [(name, given[name]) for name in _EXACT if name in given]
+    exact: list[tuple[str, str | bool]] = [(name, given[name]) for name in (*_EXACT, *TOOL_FIELDS) if name in given]
     if "model" in given:
         exact.append(("model_id", given["model"].removeprefix(_MODEL_PREFIX)))
     if "simulation" in given:

@@ -19,7 +19,7 @@ from wardwright.domain.route import ModelDefinition
 from wardwright.ports.provider import ProviderInfo
 from wardwright.ports.storage import StoreHealth
 from wardwright.receipts.fold import Receipt, fold
-from wardwright.receipts.query import Page, ReceiptFilter, page
+from wardwright.receipts.query import Page, ReceiptFilter
 from wardwright.runtime.access import Access
 from wardwright.runtime.admin import walk
 from wardwright.runtime.answer_policy import AnswerPolicy, Standing
@@ -180,7 +180,7 @@ class Gateway:
 
     async def receipts(self, wanted: ReceiptFilter) -> Page:
         """A page of receipt summaries, newest first. Raises: StorageUnavailable."""
-        return await self._read(lambda: page(self._boards.store.store.newest(wanted.before), wanted))
+        return await self._read(lambda: self._boards.store.store.page(wanted))
 
     async def storage_health(self) -> StoreHealth:
         """What the receipt store says of itself. Raises: StorageUnavailable."""

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from supervisors import ActorRef, AlreadyStarted, SupervisorError, System, child_path, start_child
 from wardwright.domain.errors import StorageUnavailable
 from wardwright.domain.route import SessionFacts, StickyChoice
+from wardwright.ports.storage import Capability, ReceiptStore
 from wardwright.receipts.session import facts_after
 from wardwright.runtime.checkpointer import StoreBoard
 from wardwright.runtime.session import NextTurn, PeekTurn, RulesSpent, Served, SessionActor, session_spec
@@ -79,7 +80,13 @@ class Sessions:
 
     async def _recall(self, model_id: str, session_id: str) -> SessionFacts | None:
         store = self._store.store
-        newest = store.newest_of_session(model_id, session_id)
-        if newest is None:
-            return None
-        return facts_after(await anyio.to_thread.run_sync(store.entries, newest, limiter=self._readers))
+        if Capability.RUNTIME_HOT_STORE in store.capabilities and (
+            store.newest_of_session(model_id, session_id) is None
+        ):
+            return None  # a new session, told without a thread
+        return await anyio.to_thread.run_sync(_recalled, store, model_id, session_id, limiter=self._readers)
+
+
+def _recalled(store: ReceiptStore, model_id: str, session_id: str) -> SessionFacts | None:
+    newest = store.newest_of_session(model_id, session_id)
+    return None if newest is None else facts_after(store.entries(newest))

@@ -5,20 +5,67 @@
 
 import threading
 import time
+from abc import abstractmethod
 from array import array
-from collections.abc import Callable, MutableSequence, Sequence
+from collections.abc import Callable, Iterator, MutableSequence, Sequence
 from pathlib import Path
 
 from wardwright.domain.errors import StorageUnavailable
-from wardwright.ports.storage import StoreHealth
+from wardwright.ports.storage import Capability, Stored, StoreHealth
 from wardwright.storage.files import FileOps, FolderLock, disk_faults
 from wardwright.storage.index import ReceiptIndex
 from wardwright.storage.indexed import IndexedReceipts
 from wardwright.storage.log import SEGMENT_BYTES, Durability, LogWriter
 from wardwright.storage.segments import LogFolder, LogReader, Place, read_payloads
 
+CAPABILITIES = frozenset(
+    {Capability.DURABLE, Capability.RUNTIME_HOT_STORE, Capability.EVENT_REPLAY, Capability.ADVISORY_LOCKS}
+)
 
-class FileReceiptStore(IndexedReceipts[int]):
+
+class _FileReceipts(IndexedReceipts[int]):
+    """Reads a log through an index of packed places, which are the positions of its entries too."""
+
+    capabilities = CAPABILITIES
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(ReceiptIndex(_new_places))
+        self._path = path
+        self._segments = LogFolder(path)
+
+    @abstractmethod
+    def _end(self) -> Place:
+        """Where the log ends, as far as the index knows it."""
+
+    def replay(self, after: int = 0) -> Iterator[Stored]:
+        """See `ReceiptReader.replay`. A position is the segment's number and the offset within it."""
+        self._refresh()
+        start = None if after == 0 else Place.unpacked(after)
+        if start is not None:
+            self._check_position(start)
+        return self._replay(start, self._end().packed())
+
+    def _check_position(self, place: Place) -> None:
+        try:
+            found = place.offset > 0 and bool(read_payloads(self._segments, [place]))
+        except StorageUnavailable as error:
+            raise ValueError(f"nothing was stored at position {place.packed()}: {error}") from error
+        if not found:
+            raise ValueError(f"nothing was stored at position {place.packed()}")
+
+    def _replay(self, start: Place | None, end: int) -> Iterator[Stored]:
+        for place, payload in LogReader(self._segments, start).catch_up():
+            position = place.packed()
+            if position >= end:
+                return
+            if place != start and self._index.holds(payload, position):
+                yield Stored(position, payload)
+
+    def _fetch(self, places: Sequence[int]) -> list[bytes]:
+        return read_payloads(self._segments, [Place.unpacked(place) for place in places])
+
+
+class FileReceiptStore(_FileReceipts):
     """Receipt entries in an append-only log on disk. Implements `ports.storage.ReceiptStore`.
 
     `strict`: an entry is on disk when `append` returns. `batched`: entries are synced by the first append that comes 100 ms or
@@ -37,9 +84,7 @@ class FileReceiptStore(IndexedReceipts[int]):
         clock: Callable[[], float] = time.monotonic,
         segment_bytes: int = SEGMENT_BYTES,
     ) -> None:
-        super().__init__(ReceiptIndex(_new_places))
-        self._path = path
-        self._segments = LogFolder(path)
+        super().__init__(path)
         self._durability = durability
         self._writing = threading.Lock()
         self._log: LogWriter | None = None
@@ -58,6 +103,7 @@ class FileReceiptStore(IndexedReceipts[int]):
                 segment_bytes=segment_bytes,
             )
             self._recovered_bytes = self._log.start(reader.tail)
+            self._last_end = self._log.end()
         except BaseException:
             self._lock.release()
             raise
@@ -84,6 +130,7 @@ class FileReceiptStore(IndexedReceipts[int]):
             if chosen:
                 places = log.append([payload for _, payload in chosen])
                 self._index.add([head for head, _ in chosen], places)
+                self._last_end = log.end()
 
     def health(self) -> StoreHealth:
         """Counts and facts; touches no disk."""
@@ -95,6 +142,7 @@ class FileReceiptStore(IndexedReceipts[int]):
             open_count=open_count,
             path=str(self._path),
             recovered_bytes=self._recovered_bytes,
+            capabilities=tuple(sorted(CAPABILITIES)),
         )
 
     def check_writable(self) -> None:
@@ -119,39 +167,31 @@ class FileReceiptStore(IndexedReceipts[int]):
             raise StorageUnavailable(f"the receipt store in {self._path} is closed")
         return self._log
 
-    def _fetch(self, places: Sequence[int]) -> list[bytes]:
-        return read_payloads(self._segments, [Place.unpacked(place) for place in places])
+    def _end(self) -> Place:
+        return self._last_end
 
 
-class FileReceiptReader(IndexedReceipts[int]):
-    """A file store opened for reading: shows what the writer has written whenever it is asked, and refuses to write."""
+class FileReceiptReader(_FileReceipts):
+    """A file store opened for reading: shows what the writer has written whenever it is asked."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(ReceiptIndex(_new_places))
-        self._path = path
-        self._segments = LogFolder(path)
+        super().__init__(path)
         self._reader = LogReader(self._segments)
         self._refreshing = threading.Lock()
         self._refresh()
-
-    def append(self, payloads: Sequence[bytes]) -> None:
-        """Refuse.
-
-        Raises: StorageUnavailable, always.
-        """
-        self.check_writable()
 
     def health(self) -> StoreHealth:
         """Counts and facts. Not durable: nothing can be stored here."""
         self._refresh()
         receipt_count, open_count = self._index.counts()
         return StoreHealth(
-            kind="file", durable=False, receipt_count=receipt_count, open_count=open_count, path=str(self._path)
+            kind="file",
+            durable=False,
+            receipt_count=receipt_count,
+            open_count=open_count,
+            path=str(self._path),
+            capabilities=tuple(sorted(CAPABILITIES)),
         )
-
-    def check_writable(self) -> None:
-        """Raise StorageUnavailable, always."""
-        raise StorageUnavailable(f"the receipt store in {self._path} is open for reading only")
 
     def close(self) -> None:
         """Do nothing: a reader holds nothing open."""
@@ -164,8 +204,8 @@ class FileReceiptReader(IndexedReceipts[int]):
             _recover(reader, index)
             self._reader, self._index = reader, index
 
-    def _fetch(self, places: Sequence[int]) -> list[bytes]:
-        return read_payloads(self._segments, [Place.unpacked(place) for place in places])
+    def _end(self) -> Place:
+        return self._reader.tail or Place(0, 0)
 
 
 def _new_places() -> MutableSequence[int]:

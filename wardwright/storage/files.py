@@ -108,3 +108,14 @@ class FolderLock:
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
+
+
+def is_missing(path: Path) -> bool:
+    """Whether something was never made. What cannot be looked at is there: reading it tells why it cannot be read."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False

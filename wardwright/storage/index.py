@@ -102,6 +102,13 @@ class ReceiptIndex(Generic[P]):
         with self._lock:
             return tuple(self._places.get(receipt_id, ()))
 
+    def holds(self, payload: bytes, place: P) -> bool:
+        """Whether an entry counts, and counts as the one at this place: a log may hold it twice, or without its opening entry.
+
+        Raises: ValueError when the payload is no entry.
+        """
+        return place in self.places(_head(payload).receipt_id)
+
     def below(self, receipt_id: str | None) -> str | None:
         """The greatest id below another, or of all; None when there is none."""
         with self._lock:

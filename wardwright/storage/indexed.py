@@ -8,6 +8,7 @@ import msgspec
 
 from wardwright.domain.errors import StorageUnavailable
 from wardwright.receipts.events import Entry, decode_entry
+from wardwright.receipts.query import Page, ReceiptFilter, page
 from wardwright.storage.index import ReceiptIndex
 
 P = TypeVar("P")
@@ -41,6 +42,10 @@ class IndexedReceipts(ABC, Generic[P]):
         self._refresh()
         while (before := self._index.below(before)) is not None:
             yield self._entries(before)
+
+    def page(self, wanted: ReceiptFilter) -> Page:
+        """A page of the receipts that a filter matches, found by looking at one after the other."""
+        return page(self.newest(wanted.before), wanted)
 
     def open_receipts(self) -> tuple[tuple[Entry, ...], ...]:
         """Every receipt that has no closing entry yet, by id."""

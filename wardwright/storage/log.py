@@ -83,6 +83,10 @@ class LogWriter:
         self._end = end
         return list(accumulate(map(len, frames[:-1]), initial=begin))
 
+    def end(self) -> Place:
+        """Where the log ends: everything before counts, and whatever follows is no part of it yet."""
+        return Place(self._number, self._end)
+
     def check_writable(self) -> None:
         """Raise StorageUnavailable when the disk would take no more, or the segment was taken away."""
         with disk_faults("write to", self._log.path):

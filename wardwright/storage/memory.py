@@ -1,23 +1,39 @@
-"""A receipt store in memory: every promise of the port but durability. For tests and for trying Wardwright out.
+"""Storage in memory: every promise of the port but durability. For tests and for trying Wardwright out.
 
 It keeps all it is given until the process ends.
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from wardwright.domain.control import ControlEntry
 from wardwright.domain.errors import StorageUnavailable
-from wardwright.ports.storage import StoreHealth
+from wardwright.ports.control import ControlLog
+from wardwright.ports.storage import Capability, ReceiptReader, ReceiptStore, Stored, StoreHealth
+from wardwright.storage.control import MemoryControlLog
 from wardwright.storage.index import ReceiptIndex
 from wardwright.storage.indexed import IndexedReceipts
 
+CAPABILITIES = frozenset({Capability.RUNTIME_HOT_STORE, Capability.TRANSACTIONAL, Capability.EVENT_REPLAY})
 
-class MemoryReceiptStore(IndexedReceipts[bytes]):
-    """Receipt entries in memory. Implements `ports.storage.ReceiptStore`."""
+
+class MemoryLog:
+    """What outlives every store that is opened over it: entries in the order they came, and the index over them."""
 
     def __init__(self) -> None:
-        super().__init__(ReceiptIndex[bytes](list))
-        self._writing = threading.Lock()
+        self.index = ReceiptIndex[bytes](list)
+        self.payloads: list[bytes] = []
+        self.writing = threading.Lock()
+
+
+class MemoryReceiptStore(IndexedReceipts[bytes]):
+    """Receipt entries in memory, its own or shared. Implements `ports.storage.ReceiptStore`."""
+
+    capabilities = CAPABILITIES
+
+    def __init__(self, log: MemoryLog | None = None) -> None:
+        self._log = log or MemoryLog()
+        super().__init__(self._log.index)
         self._closed = False
 
     def append(self, payloads: Sequence[bytes]) -> None:
@@ -25,15 +41,30 @@ class MemoryReceiptStore(IndexedReceipts[bytes]):
 
         Raises: StorageUnavailable when the store is closed. ValueError when a payload is no entry or comes too early.
         """
-        with self._writing:
+        with self._log.writing:
             self.check_writable()
             chosen = self._index.unknown(payloads)
-            self._index.add([head for head, _ in chosen], [payload for _, payload in chosen])
+            kept = [payload for _, payload in chosen]
+            self._index.add([head for head, _ in chosen], kept)
+            self._log.payloads.extend(kept)
+
+    def replay(self, after: int = 0) -> Iterator[Stored]:
+        """See `ReceiptReader.replay`. Positions count from 1."""
+        payloads = self._log.payloads
+        if not 0 <= after <= len(payloads):
+            raise ValueError(f"nothing was stored at position {after}")
+        return (Stored(place + 1, payloads[place]) for place in range(after, len(payloads)))
 
     def health(self) -> StoreHealth:
         """Counts and facts."""
         receipt_count, open_count = self._index.counts()
-        return StoreHealth(kind="memory", durable=False, receipt_count=receipt_count, open_count=open_count)
+        return StoreHealth(
+            kind="memory",
+            durable=False,
+            receipt_count=receipt_count,
+            open_count=open_count,
+            capabilities=tuple(sorted(CAPABILITIES)),
+        )
 
     def check_writable(self) -> None:
         """Raise StorageUnavailable when the store is closed."""
@@ -46,3 +77,35 @@ class MemoryReceiptStore(IndexedReceipts[bytes]):
 
     def _fetch(self, places: Sequence[bytes]) -> list[bytes]:
         return list(places)
+
+
+class MemoryStorage:
+    """Storage that lasts as long as this object. Implements `ports.storage.StorageProvider`."""
+
+    kind = "memory"
+    capabilities = CAPABILITIES
+    where = "memory"
+
+    def __init__(self) -> None:
+        self._log = MemoryLog()
+        self._control = MemoryControlLog()
+
+    def is_new(self) -> bool:
+        """See `StorageProvider.is_new`."""
+        return not self._log.payloads and not self._control.entries()
+
+    def open(self) -> ReceiptStore:
+        """See `StorageProvider.open`."""
+        return MemoryReceiptStore(self._log)
+
+    def read(self) -> ReceiptReader:
+        """See `StorageProvider.read`."""
+        return MemoryReceiptStore(self._log)
+
+    def open_control(self) -> ControlLog:
+        """See `StorageProvider.open_control`."""
+        return self._control
+
+    def read_control(self) -> Sequence[ControlEntry]:
+        """See `StorageProvider.read_control`."""
+        return self._control.entries()

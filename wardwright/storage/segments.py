@@ -106,13 +106,13 @@ class LogReader:
     """Reads a log from its beginning, and what has been added since. Changes nothing, and needs no lock.
 
     `tail` is the end of what has been read so far: where a writer continues. A payload counts as read when the next one is
-    asked for, so that one which its taker refuses is met again.
+    asked for, so that one which its taker refuses is met again. `start` is the place of a frame to begin at.
     """
 
-    def __init__(self, log: LogFolder) -> None:
+    def __init__(self, log: LogFolder, start: Place | None = None) -> None:
         self.log = log
         self._last: tuple[Place, bytes] | None = None
-        self.tail: Place | None = None
+        self.tail = start
 
     def catch_up(self) -> Iterator[tuple[Place, bytes]]:
         """Yield every payload that was not yielded before, with its place.

@@ -12,10 +12,9 @@ import pytest
 import wardwright
 from tests.wardwright.app.configs import CANNED, loaded
 from wardwright.app.daemon import CannotStart, Daemon, run_daemon
-from wardwright.app.files import receipts_dir
+from wardwright.app.storage import storage_of
 from wardwright.config.load import Loaded
 from wardwright.edge.server import bind
-from wardwright.storage.file import FileReceiptStore
 
 pytestmark = pytest.mark.usefixtures("own_logging")
 
@@ -50,19 +49,19 @@ class TestItCannotStart:
     @pytest.mark.parametrize("backend", ["asyncio", "trio"])
     def test_while_another_daemon_writes_to_its_log(self, tmp_path: Path, backend: str) -> None:
         found = loaded(tmp_path, CANNED + f'[runtime]\nbackend = "{backend}"\n[server]\nbind = "127.0.0.1:0"\n')
-        other = FileReceiptStore(receipts_dir(found.settings))
+        other = storage_of(found.settings).open()
         with pytest.raises(CannotStart) as caught:
             run_daemon(found)
         other.close()
 
-        assert str(receipts_dir(found.settings)) in caught.value.message
+        assert storage_of(found.settings).where in caught.value.message
         assert "StartFailed" not in caught.value.message, "the operator reads the cause, not the way to it"
 
     def test_and_then_leaves_the_port_to_others(self, tmp_path: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         found = loaded(tmp_path, CANNED + f'[server]\nbind = "127.0.0.1:{port}"\n')
-        other = FileReceiptStore(receipts_dir(found.settings))
+        other = storage_of(found.settings).open()
         with pytest.raises(CannotStart):
             run_daemon(found)
         other.close()
@@ -102,5 +101,5 @@ async def test_it_says_where_it_is_and_when_its_tree_gives_up_it_ends_with_an_er
     assert codes == [1]
     announced = capsys.readouterr().err
     assert f"Wardwright {wardwright.__version__} is ready at http://127.0.0.1:{port}" in announced
-    assert f"receipts  {receipts_dir(found.settings)}" in announced
+    assert f"receipts  {storage_of(found.settings).where}" in announced
     assert "models    test-model" in announced

@@ -5,11 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.wardwright.app.configs import CANNED, loaded
-from tests.wardwright.receipts.receipt_samples import fallback_story, sealed
 from wardwright.app import files
 from wardwright.config.problems import ConfigError
-from wardwright.domain.errors import StorageUnavailable
-from wardwright.storage.file import FileReceiptStore
 
 WEIGHTS = """
 [[providers]]
@@ -80,31 +77,3 @@ class TestWeights:
     def test_unknown_weights_cannot_be_pulled(self, tmp_path: Path) -> None:
         with pytest.raises(files.PullFailed, match="no weights are known as 'none'"):
             files.pull_weights("none", tmp_path, lambda done, total: None)
-
-
-class TestReceipts:
-    def test_the_log_can_be_read_beside_a_daemon_that_writes_to_it(self, tmp_path: Path) -> None:
-        settings = loaded(tmp_path).settings
-        writer = FileReceiptStore(files.receipts_dir(settings))
-        writer.append(sealed(fallback_story(), receipt_id="rcpt_1"))
-        with files.read_receipts(settings) as store:
-            assert len(store.entries("rcpt_1")) == 6
-            writer.append(sealed(fallback_story(), receipt_id="rcpt_2"))
-            assert len(store.entries("rcpt_2")) == 6
-            with pytest.raises(StorageUnavailable):
-                store.append(sealed(fallback_story(), receipt_id="rcpt_3"))
-        writer.close()
-
-    def test_without_a_log_there_is_nothing_to_read(self, tmp_path: Path) -> None:
-        with pytest.raises(StorageUnavailable), files.read_receipts(loaded(tmp_path).settings):
-            pass
-
-    def test_receipts_in_memory_are_gone_with_their_daemon(self, tmp_path: Path) -> None:
-        settings = loaded(tmp_path, CANNED + '[storage]\nkind = "memory"\n').settings
-        with files.read_receipts(settings) as store:
-            assert list(store.newest()) == []
-
-    def test_everything_is_kept_in_the_data_folder(self, tmp_path: Path) -> None:
-        settings = loaded(tmp_path).settings
-        assert files.data_dir(settings) == tmp_path / "data"
-        assert files.receipts_dir(settings) == tmp_path / "data" / "receipts"

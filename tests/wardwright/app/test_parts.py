@@ -12,7 +12,8 @@ from tests.support.calls import upstream_call
 from tests.support.upstream import Upstream
 from tests.wardwright.app.configs import CANNED, loaded
 from tests.wardwright.receipts.receipt_samples import fallback_story, opened, sealed
-from wardwright.app.parts import control_opener, provider_part, store_opener
+from wardwright.app.parts import provider_part
+from wardwright.app.storage import storage_of
 from wardwright.config.settings import (
     AnthropicSettings,
     CannedSettings,
@@ -159,7 +160,7 @@ class TestStores:
     def test_the_file_store_is_as_durable_as_configured(self, tmp_path: Path) -> None:
         for durability, is_durable in (("strict", True), ("batched", False)):
             text = CANNED + f'[storage]\ndurability = "{durability}"\n'
-            store = store_opener(loaded(tmp_path, text).settings)()
+            store = storage_of(loaded(tmp_path, text).settings).open()
             assert isinstance(store, FileReceiptStore)
             assert store.health().durable == is_durable
             assert store.health().path == str(tmp_path / "data" / "receipts")
@@ -168,7 +169,8 @@ class TestStores:
     @pytest.mark.parametrize("kind", ["memory", "file"])
     async def test_a_checkpointer_that_restarts_goes_on_with_its_receipts(self, tmp_path: Path, kind: str) -> None:
         settings = loaded(tmp_path, CANNED + f'[storage]\nkind = "{kind}"\n').settings
-        logs = Logs(store_opener(settings), control_opener(settings))
+        storage = storage_of(settings)
+        logs = Logs(storage.open, storage.open_control)
         board, control = StoreBoard(), ControlBoard()
         start = partial(
             Checkpointer,
@@ -180,14 +182,14 @@ class TestStores:
             now=lambda: 0.0,
         )
         async with System("test", Supervisor([ChildSpec("storage", start)])) as system:
-            storage = system.named("test/storage")
-            await storage.call(Append(tuple(sealed(fallback_story(), receipt_id="rcpt_1"))))
+            writer = system.named("test/storage")
+            await writer.call(Append(tuple(sealed(fallback_story(), receipt_id="rcpt_1"))))
             for number in range(2, 4):
-                ref = storage.resolve()
+                ref = writer.resolve()
                 assert ref is not None
                 ref.kill()
-                await storage.call(Append(tuple(sealed([opened()], receipt_id=f"rcpt_{number}"))))
-                await storage.call(Decide((KeyCreated(f"key_{number}", "m", "label", "wwk_1", "hash"),)))
+                await writer.call(Append(tuple(sealed([opened()], receipt_id=f"rcpt_{number}"))))
+                await writer.call(Decide((KeyCreated(f"key_{number}", "m", "label", "wwk_1", "hash"),)))
 
             board.store.check_writable()
             health = board.store.health()
@@ -196,6 +198,6 @@ class TestStores:
 
     def test_two_daemons_in_memory_do_not_share_receipts(self, tmp_path: Path) -> None:
         settings = loaded(tmp_path, CANNED + '[storage]\nkind = "memory"\n').settings
-        one, other = store_opener(settings)(), store_opener(settings)()
+        one, other = storage_of(settings).open(), storage_of(settings).open()
         one.append(sealed(fallback_story()))
         assert (one.health().receipt_count, other.health().receipt_count) == (1, 0)

@@ -61,6 +61,11 @@ def test_a_caller_filter_finds_only_callers_who_stated_that_id(name: str) -> Non
     assert not ReceiptFilter.parse({name: "me"}).matches(RECEIPT)
 
 
+@pytest.mark.parametrize("name", ["tool_namespace", "tool_name", "tool_call_id"])
+def test_no_receipt_has_facts_of_tools_yet(name: str) -> None:
+    assert not ReceiptFilter.parse({name: "search"}).matches(RECEIPT)
+
+
 def test_filters_are_and_combined() -> None:
     assert not ReceiptFilter.parse({"session_id": "s1", "run_id": "r2"}).matches(RECEIPT)
 

@@ -328,16 +328,6 @@ class TestReadingBesideAWriter:
             tuple(third[:length]),
         ]
 
-    def test_a_reader_refuses_to_write(self, tmp_path: Path) -> None:
-        FileReceiptStore(tmp_path).close()
-        reader = FileReceiptStore.read_only(tmp_path)
-        with pytest.raises(StorageUnavailable, match="open for reading only"):
-            reader.append(batches(1)[0])
-        with pytest.raises(StorageUnavailable, match="open for reading only"):
-            reader.check_writable()
-        reader.close()
-        assert reader.health().receipt_count == 0
-
     def test_where_there_is_no_log_there_is_nothing_to_read(self, tmp_path: Path) -> None:
         with pytest.raises(StorageUnavailable, match=r"cannot read from .*absent: No such file"):
             FileReceiptStore.read_only(tmp_path / "absent")

@@ -1,0 +1,56 @@
+"""Stores of every format that was ever released open, whole, in this version. They are kept in `formats/` and never made anew."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from wardwright.domain.control_state import fold_control
+from wardwright.ports.storage import StorageProvider
+from wardwright.receipts.chain import verify
+from wardwright.receipts.query import ReceiptFilter
+from wardwright.storage.folder import FileStorage
+
+FORMATS = Path(__file__).parent / "formats"
+PROVIDERS = {"file-1": FileStorage}
+
+
+@pytest.fixture(params=sorted(PROVIDERS))
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> StorageProvider:
+    return PROVIDERS[request.param](Path(shutil.copytree(FORMATS / request.param, tmp_path / "kept")))
+
+
+def test_every_kept_store_has_its_test() -> None:
+    assert sorted(folder.name for folder in FORMATS.iterdir()) == sorted(PROVIDERS)
+
+
+def test_a_kept_store_tells_what_it_was_told(storage: StorageProvider) -> None:
+    for receipts in (storage.read(), storage.open()):
+        listed = receipts.page(ReceiptFilter()).data
+        assert [(summary.receipt_id, summary.status) for summary in listed] == [
+            ("rcpt_0003", None),
+            ("rcpt_0002", "stream_policy_blocked"),
+            ("rcpt_0001", "completed"),
+        ]
+        assert all(verify(receipts.payloads(summary.receipt_id)) is None for summary in listed)
+        assert len(list(receipts.replay())) == 9
+        assert [record[0].receipt_id for record in receipts.open_receipts()] == ["rcpt_0003"]
+        assert receipts.newest_of_session("coding-balanced", "s1") == "rcpt_0001"
+        receipts.close()
+
+
+def test_a_kept_control_log_tells_what_it_was_told(storage: StorageProvider) -> None:
+    state = fold_control(storage.read_control())
+    assert [(key.label, key.revoked_at is not None) for key in state.keys.values()] == [
+        ("first", True),
+        ("second", False),
+    ]
+
+
+def test_a_kept_store_goes_on(storage: StorageProvider) -> None:
+    receipts = storage.open()
+    (left,) = receipts.open_receipts()
+    before = receipts.payloads("rcpt_0001")
+    receipts.append([*before, *receipts.payloads(left[0].receipt_id)])
+    assert receipts.health().receipt_count == 3
+    receipts.close()

@@ -1,0 +1,579 @@
+"""The storage suite: every clause of `contracts/storage-provider-contract.md`, for any provider.
+
+A provider's test module takes the whole suite and says what is to be tested:
+
+    from wardwright.testing.storage_bench import FolderBench
+    from wardwright.testing.storage_suite import *
+
+    @pytest.fixture
+    def store() -> StorageBench:
+        return FolderBench(MyStorage)
+
+Clauses of a class with `needs` are skipped for a provider that does not declare that capability. Nothing else may be skipped or left
+out, and nothing may be declared that no clause proves: the last class checks both.
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import run_state_machine_as_test
+
+from wardwright.domain.control import ControlEntry, KeyCreated, KeyRevoked
+from wardwright.domain.errors import StorageUnavailable
+from wardwright.ports.storage import CONTRACT, Capability, ReceiptReader, ReceiptStore, StorageProvider
+from wardwright.receipts.chain import verify
+from wardwright.receipts.events import decode_entry
+from wardwright.receipts.fold import Summary, fold, summarise
+from wardwright.receipts.query import ReceiptFilter
+from wardwright.testing.doomed_writer import RECEIPTS_IN_BATCH, kill_while_it_writes
+from wardwright.testing.sample_receipts import Written, histories, plain, queries, receipt_id
+from wardwright.testing.storage_bench import StorageBench
+from wardwright.testing.storage_machine import BesideMemory, whole_answer
+
+__all__ = [
+    "StorageBench",
+    "TestAdvisoryLocks",
+    "TestAppending",
+    "TestBesideMemory",
+    "TestConcurrentWriters",
+    "TestControl",
+    "TestDeclaration",
+    "TestDurable",
+    "TestEventReplay",
+    "TestHealth",
+    "TestQueries",
+    "TestReading",
+    "TestRuntimeHotStore",
+    "TestTransactional",
+    "TestWhatWasSkipped",
+]
+
+_SKIPPED = pytest.StashKey[dict[str, set[Capability]]]()
+_HISTORY = 25
+_PATIENCE_S = 60
+
+CONTROL = (
+    ControlEntry(1, 1.0, KeyCreated("key_1", "m", "first", "wwk_1", "hash")),
+    ControlEntry(2, 2.0, KeyCreated("key_2", "m", "second", "wwk_2", "hash")),
+    ControlEntry(3, 3.0, KeyRevoked("key_1")),
+)
+
+
+class Clauses:
+    """What the classes below share. `store` is the fixture that each module which takes the suite has.
+
+    `needs` is the capability without which a provider is not asked.
+    """
+
+    needs: ClassVar[Capability | None] = None
+
+    @pytest.fixture(autouse=True)
+    def only_where_declared(self, request: pytest.FixtureRequest, store: StorageBench, tmp_path: Path) -> None:
+        """Skip what the provider does not declare, and take note of it."""
+        skipped = request.session.stash.setdefault(_SKIPPED, {}).setdefault(request.node.path.as_posix(), set())
+        if self.needs is not None and self.needs not in store.at(tmp_path / "asked").capabilities:
+            skipped.add(self.needs)
+            pytest.skip(f"the provider does not declare {self.needs}")
+
+    @pytest.fixture
+    def place(self, tmp_path: Path) -> Path:
+        """A place where nothing was kept yet."""
+        return tmp_path / "place"
+
+    @pytest.fixture
+    def provider(self, store: StorageBench, place: Path) -> StorageProvider:
+        """The storage at that place."""
+        return store.at(place)
+
+    @pytest.fixture
+    def receipts(self, provider: StorageProvider) -> Iterator[ReceiptStore]:
+        """Its receipts, open for writing."""
+        opened = provider.open()
+        yield opened
+        opened.close()
+
+
+class TestDeclaration(Clauses):
+    """What a provider says of itself, before it is opened and after."""
+
+    def test_a_place_is_new_until_something_is_kept_there(self, provider: StorageProvider, place: Path) -> None:
+        assert provider.is_new()
+        assert not place.exists(), "to ask changes nothing"
+        assert list(provider.read_control()) == []
+        kept = provider.open()
+        kept.append(plain(1).payloads)
+        kept.close()
+        assert not provider.is_new()
+
+    def test_an_open_store_says_the_same_as_its_provider(
+        self, provider: StorageProvider, receipts: ReceiptStore
+    ) -> None:
+        health = receipts.health()
+        assert health.kind == provider.kind
+        assert health.contract == CONTRACT
+        assert frozenset(health.capabilities) == receipts.capabilities == provider.capabilities
+        assert health.capabilities == tuple(sorted(health.capabilities))
+        assert not (health.durable and Capability.DURABLE not in provider.capabilities)
+        assert provider.where
+
+
+class TestAppending(Clauses):
+    """Order, completion, all or prefix, idempotence, no gaps."""
+
+    def test_entries_come_back_in_order_and_byte_for_byte(self, receipts: ReceiptStore) -> None:
+        first, second = plain(1).payloads, plain(2).payloads
+        receipts.append([first[0], second[0]])
+        receipts.append([second[1], first[1], first[2]])
+        assert receipts.payloads(receipt_id(1)) == first
+        assert receipts.entries(receipt_id(1)) == tuple(decode_entry(payload) for payload in first)
+        assert receipts.payloads(receipt_id(2)) == second[:2]
+        assert verify(receipts.payloads(receipt_id(1))) is None
+
+    def test_an_entry_that_is_stored_is_skipped(self, receipts: ReceiptStore) -> None:
+        record = plain(1).payloads
+        receipts.append(record[:2])
+        receipts.append(record)
+        receipts.append([*record, *record])
+        assert receipts.payloads(receipt_id(1)) == record
+
+    def test_an_entry_repeated_within_a_batch_is_stored_once(self, receipts: ReceiptStore) -> None:
+        record = plain(1).payloads
+        receipts.append([record[0], record[0], record[1], record[0], record[2]])
+        assert receipts.payloads(receipt_id(1)) == record
+
+    def test_an_empty_batch_is_nothing(self, receipts: ReceiptStore) -> None:
+        receipts.append([])
+        assert receipts.health().receipt_count == 0
+
+    @pytest.mark.parametrize("sent", [[1], [0, 2], [0, 1, 3]])
+    def test_an_entry_before_its_predecessor_is_refused_with_its_whole_batch(
+        self, receipts: ReceiptStore, sent: list[int]
+    ) -> None:
+        record, other = plain(1, attempts=2).payloads, plain(2).payloads
+        expected = f"entry {sent[-1] + 1} of {receipt_id(1)} cannot be stored before entry"
+        with pytest.raises(ValueError, match=expected):
+            receipts.append([*other, *(record[index] for index in sent)])
+        assert _ids(receipts) == []
+        receipts.append([*other, *record])
+        assert _ids(receipts) == [receipt_id(2), receipt_id(1)]
+
+    @pytest.mark.parametrize(
+        "payload", [b"", b"{", b"[]", b'{"receipt_id":"r"}', b'{"receipt_id":"\xff"}', b"[" * 9999]
+    )
+    def test_what_is_no_entry_is_refused(self, receipts: ReceiptStore, payload: bytes) -> None:
+        with pytest.raises(ValueError, match="not an encoded receipt entry"):
+            receipts.append([*plain(2).payloads, payload])
+        receipts.append(plain(1).payloads)
+        assert _ids(receipts) == [receipt_id(1)]
+
+    def test_a_closed_store_refuses_appends_and_can_be_closed_again_and_read(self, receipts: ReceiptStore) -> None:
+        receipts.append(plain(1).payloads)
+        receipts.check_writable()
+        receipts.close()
+        receipts.close()
+        with pytest.raises(StorageUnavailable, match="closed"):
+            receipts.append(plain(2).payloads)
+        with pytest.raises(StorageUnavailable, match="closed"):
+            receipts.check_writable()
+        assert _ids(receipts) == [receipt_id(1)]
+
+
+class TestReading(Clauses):
+    """One receipt, receipts by id, the newest of a session, the open ones; beside the writer."""
+
+    def test_an_unknown_receipt_has_no_entries(self, receipts: ReceiptStore) -> None:
+        assert receipts.entries(receipt_id(1)) == ()
+        assert receipts.payloads(receipt_id(1)) == ()
+
+    def test_newest_goes_by_descending_id_whatever_the_order_of_writing(self, receipts: ReceiptStore) -> None:
+        for number in (3, 1, 5, 2, 4):
+            receipts.append(plain(number).payloads)
+        assert _ids(receipts) == [receipt_id(number) for number in (5, 4, 3, 2, 1)]
+
+    @pytest.mark.parametrize(
+        ("before", "first"), [("rcpt_0003", 2), ("rcpt_0002x", 2), ("rcpt_0001", 0), ("z", 4), ("", 0)]
+    )
+    def test_before_is_strict_and_need_not_exist(self, receipts: ReceiptStore, before: str, first: int) -> None:
+        for number in (1, 2, 3, 4):
+            receipts.append(plain(number).payloads)
+        assert _ids(receipts, before) == [receipt_id(number) for number in range(first, 0, -1)]
+
+    def test_newest_is_read_as_it_is_asked_for_and_unmoved_by_newer_receipts(self, receipts: ReceiptStore) -> None:
+        receipts.append(plain(1, closed=False).payloads + plain(3).payloads)
+        newest = receipts.newest()
+        assert next(newest)[0].receipt_id == receipt_id(3)
+        receipts.append(plain(4).payloads + plain(1).payloads)
+        (record,) = newest
+        assert len(record) == 3
+
+    def test_the_newest_receipt_of_a_session_is_known_whatever_the_order_of_writing(
+        self, receipts: ReceiptStore
+    ) -> None:
+        for number, session_id in ((2, "a"), (3, "b"), (1, "a"), (4, None)):
+            receipts.append(plain(number, session_id=session_id).payloads)
+        sessions = (("coding", "a"), ("coding", "b"), ("coding", "c"), ("other", "a"))
+        found = [receipts.newest_of_session(*session) for session in sessions]
+        assert found == [receipt_id(2), receipt_id(3), None, None]
+
+    def test_open_receipts_are_those_without_a_closing_entry(self, receipts: ReceiptStore) -> None:
+        receipts.append(plain(1).payloads + plain(3, closed=False).payloads + plain(2, closed=False).payloads)
+        assert [record[0].receipt_id for record in receipts.open_receipts()] == [receipt_id(2), receipt_id(3)]
+        receipts.append(plain(2).payloads)
+        assert receipts.open_receipts() == (receipts.entries(receipt_id(3)),)
+
+    def test_a_reader_of_its_own_follows_the_writer(self, provider: StorageProvider, receipts: ReceiptStore) -> None:
+        receipts.append(plain(1).payloads)
+        reader = provider.read()
+        assert _ids(reader) == [receipt_id(1)]
+        receipts.append(plain(2, session_id="a").payloads)
+        assert _ids(reader) == [receipt_id(2), receipt_id(1)]
+        assert reader.payloads(receipt_id(2)) == plain(2, session_id="a").payloads
+        assert reader.newest_of_session("coding", "a") == receipt_id(2)
+        assert reader.health().receipt_count == 2
+        reader.close()
+        reader.close()
+        assert _ids(reader) == _ids(receipts)
+
+    def test_readers_see_whole_prefixes_while_a_writer_writes(self, receipts: ReceiptStore) -> None:
+        done = threading.Event()
+
+        def read() -> int:
+            seen = 0
+            while not (done.is_set() and seen == 60):
+                records = list(receipts.newest())
+                assert [r[0].receipt_id for r in records] == sorted((r[0].receipt_id for r in records), reverse=True)
+                assert all([entry.seq for entry in r] == list(range(1, len(r) + 1)) for r in records)
+                assert len(records) >= seen
+                seen = len(records)
+                receipts.open_receipts()
+            return seen
+
+        with ThreadPoolExecutor(3) as pool:
+            readers = [pool.submit(read) for _ in range(3)]
+            for number in range(60):
+                record = plain(number).payloads
+                receipts.append(record[:1])
+                receipts.append(record[1:])
+            done.set()
+            assert [reader.result(_PATIENCE_S) for reader in readers] == [60, 60, 60]
+
+
+class TestQueries(Clauses):
+    """The answer to a query is what its words mean, whatever the store makes of them."""
+
+    def test_every_page_holds_what_the_filter_means(
+        self, store: StorageBench, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        @settings(max_examples=40, deadline=None)
+        @given(history=histories(_HISTORY), asked=st.lists(queries(_HISTORY), min_size=1, max_size=12), data=st.data())
+        def ask(history: list[Written], asked: list[ReceiptFilter], data: st.DataObject) -> None:
+            receipts = store.at(tmp_path_factory.mktemp("queries") / "place").open()
+            try:
+                for record in data.draw(st.permutations(history)):
+                    receipts.append(record.payloads)
+                for wanted in asked:
+                    assert whole_answer(receipts, wanted) == _meant(history, wanted)
+            finally:
+                receipts.close()
+
+        ask()
+
+    def test_a_page_is_unmoved_by_newer_receipts(self, receipts: ReceiptStore) -> None:
+        for number in (1, 2, 3):
+            receipts.append(plain(number).payloads)
+        first = receipts.page(ReceiptFilter.parse({"limit": "2"}))
+        receipts.append(plain(4).payloads)
+        assert first.next_cursor is not None
+        second = receipts.page(ReceiptFilter.parse({"limit": "2", "cursor": first.next_cursor}))
+        assert [summary.receipt_id for summary in (*first.data, *second.data)] == [receipt_id(n) for n in (3, 2, 1)]
+
+    def test_a_query_sees_what_has_become_of_a_receipt(self, receipts: ReceiptStore) -> None:
+        record = plain(1).payloads
+        receipts.append(record[:-1])
+        completed = ReceiptFilter.parse({"status": "completed"})
+        assert receipts.page(completed).data == ()
+        receipts.append(record[-1:])
+        assert [summary.receipt_id for summary in receipts.page(completed).data] == [receipt_id(1)]
+
+
+class TestHealth(Clauses):
+    """Counts that are there without looking for them."""
+
+    def test_health_counts(self, receipts: ReceiptStore) -> None:
+        receipts.append(plain(1).payloads + plain(2, closed=False).payloads)
+        health = receipts.health()
+        assert (health.receipt_count, health.open_count) == (2, 1)
+        receipts.append(plain(2).payloads)
+        assert receipts.health().open_count == 0
+
+
+class TestControl(Clauses):
+    """The control log: versions of models, what became of them, keys; as facts in order."""
+
+    def test_entries_come_back_in_order(self, provider: StorageProvider, receipts: ReceiptStore) -> None:
+        log = provider.open_control()
+        assert list(log.entries()) == []
+        log.append(CONTROL[:2])
+        log.append(CONTROL[2:])
+        assert tuple(log.entries()) == tuple(provider.read_control()) == CONTROL
+        log.close()
+        log.close()
+
+    def test_the_log_outlives_who_has_opened_it(self, provider: StorageProvider, receipts: ReceiptStore) -> None:
+        first = provider.open_control()
+        first.append(CONTROL[:1])
+        first.close()
+        second = provider.open_control()
+        second.append(CONTROL[1:])
+        assert tuple(second.entries()) == CONTROL
+        second.close()
+
+    def test_control_entries_are_no_receipts(self, provider: StorageProvider, receipts: ReceiptStore) -> None:
+        log = provider.open_control()
+        log.append(CONTROL)
+        receipts.append(plain(1).payloads)
+        log.close()
+        assert _ids(receipts) == [receipt_id(1)]
+
+
+class TestEventReplay(Clauses):
+    """Every entry in the order of storing, and from any position on."""
+
+    needs = Capability.EVENT_REPLAY
+
+    def test_replay_goes_in_the_order_of_storing(self, receipts: ReceiptStore) -> None:
+        first, second = plain(1).payloads, plain(2).payloads
+        for batch in ([second[0]], [first[0], second[1]], [*first, *second]):
+            receipts.append(batch)
+        stored = list(receipts.replay())
+        assert [entry.payload for entry in stored] == [second[0], first[0], second[1], *first[1:], *second[2:]]
+        positions = [entry.position for entry in stored]
+        assert positions == sorted(set(positions))
+        assert positions[0] > 0
+
+    def test_replay_goes_on_after_any_position(self, provider: StorageProvider, receipts: ReceiptStore) -> None:
+        for number in range(5):
+            receipts.append(plain(number).payloads)
+        stored, reader = list(receipts.replay()), provider.read()
+        for place, entry in enumerate(stored, start=1):
+            assert list(receipts.replay(entry.position)) == stored[place:]
+            assert list(reader.replay(entry.position)) == stored[place:]
+        receipts.append(plain(9).payloads)
+        assert [entry.payload for entry in receipts.replay(stored[-1].position)] == list(plain(9).payloads)
+        reader.close()
+
+    def test_what_is_no_position_is_refused(self, receipts: ReceiptStore) -> None:
+        receipts.append(plain(1).payloads)
+        last = list(receipts.replay())[-1].position
+        for position in (last + 1, -1):
+            with pytest.raises(ValueError, match="nothing was stored at position"):
+                list(receipts.replay(position))
+
+    def test_an_empty_store_replays_nothing(self, receipts: ReceiptStore) -> None:
+        assert list(receipts.replay()) == []
+
+
+class TestDurable(Clauses):
+    """What was acknowledged outlives its process: after closing, and after a death without it."""
+
+    needs = Capability.DURABLE
+
+    def test_what_was_appended_is_there_after_closing(self, provider: StorageProvider, receipts: ReceiptStore) -> None:
+        receipts.append(plain(1).payloads + plain(2, closed=False, session_id="a").payloads)
+        before = list(receipts.replay()) if Capability.EVENT_REPLAY in provider.capabilities else None
+        receipts.close()
+        again = provider.open()
+        assert again.payloads(receipt_id(1)) == plain(1).payloads
+        assert [record[0].receipt_id for record in again.open_receipts()] == [receipt_id(2)]
+        assert again.newest_of_session("coding", "a") == receipt_id(2)
+        assert before is None or list(again.replay()) == before
+        again.append(plain(1).payloads + plain(2, session_id="a").payloads)
+        assert again.payloads(receipt_id(2)) == plain(2, session_id="a").payloads
+        again.close()
+
+    def test_what_was_appended_is_there_without_closing(
+        self, store: StorageBench, provider: StorageProvider, receipts: ReceiptStore, place: Path, tmp_path: Path
+    ) -> None:
+        log = provider.open_control()
+        receipts.append(plain(1).payloads)
+        log.append(CONTROL)
+        store.crash(place, tmp_path / "left")
+        log.close()
+        survivor = store.at(tmp_path / "left")
+        assert not survivor.is_new()
+        assert _ids(survivor.read()) == [receipt_id(1)]
+        again = survivor.open()
+        assert again.payloads(receipt_id(1)) == plain(1).payloads
+        assert tuple(survivor.read_control()) == CONTROL
+        again.append(plain(2).payloads)
+        assert _ids(again) == [receipt_id(2), receipt_id(1)]
+        again.close()
+
+    def test_a_killed_process_leaves_what_it_acknowledged_and_a_prefix_of_the_rest(
+        self, store: StorageBench, provider: StorageProvider, place: Path
+    ) -> None:
+        acknowledged = kill_while_it_writes(store, place, batches=20)
+        receipts = provider.open()
+        found = sorted(_ids(receipts))
+        assert found == [receipt_id(number) for number in range(len(found))]
+        assert len(found) >= acknowledged
+        for number, name in enumerate(found):
+            record = receipts.payloads(name)
+            assert record == plain(number).payloads[: len(record)]
+            assert len(record) == 3 or number + 1 == len(found)
+        if Capability.TRANSACTIONAL in provider.capabilities:
+            assert len(found) % RECEIPTS_IN_BATCH == 0
+            assert receipts.open_receipts() == ()
+        receipts.append(plain(len(found)).payloads)
+        assert len(_ids(receipts)) == len(found) + 1
+        receipts.close()
+
+
+class TestTransactional(Clauses):
+    """A batch is there as a whole or not at all, to whoever looks. What a dead writer leaves is asked among the durable clauses."""
+
+    needs = Capability.TRANSACTIONAL
+
+    def test_a_reader_sees_a_whole_batch_or_nothing_of_it(
+        self, provider: StorageProvider, receipts: ReceiptStore
+    ) -> None:
+        receipts.append(plain(9999).payloads)
+        reader, done = provider.read(), threading.Event()
+
+        def read() -> None:
+            number = 0
+            while not done.is_set():
+                while reader.payloads(receipt_id(number)):
+                    assert reader.payloads(receipt_id(number + 1)) == plain(number + 1).payloads
+                    number += 2
+
+        with ThreadPoolExecutor(1) as pool:
+            watching = pool.submit(read)
+            try:
+                for number in range(0, 100, 2):
+                    receipts.append(plain(number).payloads + plain(number + 1).payloads)
+            finally:
+                done.set()
+            watching.result(_PATIENCE_S)
+        reader.close()
+
+
+class TestRuntimeHotStore(Clauses):
+    """What the runtime asks on its event loop is answered from memory."""
+
+    needs = Capability.RUNTIME_HOT_STORE
+
+    def test_sessions_and_health_are_known_without_what_is_kept(
+        self, store: StorageBench, receipts: ReceiptStore, place: Path
+    ) -> None:
+        receipts.append(plain(1, session_id="a").payloads + plain(2, closed=False).payloads)
+        store.cut_off(place)
+        assert receipts.newest_of_session("coding", "a") == receipt_id(1)
+        assert receipts.newest_of_session("coding", "b") is None
+        assert (receipts.health().receipt_count, receipts.health().open_count) == (2, 1)
+
+
+class TestAdvisoryLocks(Clauses):
+    """Only one process writes, and a second one is told who does."""
+
+    needs = Capability.ADVISORY_LOCKS
+
+    def test_a_second_writer_is_refused_until_the_first_has_closed(
+        self, provider: StorageProvider, receipts: ReceiptStore
+    ) -> None:
+        receipts.append(plain(1).payloads)
+        with pytest.raises(StorageUnavailable, match=r"in use by process \d+"):
+            provider.open()
+        receipts.append(plain(2).payloads)
+        receipts.close()
+        second = provider.open()
+        assert _ids(second) == [receipt_id(2), receipt_id(1)]
+        second.close()
+
+
+class TestConcurrentWriters(Clauses):
+    """Several writers at once, each with its own receipts."""
+
+    needs = Capability.CONCURRENT_WRITERS
+
+    def test_what_several_writers_append_is_all_there(self, provider: StorageProvider) -> None:
+        def write(first: int) -> None:
+            mine = provider.open()
+            for number in range(first, 60, 3):
+                mine.append(plain(number).payloads)
+            mine.close()
+
+        with ThreadPoolExecutor(3) as pool:
+            for writer in [pool.submit(write, first) for first in range(3)]:
+                writer.result(_PATIENCE_S)
+        reader = provider.read()
+        assert sorted(_ids(reader)) == [receipt_id(number) for number in range(60)]
+        assert all(reader.payloads(receipt_id(number)) == plain(number).payloads for number in range(60))
+        reader.close()
+
+
+class TestBesideMemory(Clauses):
+    """Any history at all: the provider and the memory store, driven alike, never differ."""
+
+    def test_no_history_tells_it_from_the_memory_store(
+        self, store: StorageBench, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        class Life(BesideMemory):
+            """One of this provider."""
+
+            def __init__(self) -> None:
+                super().__init__(store, lambda: tmp_path_factory.mktemp("life") / "place")
+
+        run_state_machine_as_test(Life, settings=settings(max_examples=30, stateful_step_count=15, deadline=None))
+
+
+class TestWhatWasSkipped(Clauses):
+    """Nothing is skipped in silence. Runs last, and says something only of a whole run of its module."""
+
+    def test_the_suite_is_whole_and_skips_just_what_is_not_declared(
+        self, request: pytest.FixtureRequest, provider: StorageProvider
+    ) -> None:
+        collected = [item for item in request.session.items if item.path == request.node.path]
+        asked = {getattr(item, "originalname", item.name) for item in collected}
+        missing = sorted(set(_clauses()) - asked)
+        if missing and _is_partial(request.config):
+            pytest.skip("only a part of the suite was asked for")
+        assert not missing, f"clauses left out: {missing}"
+        assert not [item.name for item in collected if any(map(item.get_closest_marker, ("skip", "skipif", "xfail")))]
+        assert provider.capabilities <= PROVABLE, "declared, and no clause proves it"
+        skipped = request.session.stash[_SKIPPED][request.node.path.as_posix()]
+        assert skipped == PROVABLE - provider.capabilities
+
+
+def _suite() -> list[type[Clauses]]:
+    return [found for name in __all__ if isinstance(found := globals()[name], type) and issubclass(found, Clauses)]
+
+
+def _clauses() -> list[str]:
+    return [name for each in _suite() for name in vars(each) if name.startswith("test_")]
+
+
+def _is_partial(config: pytest.Config) -> bool:
+    selected: Sequence[Any] = (config.option.keyword, config.option.markexpr, *(a for a in config.args if "::" in a))
+    return any(selected)
+
+
+PROVABLE = frozenset(each.needs for each in _suite() if each.needs is not None)
+"""The capabilities that have clauses: the only ones that can be declared yet."""
+
+
+def _ids(receipts: ReceiptReader, before: str | None = None) -> list[str]:
+    return [record[0].receipt_id for record in receipts.newest(before)]
+
+
+def _meant(history: list[Written], wanted: ReceiptFilter) -> list[Summary]:
+    """The receipts that a filter means, newest first."""
+    folded = [fold([decode_entry(payload) for payload in record.payloads]) for record in reversed(history)]
+    below = (receipt for receipt in folded if wanted.before is None or receipt.receipt_id < wanted.before)
+    return [summarise(receipt) for receipt in below if wanted.matches(receipt)]

@@ -285,7 +285,7 @@ class System:
 
     def now(self) -> float:
         """Read the clock by which every deadline and every `since` is measured."""
-        return self.hub.backend.now()
+        return (self._hub or self.hub).backend.now()  # asked many times for each request
 
     def send_after(self, seconds: float, ref: ActorRef | NamedRef, message: object) -> Timer:
         """Deliver `message` to `handle_info` in this many seconds, whatever the mailbox's bound says.

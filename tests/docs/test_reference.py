@@ -16,6 +16,7 @@ from wardwright.domain.errors import FailureClass, RequestError
 from wardwright.edge.errors import STATUS_BY_CODE, error_answer, http_error_answer
 from wardwright.receipts import fold
 from wardwright.receipts.events import Decision, FinalStatus, RequestSummary
+from wardwright.runtime.instruments import Counts, Durations
 from wardwright.runtime.metrics import Metrics
 
 REFERENCE = Path("docs/reference")
@@ -50,7 +51,8 @@ def test_every_metric_is_listed_with_its_labels() -> None:
         if hasattr(instrument, "describe"):
             (family,) = instrument.describe()
             name = f"{family.name}_total" if family.type == "counter" else family.name
-            existing[name] = (family.type, list(instrument._labelnames))
+            labels = instrument.label_names if isinstance(instrument, Counts | Durations) else instrument._labelnames
+            existing[name] = (family.type, list(labels))
     assert listed == existing
 
 

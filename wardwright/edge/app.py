@@ -1,9 +1,11 @@
 """The whole HTTP surface on one page: routes, who may use them, and the outermost error boundary."""
 
+from collections.abc import Awaitable
+
 import msgspec
 import structlog
 from starlette.exceptions import HTTPException
-from starlette.routing import BaseRoute, Route, Router
+from starlette.routing import BaseRoute, Match, Route, Router
 
 from wardwright.domain.errors import InternalError, WardwrightError
 from wardwright.edge.admin import Admin
@@ -98,8 +100,11 @@ class ErrorBoundary:
 
     def __init__(self, router: Router) -> None:
         self._router = router
-        paths = {route.path for route in router.routes if isinstance(route, Route)}
-        self._served = sorted(path for path in paths if "{" not in path)
+        fixed = [route for route in router.routes if isinstance(route, Route) and "{" not in route.path]
+        self._served = sorted({route.path for route in fixed})
+        # a path without parameters need not be searched for at each request
+        places = [(method, route.path) for route in fixed for method in route.methods or ()]
+        self._endpoints = {place: _found(router, *place) for place in places}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; a websocket finds nothing here."""
@@ -118,7 +123,8 @@ class ErrorBoundary:
             await send(message)
 
         try:
-            await self._router(scope, receive, identified_send)
+            endpoint = self._endpoints.get((scope["method"], scope["path"]), self._router)
+            await endpoint(scope, receive, identified_send)
         except ClientGone:
             return
         except WardwrightError as error:
@@ -148,8 +154,15 @@ class _Plain:
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._endpoint(scope, receive, send)
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        return self._endpoint(scope, receive, send)
+
+
+def _found(router: Router, method: str, path: str) -> Endpoint:
+    """The endpoint that the router would find."""
+    scope = {"type": "http", "method": method, "path": path}
+    matching = (route for route in router.routes if isinstance(route, Route) and route.matches(scope)[0] is Match.FULL)
+    return next(matching).app
 
 
 async def _refuse_websocket(path: str, send: Send) -> None:

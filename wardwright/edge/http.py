@@ -16,6 +16,7 @@ Send = Callable[[Message], Awaitable[None]]
 Endpoint = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = Iterable[tuple[str, str]]
 
+_JSON = b"application/json"
 _LENGTH_DIGITS = 20  # a longer number is no length of anything, and Python refuses to read the longest
 
 
@@ -51,14 +52,8 @@ def headers_of(scope: Scope) -> dict[str, str]:
 
     Names of people and things are sent in UTF-8 today, and must be the same here as in a body; what is none is taken for Latin-1.
     """
-    found: dict[str, str] = {}
-    for key, value in scope["headers"]:
-        try:
-            text = value.decode()
-        except UnicodeDecodeError:
-            text = value.decode("latin-1")
-        found.setdefault(key.decode("latin-1"), text)
-    return found
+    first_counts = reversed(scope["headers"])
+    return {key.decode("latin-1"): value.decode() if value.isascii() else _text(value) for key, value in first_counts}
 
 
 async def read_json_body(scope: Scope, receive: Receive, *, limit: int) -> bytes:
@@ -66,14 +61,17 @@ async def read_json_body(scope: Scope, receive: Receive, *, limit: int) -> bytes
 
     Raises: UnsupportedMediaType, RequestTooLarge, ClientGone.
     """
-    content_type = (header(scope, b"content-type") or "application/json").partition(";")[0].strip().lower()
-    if content_type != "application/json":
-        raise UnsupportedMediaType(f"the body must be application/json, not {content_type}")
-    encoding = (header(scope, b"content-encoding") or "identity").strip().lower()
-    if encoding != "identity":
-        raise UnsupportedMediaType(f"the body must be sent as it is, not in the encoding {encoding}")
-    announced = header(scope, b"content-length")
-    if announced is not None and announced.isdecimal() and (len(announced) > _LENGTH_DIGITS or int(announced) > limit):
+    named: dict[bytes, bytes] = dict(reversed(scope["headers"]))  # the first of a name counts
+    content_type = named.get(b"content-type") or _JSON
+    if content_type != _JSON and content_type.partition(b";")[0].strip().lower() != _JSON:
+        shown = content_type.partition(b";")[0].strip().lower().decode("latin-1")
+        raise UnsupportedMediaType(f"the body must be application/json, not {shown}")
+    encoding = named.get(b"content-encoding")
+    if encoding and encoding.strip().lower() != b"identity":
+        shown = encoding.strip().lower().decode("latin-1")
+        raise UnsupportedMediaType(f"the body must be sent as it is, not in the encoding {shown}")
+    announced = named.get(b"content-length", b"")
+    if announced.isdigit() and (len(announced) > _LENGTH_DIGITS or int(announced) > limit):
         raise _too_large(limit)
     chunks: list[bytes] = []
     size = 0
@@ -123,8 +121,15 @@ def _encoded(content_type: str, length: int, headers: Headers) -> list[tuple[byt
     return [
         (b"content-type", content_type.encode("ascii")),
         (b"content-length", str(length).encode("ascii")),
-        *((name.encode("ascii"), value.encode("latin-1")) for name, value in headers),
+        *[(name.encode("ascii"), value.encode("latin-1")) for name, value in headers],
     ]
+
+
+def _text(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 def _too_large(limit: int) -> RequestTooLarge:

@@ -7,10 +7,10 @@ by: what is taken here h11 would take too, and read alike (`tests/wardwright/edg
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import NamedTuple
 
-Headers = Iterable[tuple[bytes, bytes]]
+Headers = Sequence[tuple[bytes, bytes]]
 
 _TOKEN = rb"[-!#$%&'*+.^_`|~0-9A-Za-z]"
 _VALUE = rb"[\t\x20-\x7e\x80-\xff]"
@@ -74,17 +74,15 @@ class PlainAnswer:
 
         Raises: ValueError: it could be read as something else.
         """
-        lines, length = [], None
-        for name, value in headers:
-            lines.append(b"%b: %b\r\n" % (name, value))
-            if name == b"content-length":
-                length = _length(value)
+        lines = [b"%b: %b\r\n" % (name, value) for name, value in headers]
+        length = dict(headers).get(b"content-length")
         if status in _BODILESS:
             self._is_suppressed = True
         elif length is None:
             self._is_chunked = True
             lines.append(b"transfer-encoding: chunked\r\n")
-        self._left = length or 0
+        if length is not None:
+            self._left = _length(length)
         fields = b"".join(lines)
         if fields.count(b"\n") != len(lines) or not _FIELDS.fullmatch(fields):
             raise ValueError("an answer's headers would be read as others than they are")

@@ -134,8 +134,7 @@ class GovernedAnswer:
         return frozenset(self._guard.fired_rules)
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True):
     """A request as it stands: what is asked, and the plan and the facts that hold for it."""
 
     request: ChatRequest

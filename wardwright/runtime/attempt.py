@@ -10,11 +10,11 @@ the gateway waits for the provider: a slow client costs its provider no time.
 
 import math
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Literal, Self
 
 import anyio
+import msgspec
 from anyio.lowlevel import checkpoint_if_cancelled
 
 from supervisors import Callback, System
@@ -30,8 +30,7 @@ OUT_OF_TIME = "the request's time is used up"
 Release = Callable[[Sequence[Frame]], Awaitable[None]]
 
 
-@dataclass(slots=True)
-class Tally:
+class Tally(msgspec.Struct):
     """What one attempt has brought and released so far. Bytes are UTF-8 bytes of text, reasoning and tool arguments."""
 
     started: float
@@ -39,7 +38,7 @@ class Tally:
     generated_bytes: int = 0
     released_bytes: int = 0
     has_released: bool = False
-    finish_reasons: list[str] = field(default_factory=list)
+    finish_reasons: list[str] = msgspec.field(default_factory=list)
     usage: Usage | None = None
 
     def observe(self, frames: Sequence[Frame], now: float) -> None:

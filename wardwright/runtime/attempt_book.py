@@ -1,7 +1,8 @@
 """The book of a run's attempts: what each has brought and cost, told to the receipt, the provider's health and the metrics."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from supervisors import System
 from wardwright.domain.chat import Usage
@@ -18,8 +19,7 @@ from wardwright.runtime.metrics import Metrics
 from wardwright.runtime.receipt_writer import ReceiptWriter
 
 
-@dataclass(frozen=True, slots=True)
-class LiveAttempt:
+class LiveAttempt(msgspec.Struct, frozen=True):
     """The upstream call under way: whom it asks, since when by the wall clock, its way through the provider's gate, and the rules."""
 
     number: int

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+import msgspec
+
 from wardwright.domain.errors import Forbidden, NoTargetAvailable, UnknownModel
 from wardwright.domain.route import MODEL_PREFIX, Composition, ModelDefinition
 from wardwright.planner.canary import BUCKETS, bucket_of, takes
@@ -53,8 +55,7 @@ class Activation:
         return is_same and self.trials == trials
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(msgspec.Struct, frozen=True):
     """What one request goes by: the versions, and the side it is on of every canary that concerns it."""
 
     composition: Composition

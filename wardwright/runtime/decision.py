@@ -4,8 +4,6 @@ Gathering asks the world (health, session, the day's spending, a draw); deciding
 first and take the second with facts that somebody else supplies, so there is no second copy of the path.
 """
 
-from dataclasses import dataclass
-
 import msgspec
 
 from wardwright.domain.errors import (
@@ -23,8 +21,7 @@ from wardwright.planner.refusal import explain_empty_plan
 from wardwright.receipts.events import Decision, FinalStatus, SelectedTarget
 
 
-@dataclass(frozen=True, slots=True)
-class Decided:
+class Decided(msgspec.Struct, frozen=True):
     """What was decided, for whoever executes it, and how the receipt tells it."""
 
     plan: RoutePlan

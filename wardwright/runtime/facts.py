@@ -5,8 +5,8 @@ A live request and a simulated one gather alike; from there on everything is a f
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
+import msgspec
 from msgspec.structs import replace
 
 from wardwright.domain.caller import Caller
@@ -24,8 +24,7 @@ from wardwright.runtime.policy import PolicyBook
 _SEEDS = 2**53  # what every reader of JSON keeps exact
 
 
-@dataclass(frozen=True, slots=True)
-class Gathered:
+class Gathered(msgspec.Struct, frozen=True):
     """The inputs of a plan, and the policy's rules that led to the constraints among them."""
 
     inputs: PlanInputs

@@ -1,9 +1,8 @@
 """Counters of the gateway in Prometheus's terms. They belong to the process, not to an actor, so a restart resets none of them."""
 
 from collections.abc import Callable, Iterable
-from typing import TypeVar, cast
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from wardwright.domain.chat import Usage
@@ -12,8 +11,7 @@ from wardwright.receipts.events import StreamFinding
 from wardwright.runtime.answer_policy import Again, Refused
 from wardwright.runtime.gate import Gate
 from wardwright.runtime.health import breaker_state
-
-I = TypeVar("I", Counter, Histogram)
+from wardwright.runtime.instruments import Counts, Durations
 
 _BREAKER_STATES = {"closed": 0, "half_open": 1, "open": 2}
 _DURATIONS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -26,45 +24,44 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._children: dict[tuple[object, ...], object] = {}
         self._gates: Callable[[], Iterable[Gate]] = tuple
-        self.requests = Counter(
+        self.requests = Counts(
             "wardwright_requests", "Requests by final status.", ["model", "status"], registry=self.registry
         )
-        self.duration = Histogram(
+        self.duration = Durations(
             "wardwright_request_duration_seconds",
             "From the parsed request to its closed receipt.",
             ["model"],
-            buckets=_DURATIONS_S,
+            bounds=_DURATIONS_S,
             registry=self.registry,
         )
-        self.first_token = Histogram(
+        self.first_token = Durations(
             "wardwright_time_to_first_token_seconds",
             "From the upstream call to its first content.",
             ["provider"],
-            buckets=_DURATIONS_S,
+            bounds=_DURATIONS_S,
             registry=self.registry,
         )
-        self.attempts = Counter(
+        self.attempts = Counts(
             "wardwright_attempts", "Upstream calls by outcome.", ["provider", "outcome"], registry=self.registry
         )
-        self.retries = Counter(
+        self.retries = Counts(
             "wardwright_retries",
             "Calls to the same target again, by what had failed.",
             ["provider", "reason"],
             registry=self.registry,
         )
-        self.fallbacks = Counter(
+        self.fallbacks = Counts(
             "wardwright_fallbacks",
             "Targets left for the next one, by provider left and why.",
             ["provider", "reason"],
             registry=self.registry,
         )
-        self.permit_wait = Histogram(
+        self.permit_wait = Durations(
             "wardwright_permit_wait_seconds",
             "How long those calls waited for a permit that had to.",
             ["provider"],
-            buckets=_DURATIONS_S,
+            bounds=_DURATIONS_S,
             registry=self.registry,
         )
         self.permits_in_use = Gauge(
@@ -79,19 +76,19 @@ class Metrics:
             ["provider"],
             registry=self.registry,
         )
-        self.tokens = Counter(
+        self.tokens = Counts(
             "wardwright_tokens",
             "Tokens by direction, as reported or estimated.",
             ["model", "type"],
             registry=self.registry,
         )
-        self.stream_rules = Counter(
+        self.stream_rules = Counts(
             "wardwright_stream_rules_fired",
             "Answers on which a stream rule fired.",
             ["model", "rule", "action"],
             registry=self.registry,
         )
-        self.withheld = Counter(
+        self.withheld = Counts(
             "wardwright_answers_withheld",
             "Answers that stream rules have ended, by what followed.",
             ["model", "outcome"],
@@ -104,25 +101,25 @@ class Metrics:
 
     def request_ended(self, model: str, status: str, seconds: float) -> None:
         """Count a request and its duration."""
-        self._child(self.requests, model, status).inc()
-        self._child(self.duration, model).observe(seconds)
+        self.requests.add(model, status)
+        self.duration.add(model, seconds=seconds)
 
     def attempt_ended(self, provider: str, outcome: str, first_token_s: float | None) -> None:
         """Count an upstream call; `first_token_s` is None when nothing came."""
-        self._child(self.attempts, provider, outcome).inc()
+        self.attempts.add(provider, outcome)
         if first_token_s is not None:
-            self._child(self.first_token, provider).observe(first_token_s)
+            self.first_token.add(provider, seconds=first_token_s)
 
     def went_on(self, left: tuple[str, str] | None, step: Step) -> None:
         """Count what follows a candidate that did not answer: `left` is its provider, and why."""
         if left is not None and isinstance(step, Retry):
-            self._child(self.retries, *left).inc()
+            self.retries.add(*left)
         elif left is not None and isinstance(step, Next):
-            self._child(self.fallbacks, *left).inc()
+            self.fallbacks.add(*left)
 
     def waited_for_permit(self, provider: str, seconds: float) -> None:
         """Count a wait for a permit, whatever came of it."""
-        self._child(self.permit_wait, provider).observe(seconds)
+        self.permit_wait.add(provider, seconds=seconds)
 
     def watch(self, gates: Callable[[], Iterable[Gate]]) -> None:
         """Show these gates whenever somebody looks."""
@@ -131,24 +128,16 @@ class Metrics:
     def rules_fired(self, model: str, finding: StreamFinding) -> None:
         """Count the stream rules that fired on an answer, each once."""
         for rule_id, action in {f.rule_id: "shadow" if f.shadow else f.action for f in finding.fired}.items():
-            self._child(self.stream_rules, model, rule_id, action).inc()
+            self.stream_rules.add(model, rule_id, action)
 
     def answer_withheld(self, model: str, following: Again | Refused) -> None:
         """Count an answer that stream rules have ended, by what followed."""
-        self._child(self.withheld, model, following.status if isinstance(following, Refused) else "asked_again").inc()
+        self.withheld.add(model, following.status if isinstance(following, Refused) else "asked_again")
 
     def tokens_used(self, model: str, usage: Usage) -> None:
         """Count the tokens of an attempt."""
-        self._child(self.tokens, model, "input").inc(usage.prompt_tokens)
-        self._child(self.tokens, model, "output").inc(usage.completion_tokens)
-
-    def _child(self, instrument: I, *labels: str) -> I:
-        """The instrument for these labels; looking it up in the library takes a lock and builds the key anew each time."""
-        key = (instrument, *labels)
-        child = self._children.get(key)
-        if child is None:
-            child = self._children[key] = instrument.labels(*labels)
-        return cast("I", child)
+        self.tokens.add(model, "input", by=usage.prompt_tokens)
+        self.tokens.add(model, "output", by=usage.completion_tokens)
 
     def render(self) -> bytes:
         """The exposition text."""

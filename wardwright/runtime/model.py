@@ -2,14 +2,14 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from supervisors import Actor
 from wardwright.runtime.catalog_board import CatalogBoard
 
 
-@dataclass(frozen=True, slots=True)
-class RequestEnded:
+class RequestEnded(msgspec.Struct, frozen=True):
     """A request for this model ended. Cast by runs; counted. A crash here loses the counts, never a request."""
 
     status: str

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import anyio
+import msgspec
 import structlog
 
 from supervisors import ActorDown, ActorKilled, CallTimeout, NamedRef, System, adopt, child_path, count_children
@@ -76,8 +77,7 @@ class RunParts:
     draw: Callable[[int], int] = random.randrange
 
 
-@dataclass(frozen=True, slots=True)
-class RunRequest:
+class RunRequest(msgspec.Struct, frozen=True):
     """An accepted request: what to run, for whom, under which definition."""
 
     caller: Caller
@@ -90,8 +90,7 @@ class RunRequest:
     traceparent: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """How a run ended. `error` is what the client is told; without one, `completion` or `tail` is still to be delivered."""
 
     status: FinalStatus

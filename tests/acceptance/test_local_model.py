@@ -37,6 +37,7 @@ context_window = 2048
 id = "local/long"
 provider = "long"
 context_window = 8192
+capabilities = ["chat", "prefill"]
 
 [[models]]
 id = "coding-balanced"
@@ -44,6 +45,14 @@ id = "coding-balanced"
 [[models.dispatchers]]
 id = "fit"
 models = ["local/short", "local/long"]
+
+[[models]]
+id = "resumed"
+
+[[models.cascades]]
+id = "steps"
+models = ["local/short", "local/long"]
+resume = "continue"
 
 [[models]]
 id = "reminded"
@@ -128,6 +137,28 @@ def test_kill_9_of_the_model_server_mid_stream_is_told_and_the_next_request_is_a
     assert actor["restarts"] == 1
     assert "SIGKILL" in actor["last_exit"]
     assert server_of(daemon, "short")["pid"] != pid
+
+
+def test_an_answer_whose_server_is_killed_is_gone_on_with_by_another_server(daemon: Daemon) -> None:
+    daemon.chat(model="resumed", max_tokens=1)
+    pid = server_of(daemon, "short")["pid"]
+    assert isinstance(pid, int)
+
+    with streams(daemon, 1, model="resumed", prompt="Write a long story.", max_tokens=300, temperature=0) as seen:
+        os.kill(pid, signal.SIGKILL)
+
+    [answer] = seen
+    assert answer.done
+    receipt = daemon.receipt(answer.receipt_id)
+    [seam] = receipt["seams"]
+    assert (seam["from_model"], seam["to_model"], seam["by"]) == ("local/short", "local/long", "prefill")
+    first, second = receipt["attempts"]
+    assert (first["status"], second["status"]) == ("failed", "completed")
+    assert seam["text_bytes"] == first["released_bytes"] > 0
+    assert first["released_bytes"] + second["released_bytes"] == len(answer.text.encode())
+    assert second["released_bytes"] > 0
+    begun = answer.text.encode()[: seam["text_bytes"]].decode()
+    assert not answer.text[len(begun) :].startswith(begun[:20]), "it does not begin anew"
 
 
 def test_killing_the_actor_of_the_model_server_leaves_no_process_behind_and_the_next_request_is_answered(

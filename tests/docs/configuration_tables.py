@@ -80,6 +80,7 @@ MEANINGS: Mapping[str, str] = {
     "No user name, no query.",
     "providers.credential_env": "The variable that holds the key. Read at every call.",
     "providers.credential_file": "The file that holds the key, instead of a variable. Read at every call, so that a rotated key needs no restart.",
+    "providers.prefill": "How the server is told to go on from the last message, for targets that declare `prefill`: by vLLM's two fields in the body, which most others ignore; by `prefix` on the message (Mistral, DeepSeek); by the message alone, for servers that refuse fields they do not know.",
     "providers.default_max_tokens": "The limit on an answer for which the caller sets none. The API insists on one; an answer that reaches it ends with `length`.",
     "providers.context_window": "The context window its server is started with.",
     "providers.weights": "Pulled weights by name: `smollm2`. Either this or `model_path`.",
@@ -104,7 +105,7 @@ MEANINGS: Mapping[str, str] = {
     "targets.provider": "The provider that serves it.",
     "targets.context_window": "Tokens of prompt and answer together. At most its `llama-cpp` provider's.",
     "targets.upstream_model": "What the provider calls it; absent: the id, without `<provider>/` in front.",
-    "targets.capabilities": "What it can serve; absent: everything. A request that needs another is not sent here.",
+    "targets.capabilities": "What it can serve; absent: everything but `prefill`. A request that needs another is not sent here. With `prefill` it can be given the beginning of an answer to go on from.",
     "targets.price": "See [price](#price-of-a-target). What receipts and budgets reckon with.",
     "targets.tags": "Words of your own, for guards that ask for `target_tags`.",
     "targets.history": "`private` where what it writes into a conversation (signed thinking, encrypted reasoning) is of no use to another target: "
@@ -165,6 +166,7 @@ MEANINGS: Mapping[str, str] = {
     "selectors.sticky": "`session`: a session stays on the target that served it while that can serve. Absent: every request is decided anew.",
     "selectors.on_overflow": "What becomes of a request that fits nowhere in the whole graph: it is refused with `context_length_exceeded`, or sent "
     "to the largest window here all the same, which the receipt says.",
+    "selectors.resume": "With it the next target goes on with a stream that broke after a part of it had reached the client; absent: the client gets an error.",
     "selectors.on_content_filter": "What becomes of a provider's refusal of the content: it is passed on to the client, or the next target is asked.",
     "alloys.id": "Its name within the model.",
     "alloys.constituents": "See [constituents](#constituents-of-an-alloy).",
@@ -175,6 +177,7 @@ MEANINGS: Mapping[str, str] = {
     "alloys.sticky": "As of a dispatcher.",
     "alloys.on_overflow": "As of a dispatcher.",
     "alloys.on_content_filter": "As of a dispatcher.",
+    "alloys.resume": "As of a dispatcher.",
     "constituents.model": "A target, selector or model.",
     "constituents.weight": "Its share of weighted draws.",
     "guards.id": "Its name within the model.",

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Self
 
-from tests.support import foreign  # noqa: F401 - adds to the behaviours
+from tests.support import foreign, resuming  # noqa: F401 - add to the behaviours
 from tests.support.behaviours import BEHAVIOURS, Behaviour
 from tests.support.exchange import ANSWER, Call, ClientGone, Exchange, Tuning, answer_text, answer_words, error_body
 from tests.support.readable import readable

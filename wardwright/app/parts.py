@@ -77,7 +77,9 @@ def _sequence(provider: SequenceSettings, _: System) -> Provider:
 
 def _openai_compatible(provider: OpenAICompatibleSettings, _: System) -> Provider:
     info = _remote_info(provider, "openai-compatible")
-    return OpenAICompatibleProvider(info, _transport(provider), provider.base_url, partial(_credential, provider))
+    return OpenAICompatibleProvider(
+        info, _transport(provider), provider.base_url, partial(_credential, provider), prefill=provider.prefill
+    )
 
 
 def _anthropic(provider: AnthropicSettings, _: System) -> Provider:

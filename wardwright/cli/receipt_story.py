@@ -186,6 +186,10 @@ def _tried(receipt: Receipt) -> Iterator[Line]:
         yield Line(str(attempt.attempt), f"{attempt.model}{at}: {_course(attempt)}", status_style(attempt.status))
         if attempt.failure is not None:
             yield Line("", f"{attempt.failure.failure_class}: {attempt.failure.message}")
+    for seam in receipt.seams:
+        how = "had to repeat it" if seam.by == "repeat" else "was given it"
+        behind = f"{_counted(seam.text_bytes, 'byte')} of text from attempt {seam.from_attempt}"
+        yield Line("resumed", f"attempt {seam.attempt} goes on behind {behind}: {seam.to_model} {how}")
     if not receipt.attempts:
         yield Line("none", "no provider was called")
     for passed in receipt.passed_over:

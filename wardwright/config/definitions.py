@@ -40,6 +40,7 @@ class _Choice(TypedDict):
     sticky: bool
     on_overflow: Literal["refuse", "largest"]
     on_content_filter: Literal["pass_on", "next"]
+    resume: bool
 
 
 def selectors_of(model: ModelSettings) -> list[Selector]:
@@ -86,6 +87,7 @@ def _choice(node: SelectorSettings | AlloySettings) -> _Choice:
         "sticky": node.sticky is not None,
         "on_overflow": node.on_overflow,
         "on_content_filter": node.on_content_filter,
+        "resume": node.resume is not None,
     }
 
 

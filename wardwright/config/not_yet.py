@@ -22,9 +22,6 @@ KEYS: Mapping[str, frozenset[str]] = {
             "server_tools",
         }
     ),
-    "models.dispatchers": frozenset({"resume"}),
-    "models.cascades": frozenset({"resume"}),
-    "models.alloys": frozenset({"resume"}),
 }
 
 VALUES: Mapping[str, frozenset[str]] = {

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from wardwright.domain.chat import PrefillStyle
 from wardwright.domain.tokens import Tokenizer
 from wardwright.planner.attempts import RetryPolicy
 from wardwright.planner.breaker import BreakerPolicy
@@ -112,7 +113,9 @@ class RemoteSettings(ProviderBase, frozen=True, kw_only=True):
 
 
 class OpenAICompatibleSettings(RemoteSettings, frozen=True, kw_only=True, tag="openai-compatible"):
-    """A server that speaks the OpenAI chat API."""
+    """A server that speaks the OpenAI chat API. `prefill` is how it is told to go on from the beginning of an answer."""
+
+    prefill: PrefillStyle = "continue_final_message"
 
 
 class OllamaSettings(RemoteSettings, frozen=True, kw_only=True, tag="ollama"):
@@ -162,7 +165,7 @@ class TargetSettings(_Table, frozen=True, kw_only=True):
     """A concrete model at a provider.
 
     Without `upstream_model` it is called by its id without the provider's prefix; without `capabilities` it is taken to
-    serve everything. With a `tokenizer` its prompts are counted exactly where the estimate comes near to a window. The `history` of
+    serve everything, but for `prefill`: going on from the beginning of an answer. With a `tokenizer` its prompts are counted exactly where the estimate comes near to a window. The `history` of
     a target that signs or encrypts its thinking is private: no other target can go on from it.
     """
 
@@ -170,7 +173,7 @@ class TargetSettings(_Table, frozen=True, kw_only=True):
     provider: Annotated[str, Meta(description="the id of a provider")]
     context_window: Tokens
     upstream_model: Text | None = None
-    capabilities: tuple[Literal["chat", "tools", "json_schema", "vision", "reasoning"], ...] | None = None
+    capabilities: tuple[Literal["chat", "tools", "json_schema", "vision", "reasoning", "prefill"], ...] | None = None
     price: PriceSettings | None = None
     tags: tuple[Text, ...] = ()
     tokenizer: Tokenizer | None = None
@@ -183,13 +186,15 @@ class _Chooser(_Table, frozen=True, kw_only=True):
     sticky: Literal["session"] | None = None
     on_overflow: Literal["refuse", "largest"] = "refuse"
     on_content_filter: Literal["pass_on", "next"] = "pass_on"
+    resume: Literal["continue"] | None = None
 
 
 class SelectorSettings(_Chooser, frozen=True, kw_only=True):
     """A node of a route graph that takes its members in order: targets, selectors, and models by their prefixed names.
 
     With `sticky` a session stays on the target that served it while that can serve. What fits nowhere in the whole graph is refused,
-    or goes to the largest window here all the same. A provider's refusal of the content is passed on, or the next target asked.
+    or goes to the largest window here all the same. A provider's refusal of the content is passed on, or the next target asked. With `resume`
+    the next target goes on with a stream that broke behind its release.
     """
 
     id: Selectable

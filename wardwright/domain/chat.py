@@ -10,6 +10,14 @@ import msgspec
 
 Fields = dict[str, msgspec.Raw]
 
+PrefillStyle = Literal["continue_final_message", "prefix", "last_message"]
+"""How a server of chat completions is told that the last message is the beginning of its answer, to be gone on with.
+
+`continue_final_message`: by vLLM's two fields beside the messages. Others that go on from the last message by themselves know nothing
+of these fields, and leave them alone. `prefix`: by a mark on the message (Mistral, DeepSeek). `last_message`: by nothing else, for
+servers that refuse fields which they do not know.
+"""
+
 
 class Part(msgspec.Struct, frozen=True):
     """One part of a multi-part message content; of other parts than text only the kind is known here."""

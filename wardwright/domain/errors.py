@@ -21,6 +21,7 @@ FailureClass = Literal[
     "invalid_request",
     "bad_response",
     "stream_broken",
+    "not_resumed",
 ]
 
 Clock = Literal["connect", "first_token", "idle", "total"]

@@ -42,7 +42,8 @@ class Price(msgspec.Struct, frozen=True, omit_defaults=True):
 class Target(msgspec.Struct, frozen=True, omit_defaults=True):
     """A concrete model at a provider. `context_window` counts tokens of prompt and answer together.
 
-    `capabilities` is None when the operator declared none: the target is then taken to serve everything. `tokenizer` names the
+    `capabilities` is None when the operator declared none: the target is then taken to serve everything that a request may need, but
+    not to go on from the beginning of an answer (`prefill`), which many servers take for a finished one. `tokenizer` names the
     vocabulary by which its prompts can be counted exactly. `history` is private when what the target writes into a conversation
     (signed thinking, encrypted reasoning) is of no use to any other.
     """
@@ -63,12 +64,14 @@ class _Chooser(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     `sticky` keeps a session on the target that served it. `on_overflow` says what becomes of a request that fits nowhere in the
     whole graph: it is refused, or sent to the largest window here all the same. `on_content_filter` says whether a provider's
-    refusal of the content is the answer, or a reason to ask the next target.
+    refusal of the content is the answer, or a reason to ask the next target. With `resume` a stream that breaks behind its release
+    is gone on with at the next target.
     """
 
     sticky: bool = False
     on_overflow: Literal["refuse", "largest"] = "refuse"
     on_content_filter: Literal["pass_on", "next"] = "pass_on"
+    resume: bool = False
 
 
 class Dispatcher(_Chooser, frozen=True, omit_defaults=True, tag="dispatcher"):
@@ -318,7 +321,7 @@ class RoutePlan(msgspec.Struct, frozen=True):
     target; a nested model stands in it by its prefixed name, before its own selectors. `overflow` names the selector whose
     target was taken although no window fits. `fallback_used` says that a forced model could not serve and policy allows others.
     `blocked_by` is the policy rule that forbids the request. `refusal_moves_on` are the targets after whose refusal of the content
-    the next is asked.
+    the next is asked, `resumable` those whose broken stream the next goes on with.
     """
 
     route_type: str
@@ -333,3 +336,4 @@ class RoutePlan(msgspec.Struct, frozen=True):
     fallback_used: bool = False
     blocked_by: str | None = None
     refusal_moves_on: tuple[str, ...] = ()
+    resumable: tuple[str, ...] = ()

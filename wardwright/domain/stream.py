@@ -4,7 +4,7 @@ A provider's bytes become frames. A frame is one upstream event: its fields verb
 without loss) and the gateway events it means (so that every rule can read it, whatever wire it came over).
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -70,6 +70,9 @@ class Place(NamedTuple):
     channel: Channel
     call: int = 0
 
+
+ResumedBy = Literal["prefill", "repeat"]
+"""How another target goes on with an answer: it is given the beginning, or has to repeat it."""
 
 StreamEvent = Start | Text | Reasoning | ToolCallStart | ToolArguments | UsageReport | Finish
 

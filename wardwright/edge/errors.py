@@ -65,6 +65,7 @@ _PROVIDER_FAULTS: Mapping[FailureClass, str] = {
     "auth": "refused the gateway's credentials",
     "bad_response": "gave an answer that cannot be understood",
     "stream_broken": "broke off its answer",
+    "not_resumed": "did not go on with the answer that was begun",
     "invalid_request": "does not know the model or the endpoint it is configured with",
 }
 

@@ -2,7 +2,9 @@
 
 Rules, in the order they are applied:
 
-- what has reached the client cannot be taken back: after release nothing more is tried;
+- what has reached the client cannot be taken back: after release nothing more is tried, unless a selector has the answer gone on with
+  (`resumable`): then the next target is asked, never the one whose stream broke. What it is asked is not what the caller wrote, so
+  that it refuses that is no fault of the caller's;
 - a failure the caller caused would only repeat itself: it is passed on, and so is a content filter's refusal, unless a selector
   says that it moves on to the next target;
 - all upstream calls for one request together stay within `max_attempts`: this is the only place that retries;
@@ -48,10 +50,11 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class FailedAttempt(msgspec.Struct, frozen=True):
-    """One call that failed: the id of the target asked, and how it failed."""
+    """One call that failed: the id of the target asked, how it failed, and whether a part of its answer had reached the client."""
 
     target: str
     failure: Failure
+    released: bool = False
 
 
 class Retry(msgspec.Struct, frozen=True, tag="retry"):
@@ -96,12 +99,13 @@ def next_step(
         policy: the retry policy of the provider that failed last.
         max_attempts: the limit on upstream calls for this request.
         jitter: a draw from [0, 1) for the wait before a retry.
-        released: whether any byte of an answer has reached the client.
+        released: whether anything has reached the client that no other answer can go on from.
         passed_over: ids of targets that could not be asked at their turn; it does not come again.
     """
-    if released:
+    broken = next((attempt.target for attempt in reversed(history) if attempt.released), None)
+    if released or (broken is not None and broken not in route_plan.resumable):
         return GiveUp("already_released")
-    final = _final_reason(route_plan, history[-1]) if history else None
+    final = _final_reason(route_plan, history[-1], goes_on=broken is not None) if history else None
     if final is not None:
         return GiveUp(final)
     if len(history) >= max_attempts:
@@ -111,11 +115,11 @@ def next_step(
     return again or _next(route_plan, facts, history, passed_over)
 
 
-def _final_reason(route_plan: RoutePlan, last: FailedAttempt) -> GiveUpReason | None:
+def _final_reason(route_plan: RoutePlan, last: FailedAttempt, *, goes_on: bool) -> GiveUpReason | None:
     failure = last.failure
     if failure.failure_class == "content_filter":
         return None if last.target in route_plan.refusal_moves_on else "content_filter"
-    if failure.failure_class == "invalid_request" and failure.status not in _NOT_CALLERS_FAULT:
+    if failure.failure_class == "invalid_request" and failure.status not in _NOT_CALLERS_FAULT and not goes_on:
         return "callers_fault"
     return None
 
@@ -128,7 +132,7 @@ def _retry(
     last = history[-1]
     here = [attempt.failure for attempt in history if attempt.target == last.target]
     target = next((target for target in route_plan.targets if target.id == last.target), None)
-    if target is None or not _can_serve(route_plan, target, facts):
+    if target is None or last.released or not _can_serve(route_plan, target, facts):
         return None
     if len(here) >= policy.attempts or not _may_pass(here, policy):
         return None

@@ -57,6 +57,21 @@ def request_facts(request: ChatRequest) -> RequestFacts:
     )
 
 
+def text_tokens(text: str) -> int:
+    """Estimate the tokens of a text. Purity: pure."""
+    return -(-len(text) // CHARACTERS_PER_TOKEN)
+
+
+def facts_going_on(facts: RequestFacts, tokens: int) -> RequestFacts:
+    """State the facts of a request once so many tokens of its answer stand behind its prompt. Purity: pure."""
+    return msgspec.structs.replace(
+        facts,
+        estimated_prompt_tokens=facts.estimated_prompt_tokens + tokens,
+        output_budget=max(1, facts.output_budget - tokens) if facts.output_budget else 0,
+        exact_prompt_tokens={name: count + tokens for name, count in facts.exact_prompt_tokens.items()},
+    )
+
+
 def tokenizers_worth_asking(facts: RequestFacts, targets: Iterable[Target]) -> set[Tokenizer]:
     """Name the tokenizers whose exact count may decide whether one of these targets fits. Purity: pure."""
     needed = facts.required_window

@@ -113,6 +113,7 @@ def _by_graph(
         sticky=tuple(findings.sticky.values()),
         overflow=findings.overflow,
         refusal_moves_on=tuple(findings.refusal_moves_on),
+        resumable=tuple(findings.resumable),
     )
 
 

@@ -62,12 +62,14 @@ _WINDOW = attrgetter("context_window")
 class Findings:
     """What walks through the graph for one request learn on their way.
 
-    `left_out` has targets that could serve but for the way they stand in the graph. `sticky` and `refusal_moves_on` are as in the plan.
+    `left_out` has targets that could serve but for the way they stand in the graph. `sticky`, `refusal_moves_on` and `resumable`
+    are as in the plan.
     """
 
     left_out: dict[str, Skip] = field(default_factory=dict)
     sticky: dict[str, StickyChoice] = field(default_factory=dict)
     refusal_moves_on: dict[str, None] = field(default_factory=dict)
+    resumable: dict[str, None] = field(default_factory=dict)
     overflow: str | None = None
 
     def leave_out(
@@ -173,6 +175,8 @@ class Walk:
             return _NOTHING
         if selector.on_content_filter == "next":
             self.findings.refusal_moves_on.update((target.id, None) for target in offer.targets)
+        if selector.resume:
+            self.findings.resumable.update((target.id, None) for target in offer.targets)
         pinned_by = node.private_history if isinstance(selector, Alloy) else None
         if self.inputs.session is not None and (selector.sticky or pinned_by is not None):
             return _kept(node, offer, pinned_by, self.inputs.session.sticky, self.findings)

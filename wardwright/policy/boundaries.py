@@ -33,6 +33,11 @@ class BoundaryGate:
         self._seen = len(self.held)
         return released
 
+    def tell(self, text: str) -> None:
+        """Take note of text that has left before."""
+        self.feed(text)
+        self.held, self._seen = "", 0
+
     def finish(self) -> str:
         """Take in the end: everything may leave."""
         released, self.held, self._seen = self.held, "", 0

@@ -10,7 +10,8 @@ What is promised:
   the answer.
 - A frame that loses nothing leaves as it came, every byte of it, if need be later. Only a frame that is cut, or whose text was
   changed, is made again; `Reframe` does that in the terms of its wire.
-- While a rule watches tool arguments, tool calls are held whole until their choice ends: none leaves that was not read to its end.
+- While a rule watches tool arguments, or another target may have to go on with the answer, tool calls are held whole until their
+  choice ends: none leaves that was not read to its end.
   They are read with needless escapes undone (`plain_json`), and must still be JSON when a rule has changed them.
 - When a rule ends the answer (`tripped`), nothing more leaves, and of the frames of that last read none.
 
@@ -77,13 +78,15 @@ class Account(msgspec.Struct):
 class StreamGuard:
     """One answer under rules. Once `tripped` is set nothing more is read, and nothing more leaves.
 
+    Tool calls are held whole where a rule or the mode asks for that, or `whole_calls`.
     `fired` has the first `EVENTS_KEPT` matches and the first of every rule, `trigger_count` counts all, `fired_rules` are the ids of all rules that fired.
     """
 
-    def __init__(self, rules: StreamRules, reframe: Reframe) -> None:
+    def __init__(self, rules: StreamRules, reframe: Reframe, *, whole_calls: bool = False) -> None:
         self._rules = rules
         self._reframe = reframe
-        self._holds_calls = rules.by_channel["tool_arguments"] is not None or rules.mode == "semantic_boundary"
+        is_asked_for = rules.by_channel["tool_arguments"] is not None or rules.mode == "semantic_boundary"
+        self._holds_calls = whole_calls or is_asked_for
         self._texts: dict[tuple[Channel, int], _HeldText | None] = {}
         self._calls: dict[int, _HeldCalls] = {}
         self._ended: set[int] = set()
@@ -94,6 +97,12 @@ class StreamGuard:
         self.fired_rules: set[str] = set()
         self.trigger_count = 0
         self.tripped: StreamRule | None = None
+
+    def tell(self, channel: Channel, choice: int, text: str) -> None:
+        """Take note of text that has left before this answer began: rules see it together with what comes, and find nothing in it alone."""
+        held = self._text(channel, choice)
+        if held is not None and text:
+            held.tell(text)
 
     def feed(self, frames: Sequence[Frame], now: float) -> Sequence[Frame]:
         """Take in the frames of one read; return those that may leave now."""
@@ -155,7 +164,7 @@ class StreamGuard:
                 if text is not None:
                     text.take(frame, event.text, now, left)
                     if text.has_fired:
-                        self._note(text.taken(), "text", event.choice)
+                        self._note_text(text)
                     return
             self._take_part(frame, now, left)
             return
@@ -210,7 +219,7 @@ class StreamGuard:
                 text.take_last(frame, event.text, now, left)
         else:
             text.take(frame, event.text, now, left)
-        self._note(text.taken(), text.channel, text.choice)
+        self._note_text(text)
 
     def _take_calls(self, frame: Frame, choice: int) -> None:
         calls = self._calls.get(choice)
@@ -228,7 +237,7 @@ class StreamGuard:
             text = self._texts.pop((channel, choice), None)
             if text is not None and self.tripped is None:
                 text.end(left)
-                self._note(text.taken(), channel, choice)
+                self._note_text(text)
         calls = self._calls.pop(choice, None)
         if calls is not None and self.tripped is None:
             for call, fired in calls.end():
@@ -259,6 +268,10 @@ class StreamGuard:
 
     def _trip(self, rule: StreamRule | None) -> None:
         self.tripped = self.tripped or rule
+
+    def _note_text(self, text: "_HeldText") -> None:
+        self._note(text.taken(), text.channel, text.choice)
+        self._trip(text.tripped)
 
     def _note(self, fired: Sequence[Triggered], channel: Channel, choice: int, call: int | None = None) -> None:
         for match in fired:
@@ -317,6 +330,11 @@ class _HeldText:
         """Whether `taken` has something to tell."""
         return self._guard is not None and bool(self._guard.triggered)
 
+    @property
+    def tripped(self) -> StreamRule | None:
+        """The rule that ended the answer; one that changes text does so when a part of its match had left before."""
+        return None if self._guard is None or self._guard.tripped is None else self._guard.tripped.rule
+
     def taken(self) -> Sequence[Triggered]:
         """What has fired since this was last asked."""
         guard = self._guard
@@ -324,6 +342,13 @@ class _HeldText:
             return ()
         fired, guard.triggered = guard.triggered, []
         return fired
+
+    def tell(self, text: str) -> None:
+        """Take note of text that has left before."""
+        if self._guard is not None:
+            self._guard.tell(text)
+        if self._gate is not None:
+            self._gate.tell(text)
 
     def take(self, frame: Frame, text: str, now: float, left: list[Frame]) -> None:
         """Take in a frame with its text."""

@@ -135,6 +135,15 @@ class TextGuard:
         """How much text was put in the place of what was replaced."""
         return sum(stage.inserted_bytes for stage in self._changing)
 
+    def tell(self, text: str) -> None:
+        """Take note of text that has left before: nothing in it fires, and what is found from now on may begin in it."""
+        for stage in self._stages:
+            stage.tell(text)
+        if self._observer is not None:
+            self._observer.tell(text)
+        if self._ahead is not None:
+            self._ahead.stand_back()
+
     def feed(self, text: str) -> str:
         """Take in the next piece of the text; return what may leave now."""
         if not text or self._has_tripped():
@@ -233,6 +242,7 @@ class _Reader:
         self._scanner = Scanner(compiled.automaton)
         self._bytes_before = 0  # of what is held
         self._chunk_began = 0
+        self._told_until = 0  # up to where the text had left before this reading began
         self.held = ""
         self.last_read = ""
         self.triggered: list[Triggered] = []
@@ -242,6 +252,13 @@ class _Reader:
     def is_idle(self) -> bool:
         """Whether nothing is held and no match is under way."""
         return not self.held and self._scanner.live_from is None
+
+    def tell(self, text: str) -> None:
+        """Take note of text that has left before."""
+        self._scanner.read(text)
+        self.last_read = text[-1:] or self.last_read
+        self._bytes_before += utf8_size(text)
+        self._told_until = self._scanner.position
 
     def begin_chunk(self) -> None:
         """Note where the next piece of the text begins."""
@@ -343,17 +360,20 @@ class _ChangingStage(_Reader):
         matches = self._scanner.read(text)
         self._keep(text)
         for match in matches:
-            self._cover(match)
-        return self._change(self._held_from(), chunk)
+            self._cover(match, chunk)
+        return "" if self.tripped is not None else self._change(self._held_from(), chunk)
 
     def finish(self, chunk: int) -> str:
         """Take in the end of the text."""
         for match in self._scanner.finish():
-            self._cover(match)
-        return self._change(self._scanner.position, chunk)
+            self._cover(match, chunk)
+        return "" if self.tripped is not None else self._change(self._scanner.position, chunk)
 
-    def _cover(self, match: Match) -> None:
+    def _cover(self, match: Match, chunk: int) -> None:
         start, end = max(match.start, match.end - 1 - self._reach), match.end
+        if start < self._told_until and self.tripped is None:
+            self.tripped = self._event(match, chunk)
+            self.triggered.append(self.tripped)
         while self._covered and self._covered[-1].end > start:
             before = self._covered.pop()
             start, end = min(start, before.start), max(end, before.end)
@@ -380,6 +400,10 @@ class _Observer(_Reader):
         super().__init__(compiled)
         self._reach = min(compiled.reach, _OBSERVED)
         self._told: set[tuple[int, int]] = set()
+
+    def tell(self, text: str) -> None:
+        """Take note of text that has left before."""
+        self.read(text, 0)
 
     def read(self, text: str, chunk: int) -> list[Triggered]:
         """Take in text; return what it completes."""
@@ -447,6 +471,10 @@ class _Ahead:
         if stages and all(stage.is_idle for stage in stages) and len({stage.last_read for stage in stages}) == 1:
             self._scanner = Scanner(self._compiled.automaton, before=stages[0].last_read)
             self.is_resting = False
+
+    def stand_back(self) -> None:
+        """Leave the reading to the stages, until these are idle."""
+        self._rest()
 
     def _rest(self) -> None:
         self.held = ""

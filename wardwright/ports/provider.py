@@ -29,6 +29,7 @@ def unheard(windows: Sequence[RateWindow]) -> None:
 class UpstreamCall(msgspec.Struct, frozen=True):
     """One attempt: the request as the caller sent it and the target that shall answer it.
 
+    With `is_continuation` the last message of the request is the beginning of the answer, which the target shall go on from.
     `request_id` is sent upstream so that both sides' logs can be joined, `traceparent` (W3C Trace Context) so that a trace the caller
     began goes on at the provider. `hear` is told the limits that the provider states beside its answer, be it a refusal.
     """
@@ -38,6 +39,7 @@ class UpstreamCall(msgspec.Struct, frozen=True):
     request_id: str
     traceparent: str | None = None
     hear: Callable[[Sequence[RateWindow]], None] = unheard
+    is_continuation: bool = False
 
 
 class Provider(Protocol):

@@ -2,18 +2,21 @@
 
 from collections.abc import Mapping
 
-from wardwright.domain.chat import Completion
+from wardwright.domain.chat import Completion, PrefillStyle
 from wardwright.ports.provider import UpstreamCall
 from wardwright.wire.openai import parse_completion, upstream_chat_body
 from wardwright.wire.stream_decoder import ChunkDecoder, StreamDecoder
 
 
 class ChatCompletions:
-    """The `Dialect` in which nothing has to be translated."""
+    """The `Dialect` in which nothing has to be translated. `prefill` is how its servers are told to go on from the last message."""
 
     api = "an OpenAI-compatible API"
     path = "/chat/completions"
     stream_type = "text/event-stream"
+
+    def __init__(self, prefill: PrefillStyle = "continue_final_message") -> None:
+        self._prefill = prefill
 
     def headers(self, credential: str | None) -> Mapping[str, str]:
         """See `Dialect.headers`."""
@@ -21,7 +24,9 @@ class ChatCompletions:
 
     def body(self, call: UpstreamCall) -> bytes:
         """See `Dialect.body`."""
-        return upstream_chat_body(call.request, call.target.upstream_model)
+        return upstream_chat_body(
+            call.request, call.target.upstream_model, self._prefill if call.is_continuation else None
+        )
 
     def completion(self, body: bytes, call: UpstreamCall) -> Completion:
         """See `Dialect.completion`."""

@@ -16,6 +16,7 @@ from wardwright.domain.chat import Usage
 from wardwright.domain.errors import Failure
 from wardwright.domain.policy import PolicyAction, RuleFired, StreamAction, StreamMode
 from wardwright.domain.route import PassReason, PlanInputs, Skip, StickyChoice
+from wardwright.domain.stream import ResumedBy
 
 FinalStatus = Literal[
     "completed",
@@ -131,6 +132,22 @@ class AttemptStarted(msgspec.Struct, frozen=True, tag="attempt.started"):
     upstream_model: str
 
 
+class Resumed(msgspec.Struct, frozen=True, tag="stream.resumed"):
+    """The stream of `from_attempt` broke behind its release, and `attempt` is about to go on from there.
+
+    The seam lies behind `text_bytes` of text and `reasoning_bytes` of reasoning, which the client has got. `by` says how: the target is
+    given the text as the beginning of its answer (`prefill`), or has to repeat it (`repeat`).
+    """
+
+    attempt: int
+    from_attempt: int
+    from_model: str
+    to_model: str
+    by: ResumedBy
+    text_bytes: int
+    reasoning_bytes: int = 0
+
+
 class StreamFinding(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the stream rules made of the answer of one attempt.
 
@@ -159,7 +176,8 @@ class AttemptFinished(msgspec.Struct, frozen=True, tag="attempt.finished", omit_
     """An upstream call ended.
 
     Bytes count UTF-8 answer text and tool arguments: `generated_bytes` what the provider sent, `released_bytes` what the
-    client was sent. `first_token_ms` is None when nothing came. `usage` is estimated where the provider broke off without a word of
+    client was sent; `repeated_bytes` are those that an answer had to repeat before it could go on with another one.
+    `first_token_ms` is None when nothing came. `usage` is estimated where the provider broke off without a word of
     it; `cost_usd` follows from it and the target's declared price, and is None where either is missing. `stream_policy` is there when
     stream rules read the answer; an attempt that they ended has the status `stopped`.
     """
@@ -177,6 +195,7 @@ class AttemptFinished(msgspec.Struct, frozen=True, tag="attempt.finished", omit_
     cost_usd: float | None = None
     failure: Failure | None = None
     stream_policy: StreamFinding | None = None
+    repeated_bytes: int = 0
 
 
 class AskedAgain(msgspec.Struct, frozen=True, tag="attempt.retry_requested", omit_defaults=True):
@@ -240,7 +259,7 @@ class Closed(msgspec.Struct, frozen=True, tag="receipt.closed", omit_defaults=Tr
     cost_usd: float | None = None
 
 
-Event = Opened | AttemptStarted | AttemptFinished | AskedAgain | NotAskedAgain | PassedOver | Closed
+Event = Opened | AttemptStarted | Resumed | AttemptFinished | AskedAgain | NotAskedAgain | PassedOver | Closed
 
 
 class Entry(msgspec.Struct, frozen=True):

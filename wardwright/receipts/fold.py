@@ -15,6 +15,7 @@ from wardwright.domain.caller import Attributed, Caller
 from wardwright.domain.chat import Usage
 from wardwright.domain.errors import Failure, FailureClass
 from wardwright.domain.route import PassReason
+from wardwright.domain.stream import ResumedBy
 from wardwright.receipts.events import (
     AskedAgain,
     AttemptFinished,
@@ -28,6 +29,7 @@ from wardwright.receipts.events import (
     Opened,
     PassedOver,
     RequestSummary,
+    Resumed,
     RetryRefusal,
     StreamFinding,
 )
@@ -40,6 +42,7 @@ EventType = Literal[
     "attempt.finished",
     "attempt.retry_requested",
     "attempt.retry_refused",
+    "stream.resumed",
     "target.passed_over",
     "receipt.closed",
 ]
@@ -66,6 +69,19 @@ class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
     cost_usd: float | None = None
     failure: Failure | None = None
     stream_policy: StreamFinding | None = None
+    repeated_bytes: int = 0
+
+
+class Seam(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where the answer of one attempt goes over into that of another; see `Resumed`."""
+
+    attempt: int
+    from_attempt: int
+    from_model: str
+    to_model: str
+    by: ResumedBy
+    text_bytes: int
+    reasoning_bytes: int = 0
 
 
 class PassedOverTarget(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -132,6 +148,7 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
     session_turn: int | None = None
     canaries: tuple[CanarySide, ...] = ()
     passed_over: tuple[PassedOverTarget, ...] = ()
+    seams: tuple[Seam, ...] = ()
     key_id: str | None = None
 
 
@@ -188,6 +205,7 @@ def fold(entries: Sequence[Entry]) -> Receipt:
         passed_over=tuple(
             _passed_over(entry.event, entry.at) for entry in entries if isinstance(entry.event, PassedOver)
         ),
+        seams=tuple(_seam(entry.event) for entry in entries if isinstance(entry.event, Resumed)),
         key_id=opened.key_id,
     )
 
@@ -256,7 +274,12 @@ def _ended(begun: Attempt | None, finished: AttemptFinished) -> Attempt:
         cost_usd=finished.cost_usd,
         failure=finished.failure,
         stream_policy=finished.stream_policy,
+        repeated_bytes=finished.repeated_bytes,
     )
+
+
+def _seam(resumed: Resumed) -> Seam:
+    return Seam(**msgspec.structs.asdict(resumed))
 
 
 def _passed_over(event: PassedOver, at: float) -> PassedOverTarget:
@@ -298,6 +321,16 @@ def _brief(entry: Entry) -> ReceiptEvent:
                 model=finished.model,
                 status=finished.status,
                 failure_class=finished.failure.failure_class if finished.failure else None,
+            )
+        case Resumed() as resumed:
+            return ReceiptEvent(
+                event_id,
+                entry.seq,
+                "stream.resumed",
+                entry.at,
+                entry.hash,
+                attempt=resumed.attempt,
+                model=resumed.to_model,
             )
         case AskedAgain() as asked:
             return ReceiptEvent(

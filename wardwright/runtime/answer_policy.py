@@ -11,10 +11,11 @@ import msgspec
 
 from wardwright.domain.chat import ChatRequest, Completion
 from wardwright.domain.errors import AnswerRefused, Failure, ProviderError
-from wardwright.domain.policy import StreamRule
+from wardwright.domain.policy import StreamPolicy, StreamRule
 from wardwright.domain.route import Composition, RequestFacts, RoutePlan, SessionFacts, Target
 from wardwright.domain.stream import Frame
 from wardwright.planner.fitness import unfit
+from wardwright.policy.resumption import Continuation
 from wardwright.policy.stream_guard import StreamGuard
 from wardwright.policy.stream_rules import StreamRules
 from wardwright.policy.whole_answer import judge
@@ -24,6 +25,8 @@ from wardwright.runtime.stream_book import holdings_of
 from wardwright.wire import openai_reframe
 from wardwright.wire.openai_request import with_system_message
 from wardwright.wire.openai_whole import read_events, with_texts
+
+_NO_RULES = StreamRules((), StreamPolicy("pass_through"))
 
 REMINDER = "wardwright_stream_policy_reminder"
 
@@ -40,12 +43,18 @@ _REFUSALS: Mapping[RetryRefusal, str] = {
 
 
 class GovernedAnswer:
-    """One answer under stream rules, whole or in frames."""
+    """One answer under stream rules, whole or in frames. With a `continuation` it goes on with one that the client has begun to read."""
 
-    def __init__(self, rules: StreamRules) -> None:
+    def __init__(
+        self, rules: StreamRules, continuation: Continuation | None = None, *, whole_calls: bool = False
+    ) -> None:
         self._rules = rules
-        self._guard = StreamGuard(rules, openai_reframe)
+        self._continuation = continuation
+        self._guard = StreamGuard(rules, openai_reframe, whole_calls=whole_calls)
         self._held_too_long_s: float | None = None
+        if continuation is not None and continuation.by == "prefill":
+            for channel, text in continuation.released.items():
+                self._guard.tell(channel, continuation.choice, text)
 
     @property
     def stopped_by(self) -> StreamRule | None:
@@ -64,18 +73,43 @@ class GovernedAnswer:
 
     @property
     def released_bytes(self) -> int:
-        """How much text has been let go."""
-        return self._guard.account.released
+        """How much text has been let go that the client did not have."""
+        return self._guard.account.released - self.repeated_bytes
+
+    @property
+    def repeated_bytes(self) -> int:
+        """How much text was let go that the client has from an earlier answer."""
+        return 0 if self._continuation is None else self._continuation.repeated_bytes
 
     def feed(self, frames: Sequence[Frame], now: float) -> Sequence[Frame]:
-        """Take in what a read has brought; return what may leave."""
+        """Take in what a read has brought; return what may leave.
+
+        Raises: ProviderError when the answer does not go on with the one that it should.
+        """
         self.look_at(now)
-        return () if self.is_stopped else self._guard.feed(frames, now)
+        if self.is_stopped:
+            return ()
+        if self._continuation is None:
+            return self._guard.feed(frames, now)
+        return self._behind_the_seam(self._guard.feed(self._continuation.arriving(frames), now))
 
     def finish(self, now: float) -> Sequence[Frame]:
-        """Take in the end; return what may leave."""
+        """Take in the end; return what may leave. Raises: ProviderError like `feed`."""
         self.look_at(now)
-        return () if self.is_stopped else self._guard.finish(now)
+        if self.is_stopped:
+            return ()
+        left = self._guard.finish(now)
+        return left if self._continuation is None else self._behind_the_seam(left)
+
+    def _behind_the_seam(self, frames: Sequence[Frame]) -> Sequence[Frame]:
+        if self._continuation is None:
+            return frames
+        left = self._continuation.leaving(frames)
+        if self._continuation.has_strayed:
+            raise ProviderError(
+                Failure("not_resumed", "the answer does not begin like the one that it should go on with")
+            )
+        return left
 
     def judge(self, completion: Completion) -> Completion:
         """Apply the rules to a whole answer; what it comes to may be given unless it `is_stopped`.
@@ -106,8 +140,10 @@ class GovernedAnswer:
         if due is not None and patience is not None and now >= due and not self.is_stopped:
             self._held_too_long_s = now - due + patience
 
-    def finding(self) -> StreamFinding:
-        """What the rules made of the answer, for the receipt."""
+    def finding(self) -> StreamFinding | None:
+        """What the rules made of the answer, for the receipt; None when there are none."""
+        if self._rules.is_empty:
+            return None
         guard, account = self._guard, self._guard.account
         tripped = guard.tripped
         last = guard.fired[-1].action if guard.fired else None
@@ -172,17 +208,21 @@ class AnswerPolicy:
         self.newly_spent: dict[str, None] = {}
         """The rules that hold once per session and have fired for this request."""
 
-    def governed(self, target: Target) -> GovernedAnswer | None:
+    def governed(
+        self, target: Target, continuation: Continuation | None = None, *, whole_calls: bool = False
+    ) -> GovernedAnswer | None:
         """The next answer of a target, under the rules that still hold; None when it may pass as it comes."""
         holding = self._holdings.get(target.id)
-        if holding is None:
+        rules = _NO_RULES if holding is None else holding.compiled(self._spent)
+        if rules.is_empty and continuation is None and not whole_calls:
             return None
-        rules = holding.compiled(self._spent)
-        return None if rules.is_empty else GovernedAnswer(rules)
+        return GovernedAnswer(rules, continuation, whole_calls=whole_calls)
 
     def note(self, target: Target, answer: GovernedAnswer) -> None:
         """Remember which rules have fired and are done with."""
-        done = {rule.id: rule.once_per for rule in self._holdings[target.id].rules if rule.id in answer.fired_rules}
+        holding = self._holdings.get(target.id)
+        rules = () if holding is None else holding.rules
+        done = {rule.id: rule.once_per for rule in rules if rule.id in answer.fired_rules}
         self._spent |= {rule_id for rule_id, once_per in done.items() if once_per is not None}
         self.newly_spent |= {rule_id: None for rule_id, once_per in done.items() if once_per == "session"}
 

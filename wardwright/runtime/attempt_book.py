@@ -17,13 +17,15 @@ from wardwright.runtime.gate import Admission
 from wardwright.runtime.ledger import Ledger
 from wardwright.runtime.metrics import Metrics
 from wardwright.runtime.receipt_writer import ReceiptWriter
+from wardwright.runtime.resumption import Asking
 
 
 class LiveAttempt(msgspec.Struct, frozen=True):
-    """The upstream call under way: whom it asks, since when by the wall clock, its way through the provider's gate, and the rules."""
+    """The upstream call under way: whom it asks for what, since when by the wall clock, its way through the provider's gate, and the rules."""
 
     number: int
     target: Target
+    asking: Asking
     started_at: float
     admission: Admission
     tally: Tally
@@ -50,6 +52,7 @@ class AttemptBook:
         self._metrics = metrics
         self._wall_clock = wall_clock
         self._usages: list[Usage] = []
+        self._heard: list[Usage] = []
         self.live: LiveAttempt | None = None
         self.tally: Tally | None = None
         """Of the attempt under way, or else of the last one."""
@@ -61,16 +64,21 @@ class AttemptBook:
         """What all attempts so far have used."""
         return total_usage(self._usages)
 
-    def begin(self, number: int, target: Target, admission: Admission, governed: GovernedAnswer | None) -> LiveAttempt:
+    @property
+    def heard_usage(self) -> Usage | None:
+        """What those attempts have used of whose answers a part has left."""
+        return total_usage(self._heard)
+
+    def begin(
+        self, number: int, target: Target, asking: Asking, admission: Admission, governed: GovernedAnswer | None
+    ) -> LiveAttempt:
         """An upstream call begins."""
         self.tally = Tally(self._system.now())
-        self.live = LiveAttempt(number, target, self._wall_clock(), admission, self.tally, governed)
+        self.live = LiveAttempt(number, target, asking, self._wall_clock(), admission, self.tally, governed)
         return self.live
 
-    def end(
-        self, failure: Failure | None, facts: RequestFacts, *, cancelled: bool = False, is_fair: bool = True
-    ) -> None:
-        """The upstream call under way has ended, if one is; `facts` are those of the request that it was made for.
+    def end(self, failure: Failure | None, *, cancelled: bool = False, is_fair: bool = True) -> None:
+        """The upstream call under way has ended, if one is.
 
         A call that rules have ended was called off in the middle of a stream, and says nothing against its provider.
         """
@@ -82,7 +90,9 @@ class AttemptBook:
         latency_ms = milliseconds(self._system.now() - tally.started)
         first_token_s = None if tally.first_token is None else tally.first_token - tally.started
         self.released_bytes += tally.released_bytes
-        usage, cost = self._reckon(target, tally, facts)
+        usage, cost = self._reckon(target, tally, live.asking.facts)
+        if usage is not None and tally.has_released:
+            self._heard.append(usage)
         status: AttemptStatus = "completed" if failure is None else "failed"
         if is_stopped:
             status = "stopped"
@@ -104,6 +114,7 @@ class AttemptBook:
                 cost_usd=None if cost is None else as_usd(cost),
                 failure=failure,
                 stream_policy=finding,
+                repeated_bytes=0 if live.governed is None else live.governed.repeated_bytes,
             )
         )
         if status in ("cancelled", "stopped"):

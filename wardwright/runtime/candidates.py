@@ -28,6 +28,7 @@ class Candidates:
         self._retry = RetryPolicy()
         self._failed: list[FailedAttempt] = []
         self._errors: list[ProviderError] = []
+        self._broken: ProviderError | None = None
         self._refused: dict[str, NotNow] = {}
         self._stopped = 0
         self.left: tuple[str, str] | None = None
@@ -46,10 +47,11 @@ class Candidates:
         """From now on another plan is executed, or the same one for a request that has grown."""
         self._plan, self._facts = plan, facts
 
-    def failed(self, target: Target, error: ProviderError, retry: RetryPolicy) -> None:
-        """A call failed; `retry` is its provider's policy."""
-        self._failed.append(FailedAttempt(target.id, error.failure))
+    def failed(self, target: Target, error: ProviderError, retry: RetryPolicy, *, released: bool = False) -> None:
+        """A call failed; `retry` is its provider's policy, and `released` says whether a part of its answer had left."""
+        self._failed.append(FailedAttempt(target.id, error.failure, released))
         self._errors.append(error)
+        self._broken = error if released else self._broken
         self._retry = retry
         self.left = (target.provider, error.failure.failure_class)
 
@@ -73,11 +75,14 @@ class Candidates:
     def verdict(self, health: HealthBoard, now: float) -> WardwrightError:
         """What the client is told when nobody is left: a rate limit only if there was nothing but rate limits.
 
-        What may be tried again later says when: as soon as the first of the plan's targets may be asked.
+        What may be tried again later says when: as soon as the first of the plan's targets may be asked. Of a stream that broke behind
+        its release that is told which broke it, whatever kept others from going on with it.
         """
         others = (error for error in reversed(self._errors) if error.failure.failure_class != "rate_limited")
         error: WardwrightError
-        if self._errors:
+        if self._broken is not None:
+            error = self._broken
+        elif self._errors:
             error = next(others, self._errors[-1])
         else:
             error = _unavailable({why.reason for why in self._refused.values()})

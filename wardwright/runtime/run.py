@@ -54,6 +54,7 @@ from wardwright.runtime.patience import Patience
 from wardwright.runtime.provider import ProviderBoard
 from wardwright.runtime.receipt_writer import ReceiptWriter
 from wardwright.runtime.responder import AnswerHead, Responder
+from wardwright.runtime.resumption import Rescue
 from wardwright.runtime.tree import RUNS, STORAGE, model_path
 
 _CLOSE_PATIENCE_S = 15.0
@@ -123,6 +124,8 @@ class Run:
             wall_clock=parts.wall_clock,
         )
         self._again: Target | None = None
+        self._rescue = Rescue()
+        self._speaker: Target | None = None
         self._released = False
         self._is_interrupted = False
         self._is_answered = False
@@ -170,7 +173,7 @@ class Run:
     @property
     def served_by(self) -> str | None:
         """The target whose answer was released, or is to be; None when none was."""
-        selected = self._head.selected_target
+        selected = self._speaker or self._head.selected_target
         return selected.id if self._is_answered and selected is not None else None
 
     @property
@@ -246,7 +249,8 @@ class Run:
         again, self._again = self._again, None
         if again is not None:
             return Next(again)
-        step = self._candidates.step(released=self._released, time_left_s=self._patience.left_s)
+        is_over = self._released and not self._rescue.is_possible
+        step = self._candidates.step(released=is_over, time_left_s=self._patience.left_s)
         self._parts.metrics.went_on(self._candidates.left, step)
         return step
 
@@ -292,19 +296,26 @@ class Run:
             return self._out_of_time()
         number = self._candidates.calls_made + 1
         self._head.attempts, self._head.selected_target = number, target
+        asking = self._rescue.asking(self._standing, target, number=number, spent=self._book.heard_usage)
+        if asking.note is not None:
+            self._writer.note(asking.note)
         try:
             await self._writer.record(AttemptStarted(number, target.id, target.provider, target.upstream_model))
         except StorageUnavailable as error:
             return Outcome("internal_error", error)
         self._phase = "waiting for first token"
-        live = self._book.begin(number, target, admission, self._asked.policy.governed(target))
+        governed = self._asked.policy.governed(target, asking.continuation, whole_calls=asking.may_be_continued)
+        live = self._book.begin(number, target, asking, admission, governed)
         settings = admission.gate.settings
         try:
             outcome = await self._call(live)
         except ProviderError as error:
             is_fair = self._patience.was_fair(error.failure, settings.timeouts, live.tally.started)
             self._end_attempt(error.failure, is_fair=is_fair)
-            self._candidates.failed(target, error, settings.retry)
+            self._candidates.failed(target, error, settings.retry, released=live.tally.has_released)
+            if live.tally.has_released:
+                self._rescue.broke_off(number, target)
+                self._candidates.go_by(self._standing.plan, self._rescue.facts(self._standing))
             return None
         except DeadlineExceeded as error:
             failure = Failure("timeout", error.message, clock="total")
@@ -314,6 +325,7 @@ class Run:
         self._end_attempt(None)
         if live.governed is not None and live.governed.is_stopped:
             return await self._after_a_stop(live, live.governed)
+        self._speaker = target
         return outcome
 
     async def _after_a_stop(self, live: LiveAttempt, governed: GovernedAnswer) -> Outcome | None:
@@ -334,13 +346,21 @@ class Run:
 
     async def _call(self, live: LiveAttempt) -> Outcome:
         """Call the target through a leased adapter, within its clocks."""
-        asked, request, target = self._asked, self._standing.request, live.target
+        asked, request, target = self._asked, live.asking.request, live.target
         slot = self._parts.providers.lease(target.provider)
         try:
             has_other = self._candidates.has_other(target)
             timeouts = self._patience.for_call(slot.settings.timeouts, has_other=has_other, stream=request.stream)
             clocks = attempt.Clocks(self._parts.system, timeouts, deadline=self._patience.deadline)
-            call = UpstreamCall(target, request, asked.request_id, asked.traceparent, live.admission.hear)
+            continuation = live.asking.continuation
+            call = UpstreamCall(
+                target,
+                request,
+                asked.request_id,
+                asked.traceparent,
+                live.admission.hear,
+                is_continuation=continuation is not None and continuation.by == "prefill",
+            )
             if request.stream:
                 tail = await attempt.stream(
                     slot.provider, call, live.tally, clocks, self._release, governed=live.governed
@@ -366,9 +386,12 @@ class Run:
 
     async def _release(self, frames: Sequence[Frame]) -> None:
         self._phase = "streaming"
-        if not self._released and self._book.live is not None:
-            self._book.live.admission.prove()
+        live = self._book.live
+        if live is not None and not live.tally.has_released:
+            live.admission.prove()
+            self._speaker = live.target
         self._released = True
+        self._rescue.note(frames)
         await self._responder.release(frames)
 
     async def _deliver(self, outcome: Outcome) -> None:
@@ -418,7 +441,7 @@ class Run:
         live = self._book.live
         if live is not None and live.governed is not None:
             self._asked.policy.note(live.target, live.governed)
-        self._book.end(failure, self._standing.facts, cancelled=cancelled, is_fair=is_fair)
+        self._book.end(failure, cancelled=cancelled, is_fair=is_fair)
 
     def _count(self, outcome: Outcome) -> None:
         model = self._asked.definition.id

@@ -8,12 +8,14 @@ from typing import Annotated
 
 import msgspec
 
-from wardwright.domain.chat import ChatRequest, Fields, Message, Part
+from wardwright.domain.chat import ChatRequest, Fields, Message, Part, PrefillStyle
 from wardwright.domain.errors import RequestError
 from wardwright.wire.json_text import JSON_FAULTS, check_utf8, find_fault
 
 _ABSENT = msgspec.Raw()
+_NULL = msgspec.Raw(b"null")
 _EMPTY = (b"", b"null")
+_LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 # Beyond this a JSON number is no longer exact for most readers, and no token count comes near it.
 _Count = Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
 
@@ -90,14 +92,22 @@ def parse_chat_request(body: bytes) -> ChatRequest:
     )
 
 
-def upstream_chat_body(request: ChatRequest, upstream_model: str) -> bytes:
+def upstream_chat_body(request: ChatRequest, upstream_model: str, prefill: PrefillStyle | None = None) -> bytes:
     """Render the body for a target: the caller's own fields, with the target's model name put in.
 
     A stream is always asked to report its usage; `render_chunk` hides it from a client that did not ask.
 
+    Args: prefill: how the target is told that the last message is the beginning of its answer; None when it is not.
+
     Raises: RequestError when `stream_options` cannot be read.
     """
     fields: dict[str, object] = {**request.fields, "model": upstream_model}
+    if prefill == "continue_final_message":
+        fields["continue_final_message"], fields["add_generation_prompt"] = True, False
+    elif prefill == "prefix":
+        *before, last = _MESSAGES.decode(request.fields["messages"])
+        marked: dict[str, object] = {**_FIELDS.decode(last), "prefix": True}
+        fields["messages"] = [*before, marked]
     if request.stream:
         fields["stream_options"] = {**_stream_options(request.fields), "include_usage": True}
     return _ENCODER.encode(fields)
@@ -112,6 +122,34 @@ def with_system_message(request: ChatRequest, name: str, content: str) -> ChatRe
         request,
         messages=(*request.messages, Message("system", content)),
         fields={**request.fields, "messages": raw},
+    )
+
+
+def with_beginning(request: ChatRequest, text: str, tokens: int) -> ChatRequest:
+    """Put the beginning of an answer behind all messages of a request, and take its tokens off the limit of the answer. Purity: pure.
+
+    A caller's own beginning of the answer stays in front of it.
+    """
+    *before, last = _MESSAGES.decode(request.fields["messages"])
+    said = request.messages[-1]
+    message: dict[str, object] = {"role": "assistant", "content": text}
+    if said.role == "assistant" and isinstance(said.content, str) and said.tool_calls is None:
+        message = {**_FIELDS.decode(last), "content": said.content + text}
+        messages = (*request.messages[:-1], Message("assistant", said.content + text))
+    else:
+        before.append(last)
+        messages = (*request.messages, Message("assistant", text))
+    limits: Fields = {}
+    for name in _LIMITS:
+        asked = _COUNT.decode(request.fields.get(name, _NULL))
+        if asked is not None and asked > 0:
+            limits[name] = msgspec.Raw(_ENCODER.encode(max(1, asked - tokens)))
+    budget = request.output_budget
+    return msgspec.structs.replace(
+        request,
+        messages=messages,
+        fields={**request.fields, **limits, "messages": msgspec.Raw(_ENCODER.encode([*before, message]))},
+        output_budget=None if budget is None else max(1, budget - tokens),
     )
 
 

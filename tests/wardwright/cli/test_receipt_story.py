@@ -16,6 +16,7 @@ from wardwright.receipts.events import (
     NotAskedAgain,
     Opened,
     PassedOver,
+    Resumed,
     StreamFinding,
 )
 from wardwright.receipts.fold import Receipt
@@ -90,6 +91,18 @@ def test_a_target_that_could_not_be_called_is_named_with_what_kept_it() -> None:
     assert "none no provider was called" in lines
     assert "passed over local/small at local: saturated after waiting 5.0 s" in lines
     assert "passed over cloud/large at cloud: breaker open" in lines
+
+
+def test_an_answer_that_another_target_went_on_with_says_where() -> None:
+    started = AttemptStarted(2, "cloud/large", "cloud", "large")
+    seam = Resumed(2, 1, "local/small", "cloud/large", "prefill", 118)
+    assert "resumed attempt 2 goes on behind 118 bytes of text from attempt 1: cloud/large was given it" in told(
+        receipt(OPENED, seam, started)
+    )
+    repeated = msgspec.structs.replace(seam, by="repeat", text_bytes=1)
+    assert "resumed attempt 2 goes on behind 1 byte of text from attempt 1: cloud/large had to repeat it" in told(
+        receipt(OPENED, repeated, started)
+    )
 
 
 def test_rules_that_fired_and_exact_counts_are_part_of_the_decision() -> None:

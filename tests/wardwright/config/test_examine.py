@@ -92,7 +92,7 @@ def test_a_right_tree_becomes_settings() -> None:
         (
             {"targets": [target(capabilities=["chat", "tool"])]},
             (
-                'targets.local/a.capabilities[1]: expected one of "chat", "json_schema", "reasoning", "tools", "vision", '
+                'targets.local/a.capabilities[1]: expected one of "chat", "json_schema", "prefill", "reasoning", "tools", "vision", '
                 'got "tool"'
             ),
         ),
@@ -158,10 +158,6 @@ def test_what_may_be_a_secret_is_never_shown() -> None:
         ({"models": [{"id": "m", "capture": "full_session"}]}, "models.m.capture"),
         ({"models": [{"id": "m", "sinks": []}]}, "models.m.sinks"),
         ({"models": [{"id": "m", "prompt_transforms": {}}]}, "models.m.prompt_transforms"),
-        (
-            {"models": [{"id": "m", "cascades": [{"id": "c", "models": ["a"], "resume": "continue"}]}]},
-            "models.m.cascades.c.resume",
-        ),
     ],
 )
 def test_keys_of_later_versions_are_refused_as_such(tree: dict[str, Any], problem: str) -> None:

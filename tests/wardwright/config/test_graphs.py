@@ -64,6 +64,10 @@ def problems(folder: Path, models: str) -> list[str]:
             Cascade("x", ("local/small",), on_content_filter="next"),
         ),
         (
+            'cascades = [{ id = "x", models = ["local/small"], resume = "continue" }]',
+            Cascade("x", ("local/small",), resume=True),
+        ),
+        (
             'alloys = [{ id = "x", constituents = [{ model = "local/small", weight = 3 }, { model = "local/large" }] }]',
             Alloy("x", "weighted", (Constituent("local/small", 3), Constituent("local/large"))),
         ),

@@ -112,6 +112,7 @@ PROVIDER_ANSWERS: dict[FailureClass, tuple[tuple[int, str, str], bool, str | Non
     "invalid_request": ((400, "invalid_request", "invalid_request_error"), False, None, "their words"),
     "bad_response": ((502, "provider_error", "server_error"), False, None, "cannot be understood"),
     "stream_broken": ((502, "provider_error", "server_error"), False, None, "broke off its answer"),
+    "not_resumed": ((502, "provider_error", "server_error"), False, None, "did not go on"),
 }
 
 

@@ -34,6 +34,36 @@ def after(
     return next_step(PLAN, facts, history, policy, max_attempts=max_attempts, jitter=jitter, released=released)
 
 
+class TestGoingOn:
+    """What follows when a part of an answer has reached the client, and selectors have it gone on with."""
+
+    PLAN = msgspec.structs.replace(PLAN, resumable=("a",))
+
+    def after(self, *history: FailedAttempt, released: bool = False, plan: RoutePlan = PLAN) -> Step:
+        return next_step(plan, FACTS, history, RetryPolicy(attempts=3), max_attempts=9, jitter=0.5, released=released)
+
+    @pytest.mark.parametrize("kind", ["stream_broken", "bad_response", "server_error", "timeout", "connect"])
+    def test_the_next_target_goes_on_never_the_same(self, kind: FailureClass) -> None:
+        assert self.after(FailedAttempt("a", failure(kind), released=True)) == Next(B)
+
+    def test_nobody_goes_on_with_a_target_of_another_selector(self) -> None:
+        assert self.after(FailedAttempt("b", failure("stream_broken"), released=True)) == GiveUp("already_released")
+
+    def test_nobody_goes_on_from_what_none_can(self) -> None:
+        broken = FailedAttempt("a", failure("stream_broken"), released=True)
+        assert self.after(broken, released=True) == GiveUp("already_released")
+
+    def test_who_goes_on_and_fails_before_saying_anything_is_followed_like_any_other(self) -> None:
+        broken = FailedAttempt("a", failure("stream_broken"), released=True)
+        assert self.after(broken, FailedAttempt("b", failure("connect"))) == Retry(B, 0.1)
+        assert self.after(broken, FailedAttempt("b", failure("not_resumed"))) == Next(C)
+
+    def test_a_refusal_of_what_the_gateway_made_of_the_request_is_not_the_callers_fault(self) -> None:
+        broken = FailedAttempt("a", failure("stream_broken"), released=True)
+        assert self.after(broken, FailedAttempt("b", failure("invalid_request", 400))) == Next(C)
+        assert self.after(broken, FailedAttempt("b", failure("content_filter", 400))) == GiveUp("content_filter")
+
+
 @pytest.mark.parametrize(
     ("found", "expected"),
     [

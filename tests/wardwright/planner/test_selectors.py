@@ -358,3 +358,9 @@ def test_the_plan_says_after_whose_refusal_the_next_is_asked() -> None:
     targets = [target("a", 64), target("b", 64), target("c", 64)]
     graph = model(targets, Cascade("steps", ("pool", "c")), Cascade("pool", ("a", "b"), on_content_filter="next"))
     assert planned(graph).refusal_moves_on == ("a", "b")
+
+
+def test_the_plan_says_whose_broken_stream_the_next_goes_on_with() -> None:
+    targets = [target("a", 64), target("b", 64), target("c", 64)]
+    graph = model(targets, Cascade("steps", ("pool", "c")), Cascade("pool", ("a", "b"), resume=True))
+    assert planned(graph).resumable == ("a", "b")

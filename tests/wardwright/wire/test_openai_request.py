@@ -6,9 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wardwright.domain.chat import Message, Part
+from wardwright.domain.chat import Message, Part, PrefillStyle
 from wardwright.domain.errors import RequestError
-from wardwright.wire.openai_request import choice_count, parse_chat_request, upstream_chat_body, with_system_message
+from wardwright.wire.openai_request import (
+    choice_count,
+    parse_chat_request,
+    upstream_chat_body,
+    with_beginning,
+    with_system_message,
+)
 
 USER = {"role": "user", "content": "hi"}
 
@@ -267,3 +273,43 @@ def test_a_system_message_goes_behind_all_others() -> None:
     }
     assert reminded.messages[-1].content == "be brief"
     assert len(request.messages) == 1
+
+
+class TestABeginning:
+    def test_it_goes_behind_all_messages_and_off_the_limits(self) -> None:
+        request = parse_chat_request(body(max_tokens=100, max_completion_tokens=7, max_output_tokens=None))
+        begun = with_beginning(request, "Once upon", 10)
+        told = json.loads(upstream_chat_body(begun, "up"))
+        assert told["messages"][-1] == {"role": "assistant", "content": "Once upon"}
+        assert (told["max_tokens"], told["max_completion_tokens"], told["max_output_tokens"]) == (90, 1, None)
+        assert begun.output_budget == 90
+        assert begun.messages[-1] == Message("assistant", "Once upon")
+        assert len(begun.messages) == len(request.messages) + 1
+
+    def test_a_beginning_of_the_callers_own_stays_in_front(self) -> None:
+        asked = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "He", "x": 1}]
+        begun = with_beginning(parse_chat_request(body(messages=asked)), "llo", 1)
+        assert json.loads(upstream_chat_body(begun, "up"))["messages"] == [
+            asked[0],
+            {"role": "assistant", "content": "Hello", "x": 1},
+        ]
+        assert [message.content for message in begun.messages] == ["hi", "Hello"]
+
+    @pytest.mark.parametrize(
+        ("style", "more", "mark"),
+        [
+            ("continue_final_message", {"continue_final_message": True, "add_generation_prompt": False}, {}),
+            ("prefix", {}, {"prefix": True}),
+            ("last_message", {}, {}),
+        ],
+    )
+    def test_servers_are_told_in_their_own_way(
+        self, style: PrefillStyle, more: dict[str, object], mark: dict[str, object]
+    ) -> None:
+        begun = with_beginning(parse_chat_request(body()), "Once", 1)
+        told = json.loads(upstream_chat_body(begun, "up", style))
+        assert told == {
+            **json.loads(upstream_chat_body(begun, "up")),
+            **more,
+            "messages": [*json.loads(body())["messages"], {"role": "assistant", "content": "Once", **mark}],
+        }

@@ -93,7 +93,7 @@ async def ask_all(daemon: Daemon, key: str) -> Counter[int]:
             statuses[0] += 1
 
     async with (
-        httpx2.AsyncClient(base_url=daemon.url, timeout=90, verify=_NO_TLS, trust_env=False, limits=limits) as client,
+        httpx2.AsyncClient(base_url=daemon.url, timeout=240, verify=_NO_TLS, trust_env=False, limits=limits) as client,
         anyio.create_task_group() as tasks,
     ):
         for number in range(REQUESTS):
@@ -133,7 +133,7 @@ def all_receipts(daemon: Daemon) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_thousand_requests_amid_faults_and_kills_leave_exact_books(
     upstream: Upstream, start_daemon: StartDaemon, backend: str

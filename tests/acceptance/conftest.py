@@ -20,7 +20,12 @@ def gateway_config(upstream: Upstream, *behaviours: str, backend: str = "asyncio
 
 
 def gateway_config_of(
-    upstream: Upstream, models: Mapping[str, Sequence[str]], *, backend: str = "asyncio", extra: str = ""
+    upstream: Upstream,
+    models: Mapping[str, Sequence[str]],
+    *,
+    backend: str = "asyncio",
+    extra: str = "",
+    silence_s: float = 20,
 ) -> str:
     """A configuration of several models, each a cascade over behaviours of the test upstream.
 
@@ -59,7 +64,7 @@ backend = "{backend}"
 id = "up"
 kind = "openai-compatible"
 base_url = "{upstream.url}"
-timeouts = {{ connect = 2, first_token = 1, idle = 1, total = 10 }}
+timeouts = {{ connect = 10, first_token = {silence_s}, idle = {silence_s}, total = 60 }}
 retry = {{ attempts = 2, base_ms = 1, max_ms = 5, max_wait_ms = 2500 }}
 breaker = {{ failures = 1000, open_s = 0.001 }}
 {targets}

@@ -74,13 +74,13 @@ class Daemon:
             answer = client.post(f"/admin/runtime/actors/{path}/kill")
             assert answer.status_code == 202, answer.text
 
-    def stop(self, sign: signal.Signals = signal.SIGTERM, within: float = 20.0) -> int:
+    def stop(self, sign: signal.Signals = signal.SIGTERM, within: float = 60.0) -> int:
         """Signal the daemon and wait for its end."""
         if self.process.poll() is None:
             self.process.send_signal(sign)
         return self.process.wait(within)
 
-    def wait_logged(self, event: str, within: float = 10.0) -> None:
+    def wait_logged(self, event: str, within: float = 60.0) -> None:
         """Wait until the daemon has logged an event."""
         with self._changed:
             assert self._changed.wait_for(lambda: any(line.get("event") == event for line in self.log), within), event

@@ -57,7 +57,7 @@ def send_chat(daemon: Daemon, *, stream: bool) -> socket.socket:
     """Send a chat request on a bare socket, which can leave as rudely as it likes."""
     host, port = daemon.url.removeprefix("http://").split(":")
     body = json.dumps({"model": "test-model", "stream": stream, "messages": [{"role": "user", "content": "hi"}]})
-    connection = socket.create_connection((host, int(port)), timeout=10)
+    connection = socket.create_connection((host, int(port)), timeout=60)
     head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
     connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
     return connection
@@ -70,7 +70,7 @@ def streams(daemon: Daemon, count: int, **fields: Any) -> Iterator[list[Seen]]:
     with ThreadPoolExecutor(count) as pool:
         running: list[Future[Seen]] = [pool.submit(read_stream, daemon, one, **fields) for one in seen]
         for one in seen:
-            assert one.started.wait(20)
+            assert one.started.wait(60)
         yield seen
         for future in running:
             future.result(60)

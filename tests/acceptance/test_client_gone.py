@@ -12,7 +12,7 @@ from tests.acceptance.load import send_chat
 from tests.support.upstream import Upstream
 
 
-def final_status(daemon: Daemon, within: float = 5.0) -> str:
+def final_status(daemon: Daemon, within: float = 60.0) -> str:
     """The final status of the one receipt, once it is closed."""
     deadline = time.monotonic() + within
     while time.monotonic() < deadline:
@@ -31,7 +31,7 @@ def final_status(daemon: Daemon, within: float = 5.0) -> str:
 def test_leaving_cancels_the_upstream_call(
     upstream: Upstream, start_daemon: StartDaemon, backend: str, behaviour: str, stream: bool, rude: bool
 ) -> None:
-    config = gateway_config(upstream, behaviour, backend=backend).replace("first_token = 1", "first_token = 20")
+    config = gateway_config(upstream, behaviour, backend=backend)
     daemon = start_daemon(config)
     connection = send_chat(daemon, stream=stream)
     assert upstream.wait_for_calls(1)

@@ -80,7 +80,7 @@ def test_a_signal_lets_live_streams_finish_and_refuses_new_connections(
         daemon.process.send_signal(sign)
 
     assert all(one.done for one in seen), [one for one in seen if not one.done]
-    assert daemon.process.wait(10) == 0
+    assert daemon.process.wait(60) == 0
 
 
 def test_a_second_signal_cuts_what_is_still_running(
@@ -94,7 +94,7 @@ def test_a_second_signal_cuts_what_is_still_running(
         daemon.process.send_signal(signal.SIGTERM)
 
     assert all(one.is_well_formed and one.error is not None for one in seen), seen
-    assert daemon.process.wait(10) == 0
+    assert daemon.process.wait(60) == 0
 
 
 def test_a_client_that_reads_nothing_does_not_keep_the_daemon_from_stopping(
@@ -122,7 +122,7 @@ def test_streams_longer_than_the_drain_are_told_and_recorded(
         began = time.monotonic()
         assert first.stop() == 0
 
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 15  # of the twenty seconds that the streams would last
     assert all(one.is_well_formed and one.error is not None for one in seen), seen
     changed = gateway_config(upstream, "ok", backend=backend).replace('version = "v1"', 'version = "v2"')
     second = start_daemon(changed)

@@ -20,7 +20,9 @@ MODELS = {
 
 @pytest.fixture(scope="module")
 def daemon(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    with run_daemon(tmp_path_factory.mktemp("daemon"), gateway_config_of(shared_upstream, MODELS)) as running:
+    with run_daemon(
+        tmp_path_factory.mktemp("daemon"), gateway_config_of(shared_upstream, MODELS, silence_s=2)
+    ) as running:
         yield running
 
 

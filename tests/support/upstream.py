@@ -92,15 +92,15 @@ class Upstream:
         self._listener.close()
         self._stopping.close()
 
-    def wait_for_hang_ups(self, count: int, timeout: float = 10.0) -> bool:
+    def wait_for_hang_ups(self, count: int, timeout: float = 60.0) -> bool:
         """Wait until so many clients have left while they were being answered."""
         return self._wait_until(lambda: self.hang_ups >= count, timeout)
 
-    def wait_for_calls(self, count: int, timeout: float = 10.0) -> bool:
+    def wait_for_calls(self, count: int, timeout: float = 60.0) -> bool:
         """Wait until so many requests have arrived."""
         return self._wait_until(lambda: len(self.calls) >= count, timeout)
 
-    def wait_for_open_connections(self, count: int, timeout: float = 10.0) -> bool:
+    def wait_for_open_connections(self, count: int, timeout: float = 60.0) -> bool:
         """Wait until exactly so many connections are open."""
         return self._wait_until(lambda: self.open_connections == count, timeout)
 

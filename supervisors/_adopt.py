@@ -3,8 +3,8 @@
 A request is handled in a task the server made. Spawning an actor for it would cost a task, two hops and a mailbox;
 this makes the task itself a temporary child of a dynamic supervisor, by bookkeeping alone.
 
-What surrounds the body sees one of four things: nothing (it ran to its end), its own exception unchanged, a
-cancellation (which came from outside), or `ActorKilled`. A kill never shows as a bare cancellation.
+What surrounds the body sees one of four things: nothing (it ran to its end, or `cancel` let it off), its own exception
+unchanged, a cancellation (which came from outside), or `ActorKilled`. A kill never shows as a bare cancellation.
 """
 
 from collections.abc import Callable, Mapping
@@ -52,7 +52,7 @@ class Adoption:
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    ) -> bool | None:  # as type checkers have it: a body that nobody lets off does run to its end
         cell = self._cell
         current_cell.set(self._outer)  # not by token: an async generator may be closed in another context
         if self._outer is not None:
@@ -65,6 +65,15 @@ class Adoption:
         cell.publish_exit(_reason(exc, cell.hub))
         if cell.kill_reason is not None and (cancelled or exc is None):
             raise ActorKilled(cell.path, cell.kill_reason) from None
+        return cancelled
+
+    def cancel(self) -> None:
+        """Leave the body at its next cancel point, as if it had ended there; nothing is raised. The tree sees a shutdown.
+
+        For whoever finds that nobody wants the outcome any more. A second time, and afterwards, it is nothing.
+        """
+        if self._cell.exit_reason is None:
+            self._cell.scope.cancel()
 
     def _find(self) -> tuple[DynamicSupervisor, ActorCell]:
         home = cell_of(self._supervisor)

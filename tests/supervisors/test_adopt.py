@@ -78,6 +78,55 @@ async def test_a_killed_body_ends_with_actor_killed() -> None:
         await anyio.sleep(1)
 
 
+async def test_a_body_that_is_let_off_ends_without_a_word() -> None:
+    log = EventLog()
+    async with tree(log) as system:
+        log.clear()
+        membership = adopt(system.named("app/runs"), "one")
+        async with membership as ref:
+            membership.cancel()
+            membership.cancel()
+            await anyio.sleep_forever()
+        membership.cancel()
+        assert ref.info().exit_reason == ExitReason.shutdown("cancelled")
+        assert system.whereis("app/runs/one") is None
+        assert log.events == []
+
+
+async def test_a_body_that_is_let_off_too_late_has_run_to_its_end() -> None:
+    async with tree() as system:
+        membership = adopt(system.named("app/runs"), "one")
+        async with membership as ref:
+            membership.cancel()
+        assert ref.info().exit_reason == ExitReason.NORMAL
+
+
+async def test_a_kill_shows_also_in_a_body_that_was_let_off() -> None:
+    async with tree() as system:
+        membership = adopt(system.named("app/runs"), "one")
+
+        async def body() -> None:
+            async with membership as ref:
+                membership.cancel()
+                ref.kill()
+                await anyio.sleep_forever()
+
+        with pytest.raises(ActorKilled):
+            await body()
+
+
+async def test_letting_off_the_body_leaves_a_cancellation_from_outside_alone() -> None:
+    async with tree() as system:
+        membership = adopt(system.named("app/runs"), "one")
+        with anyio.CancelScope() as outside:
+            async with membership:
+                outside.cancel()
+                membership.cancel()
+                await anyio.sleep_forever()
+            pytest.fail("the outer scope ends what is around the body too")
+        assert outside.cancelled_caught
+
+
 async def test_a_kill_from_elsewhere_interrupts_the_body() -> None:
     async with tree() as system:
         outcomes: list[str] = []

@@ -115,12 +115,12 @@ class ErrorBoundary:
         scope["app"] = self  # tells Starlette's routes to raise for a wrong method instead of answering plain text
         started = False
 
-        async def identified_send(message: Message) -> None:
+        def identified_send(message: Message) -> Awaitable[None]:
             nonlocal started
             if not started:
                 started = True
                 message["headers"].append((b"x-request-id", request_id.encode()))
-            await send(message)
+            return send(message)
 
         try:
             endpoint = self._endpoints.get((scope["method"], scope["path"]), self._router)

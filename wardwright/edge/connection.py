@@ -160,7 +160,7 @@ class Connection:
     async def _lose(self) -> None:
         """The client has gone."""
         if self._hypercorn is None:
-            await self._plain.lose()
+            self._plain.lose()
         else:
             await self._hypercorn.handle(Closed())
 
@@ -196,7 +196,8 @@ class Connection:
             self._must_end = True
         else:
             self._turn(is_idle=True)
-        await self.send(data)
+        self._unsent += data
+        await self._flush()
 
     # --- what Hypercorn says ------------------------------------------------------------------------------------------
 

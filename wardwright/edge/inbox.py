@@ -8,6 +8,7 @@ import anyio
 from wardwright.edge.http import Message
 
 _MESSAGES_AHEAD = 10
+_GONE: Message = {"type": "http.disconnect"}
 _DISCONNECTS = ("http.disconnect", "websocket.disconnect")
 
 
@@ -24,17 +25,23 @@ class Inbox:
 
     async def put(self, message: Message) -> None:
         """Add a message; a body that is far ahead of its reader waits, the news that the client has gone never does."""
+        if message["type"] in _DISCONNECTS:
+            self.close(message)
+            return
         self._messages.append(message)
         _set(self._arrival)
-        if message["type"] in _DISCONNECTS:
-            self._is_disconnected = True
-            _set(self._room)
-            self._tell()
-            return
         self.is_whole = not message.get("more_body", False)
         if len(self._messages) > _MESSAGES_AHEAD:
             self._room = anyio.Event()
             await self._room.wait()
+
+    def close(self, news: Message = _GONE) -> None:
+        """Add the news that the client has gone, or has its answer."""
+        self._messages.append(news)
+        self._is_disconnected = True
+        _set(self._arrival)
+        _set(self._room)
+        self._tell()
 
     async def receive(self) -> Message:
         """The next message; after the last one, that one for ever."""

@@ -13,7 +13,6 @@ from wardwright.edge.inbox import Inbox
 from wardwright.edge.line import Address
 from wardwright.edge.plain import PlainAnswer, PlainRequest, read_plain
 
-_DISCONNECT: Message = {"type": "http.disconnect"}
 _FAILED = b"HTTP/1.1 500 \r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
@@ -126,10 +125,10 @@ class PlainLane:
                     return b""
         return data
 
-    async def lose(self) -> None:
+    def lose(self) -> None:
         """The client has gone: tell the application, if it serves a request."""
         if self._exchange is not None:
-            await self._exchange.lose()
+            self._exchange.lose()
 
     def _begin(self, request: PlainRequest) -> "Exchange":
         path, _, query = request.target.partition(b"?")
@@ -149,7 +148,7 @@ class PlainLane:
             "state": {},
             "extensions": {},
         }
-        exchange = self._exchange = Exchange(request, self._requests.admit(scope), self)
+        exchange = self._exchange = Exchange(request, self._requests.admit(scope), self, self._host)
         self._served += 1
         self._host.begin()
         self._requests.spawn(_serve, self._service.app, scope, exchange)
@@ -166,14 +165,9 @@ class PlainLane:
         """What the server adds to every answer."""
         return self._service.own_headers()
 
-    async def send(self, data: bytes) -> None:
-        """Send a part of an answer."""
-        await self._host.send(data)
-
-    async def conclude(self, data: bytes, *, is_last: bool) -> None:
-        """Send the end of an answer."""
+    def conclude(self) -> None:
+        """The present request has been answered."""
         self._exchange = None
-        await self._host.conclude(data, is_last=is_last)
 
 
 class Exchange:
@@ -182,9 +176,10 @@ class Exchange:
     An answer to half a request is the connection's last, and says so: where the next request would begin nobody could tell.
     """
 
-    def __init__(self, request: PlainRequest, inbox: Inbox, lane: PlainLane) -> None:
+    def __init__(self, request: PlainRequest, inbox: Inbox, lane: PlainLane, host: Host) -> None:
         self.inbox = inbox
         self._lane = lane
+        self._host = host
         self._answer = PlainAnswer(request.method)
         self._to_come = request.length
         self._has_arrived = False
@@ -211,9 +206,9 @@ class Exchange:
             self._answered = anyio.Event()
             await self._answered.wait()
 
-    async def lose(self) -> None:
+    def lose(self) -> None:
         """The client has gone."""
-        await self.inbox.put(_DISCONNECT)
+        self.inbox.close()
 
     # --- the answer ---------------------------------------------------------------------------------------------------
 
@@ -237,7 +232,7 @@ class Exchange:
         if is_end:
             await self._conclude(data)
         elif data:
-            await self._lane.send(data)
+            await self._host.send(data)
 
     async def end(self) -> None:
         """The application has ended. An answer that it has not is cut short; one that it has not begun is an error."""
@@ -257,9 +252,10 @@ class Exchange:
 
     async def _conclude(self, data: bytes) -> None:
         self._is_answered = True
-        await self.inbox.put(_DISCONNECT)
+        self.inbox.close()
+        self._lane.conclude()
         try:
-            await self._lane.conclude(data, is_last=self._is_last)
+            await self._host.conclude(data, is_last=self._is_last)
         finally:
             if self._answered is not None:
                 self._answered.set()

@@ -51,12 +51,11 @@ class Chain:
 
     def seal(self, event: Event, at: float) -> bytes:
         """Encode the receipt's next entry, a fact that became true at `at` (Unix seconds), and advance. Purity: no I/O."""
-        unsealed = encode_entry(Entry(self.receipt_id, self.last_seq + 1, at, self.last_hash, event))
-        covered = unsealed[: -len(_END)]
+        seq = self.last_seq + 1
+        covered = encode_entry(Entry(self.receipt_id, seq, at, self.last_hash, event)).removesuffix(_END)
         digest = _digest(covered)
-        self.last_seq += 1
-        self.last_hash = digest
-        return covered + digest.encode() + _END
+        self.last_seq, self.last_hash = seq, digest
+        return b'%b%b"}' % (covered, digest.encode())
 
 
 def resume(entries: Sequence[Entry]) -> Chain:

@@ -217,16 +217,17 @@ class Run:
 
     async def _serve_below(self, runs: NamedRef) -> Outcome:
         """Serve for as long as the client stays. Raises: ActorDown before anything was done, when `runs` takes no members now."""
-        async with adopt(runs, self._asked.receipt_id, status=self.status):
+        outcome = Outcome("client_cancelled")
+        membership = adopt(runs, self._asked.receipt_id, status=self.status)
+        async with membership:
             try:
-                with anyio.CancelScope() as presence:
-                    self._responder.watch_client(presence.cancel)
-                    outcome = await self._close(await self._attempt_all())
-                    await self._deliver(outcome)
-                    return outcome
+                self._responder.watch_client(membership.cancel)
+                served = await self._close(await self._attempt_all())
+                await self._deliver(served)
+                outcome = served
             finally:
                 self._responder.unwatch_client()
-        return Outcome("client_cancelled")
+        return outcome
 
     async def _attempt_all(self) -> Outcome:
         """Execute the plan, candidate by candidate."""

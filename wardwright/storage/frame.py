@@ -20,6 +20,7 @@ from zlib import crc32
 MAX_PAYLOAD = 16 * 1024 * 1024
 
 _MAGIC = b"ww1 "
+_COVERED = b"ww1 %08x %08x "
 _HEADER = len("ww1 00000000 00000000 00000000 ")
 _NEWLINE = ord("\n")
 _LENGTH = slice(4, 12)
@@ -45,7 +46,8 @@ def encode_frame(payload: bytes, synced: int) -> bytes:
     """
     if not 0 < len(payload) <= MAX_PAYLOAD:
         raise ValueError(f"a payload has 1 to {MAX_PAYLOAD} bytes, not {len(payload)}")
-    return _header(payload, synced) + payload + b"\n"
+    covered = _COVERED % (len(payload), synced)
+    return b"%b%08x %b\n" % (covered, crc32(payload, crc32(covered)), payload)
 
 
 def decode_frame(buffer: bytes, at: int = 0) -> Frame | None:
@@ -111,7 +113,7 @@ def _whole_frames(fd: int, offset: int, end: int) -> Iterator[Frame]:
 
 
 def _header(payload: bytes, synced: int) -> bytes:
-    covered = b"ww1 %08x %08x " % (len(payload), synced)
+    covered = _COVERED % (len(payload), synced)
     return b"%b%08x " % (covered, crc32(payload, crc32(covered)))
 
 

@@ -7,6 +7,7 @@ characters) is refused by name rather than cut: a cut tenant id would be another
 import hashlib
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
@@ -39,6 +40,8 @@ _FACTS = (
 )
 
 
+_HEADERS = frozenset(fact.header for fact in _FACTS)
+
 BOUND_FIELDS = ("tenant_id", "application_id", "consuming_agent_id", "consuming_user_id")
 """What an API key may vouch for: who somebody is, never which session or run it is about."""
 
@@ -64,7 +67,7 @@ def parse_caller(headers: Mapping[str, str], request: ChatRequest, peer: str | N
     Raises: RequestError, whose `param` names the header or field to mend.
     """
     facts: dict[str, Attributed] = {}
-    for fact in _FACTS:
+    for fact in _FACTS if request.metadata or not _HEADERS.isdisjoint(headers) else ():
         stated = _from_header(headers, fact) if fact.header in headers else None
         if stated is None and request.metadata:
             stated = _from_metadata(request.metadata, fact)
@@ -74,7 +77,7 @@ def parse_caller(headers: Mapping[str, str], request: ChatRequest, peer: str | N
         facts["consuming_user_id"] = user
     if "session_id" not in facts and peer:
         facts["anonymous_id"] = Attributed(_anonymous_id(peer), "derived_anonymous")
-    return Caller(**facts, tags=_tags(request.metadata.get("tags")))
+    return Caller(**facts, tags=_tags(request.metadata["tags"]) if "tags" in request.metadata else ())
 
 
 def _from_header(headers: Mapping[str, str], fact: _Fact) -> Attributed | None:
@@ -91,8 +94,10 @@ def _from_metadata(metadata: Mapping[str, object], fact: _Fact) -> Attributed | 
 
 def _openai_user(request: ChatRequest) -> Attributed | None:
     """Read OpenAI's own fields for the end user: `user`, or its successor."""
-    value = check_caller_value(request.user or "", "user")
     raw = request.fields.get("safety_identifier")
+    if not request.user and raw is None:
+        return None
+    value = check_caller_value(request.user or "", "user")
     if not value and raw is not None:
         try:
             stated = _STRING.decode(raw)
@@ -134,6 +139,7 @@ def check_caller_value(value: str, name: str) -> str:
     return value
 
 
+@lru_cache(maxsize=4096)
 def _anonymous_id(peer: str) -> str:
     """Derive a stable name from an address, so that receipts tell callers apart without keeping where they live."""
     return "anon_" + hashlib.sha256(b"wardwright.caller\0" + peer.encode(errors="replace")).hexdigest()[:16]

@@ -23,6 +23,7 @@ _NAMES = tuple(
     for unit, *forms in _UNITS
     for form in forms
 )
+_REMAINING = frozenset(remaining for _, remaining, _, _ in _NAMES)
 
 _PIECE = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ns|us|µs|ms|s|m|h|d)")
 _DURATION = re.compile(rf"(?:{_PIECE.pattern})+")
@@ -37,6 +38,8 @@ _LONGEST_COUNT = 15
 
 def parse_rate_limits(headers: Mapping[str, str], now: float) -> tuple[RateWindow, ...]:
     """Return every limit whose remainder is stated; `now` is Unix time. Header names are lower-case. Never raises."""
+    if _REMAINING.isdisjoint(headers):
+        return ()
     windows: list[RateWindow] = []
     for unit, remaining, limit, reset in _NAMES:
         if remaining in headers:

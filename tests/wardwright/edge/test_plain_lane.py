@@ -187,10 +187,10 @@ async def test_the_application_hears_that_its_client_has_gone() -> None:
         heard.extend([await receive(), await receive()])
 
     async with lane(app) as at:
-        await at.lane.lose()
+        at.lane.lose()
         await at.lane.take(post(b"half", length=8))
         await settle()
-        await at.lane.lose()
+        at.lane.lose()
         await settle()
     assert heard == [
         {"watched": True},

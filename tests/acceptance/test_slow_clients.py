@@ -1,17 +1,23 @@
 """Clients that do not keep up: what they hold back, and when they are let go."""
 
+import os
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 
-from tests.acceptance.conftest import gateway_config_of
+from tests.acceptance.conftest import StartDaemon, gateway_config_of
 from tests.acceptance.daemon import Daemon, run_daemon
 from tests.acceptance.load import send_chat
 from tests.support.upstream import Upstream
 
 STALL_S = 1.0
+CLIENTS = 8
+MOST_PER_CLIENT = 1_500_000
+"""What `docs/explanation/slow-clients.md` states."""
 
 
 @pytest.fixture(scope="module")
@@ -92,3 +98,46 @@ def test_one_that_never_finishes_its_request_is_cut(daemon: Daemon, begun: str) 
 
 def test_one_that_waits_for_its_answer_is_not(daemon: Daemon) -> None:
     assert daemon.chat(model="silent").status_code == 200
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads memory where Linux shows it")
+def test_what_they_do_not_take_is_not_kept_for_them(
+    backend: str, shared_upstream: Upstream, start_daemon: StartDaemon
+) -> None:
+    """Each would be sent 200 MB; half of them take one before they stop."""
+    config = gateway_config_of(shared_upstream, {"test-model": ["flood"]}, backend=backend)
+    daemon = start_daemon(config.replace("idle = 1, total = 10", "idle = 100, total = 1000"))
+    with stalled_clients(daemon, shared_upstream, 1):
+        pass  # whatever the first request takes for good
+    before = resident_bytes(daemon)
+    with stalled_clients(daemon, shared_upstream, CLIENTS) as taken:
+        assert taken < CLIENTS * 20_000_000, "the provider is read on though nobody takes it"
+        assert resident_bytes(daemon) - before < CLIENTS * MOST_PER_CLIENT
+
+
+@contextmanager
+def stalled_clients(daemon: Daemon, upstream: Upstream, count: int) -> Iterator[int]:
+    """Clients that take no more; how much has been taken of the provider for them. They have left in the end."""
+    calls, left = len(upstream.calls), upstream.hang_ups
+    with ExitStack() as stack:
+        clients = [stack.enter_context(send_chat(daemon, stream=True)) for _ in range(count)]
+        assert upstream.wait_for_calls(calls + count, timeout=30)
+        for client in clients[::2]:
+            for _ in range(10):
+                client.recv(100_000, socket.MSG_WAITALL)
+        taken, before = sent_by(upstream, calls), -1
+        while taken > before:  # as long as it goes on being read
+            time.sleep(0.5)
+            taken, before = sent_by(upstream, calls), taken
+        yield taken
+    assert upstream.wait_for_hang_ups(left + count, timeout=30)
+
+
+def sent_by(upstream: Upstream, calls: int) -> int:
+    """What was sent in answer to all but the first so many calls."""
+    return sum(exchange.sent_bytes for exchange in upstream.exchanges[calls:])
+
+
+def resident_bytes(daemon: Daemon) -> int:
+    pages = Path(f"/proc/{daemon.process.pid}/statm").read_text(encoding="ascii").split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")

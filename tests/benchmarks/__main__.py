@@ -14,12 +14,20 @@ from statistics import median
 import msgspec
 from rich.console import Console
 
+from tests.benchmarks import slow_clients
 from tests.benchmarks.accounting import resident_mb, tree_of
 from tests.benchmarks.measure import Sample, measure, median_of
 from tests.benchmarks.micro import PROMISES, figures
 from tests.benchmarks.phases import DEFAULT_PHASES, PHASES
 from tests.benchmarks.processes import Server
-from tests.benchmarks.report import micro_table, phase_table, show_problems, start_table, supervisors_table
+from tests.benchmarks.report import (
+    micro_table,
+    phase_table,
+    show_problems,
+    slow_clients_table,
+    start_table,
+    supervisors_table,
+)
 from tests.benchmarks.supervision import Found
 from tests.benchmarks.supervision import figures as supervision_figures
 from tests.benchmarks.systems import DIRECT, Start, run_upstream, systems_on
@@ -49,6 +57,7 @@ class Report(msgspec.Struct):
     rounds: dict[str, dict[str, list[Sample]]] = {}
     micro_us: dict[str, float] = {}
     supervisors: dict[str, Found] = {}
+    stalled: slow_clients.Found | None = None
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -66,6 +75,9 @@ def main(arguments: Sequence[str]) -> int:
         console.print(_SUPERVISORS_LEGEND, highlight=False)
         report.supervisors = supervision_figures()
         console.print(supervisors_table(report.supervisors))
+    if options.only == "slow-clients":  # only when asked for: it takes minutes
+        report.stalled = slow_clients.measure(options.clients, options.backend)
+        console.print(slow_clients_table(report.stalled))
     if options.json is not None:
         options.json.write_bytes(msgspec.json.format(msgspec.json.encode(report)))
     return 0 if is_sound else 1
@@ -121,7 +133,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks", description="Measure the gateway beside a floor."
     )
-    parser.add_argument("--only", choices=("gateway", "supervisors"), help="measure one of the two (default: both)")
+    parser.add_argument(
+        "--only",
+        choices=("gateway", "supervisors", "slow-clients"),
+        help="measure one of them (default: the first two)",
+    )
+    parser.add_argument("--clients", type=int, default=10_000, help="how many slow clients (default: 10000)")
     parser.add_argument("--seconds", type=float, default=1.5, help="measured window of each measurement (default: 1.5)")
     parser.add_argument("--rounds", type=int, default=2, help="measurements of each system per phase (default: 2)")
     parser.add_argument(

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.table import Table
 
+from tests.benchmarks import slow_clients
 from tests.benchmarks.measure import Sample
 from tests.benchmarks.phases import Phase
 from tests.benchmarks.supervision import FIGURES, Figure, Found, Measured
@@ -49,6 +50,23 @@ def micro_table(found: Mapping[str, float], promises: Mapping[str, float]) -> Ta
         if promise is not None and microseconds > promise:
             value = f"[red]{value} ✗[/red]"
         table.add_row(name, "" if promise is None else f"≤ {promise:g}", value)
+    return table
+
+
+def slow_clients_table(found: slow_clients.Found) -> Table:
+    """Clients that take nothing, and what each of them costs."""
+    table = Table(title="clients that take nothing", title_justify="left", title_style="bold")
+    names = ("clients", "idle RSS MB", "stalled RSS MB", "KiB per client", "quiet after s", "GET /livez then, ms")
+    for name in names:
+        table.add_column(name, justify="right")
+    table.add_row(
+        str(found.clients),
+        f"{found.idle_mb:.0f}",
+        f"{found.stalled_mb:.0f}",
+        f"{found.kib_per_client:.0f}",
+        f"{found.after_s:.0f}",
+        f"{found.livez_ms:.1f}",
+    )
     return table
 
 

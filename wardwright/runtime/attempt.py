@@ -2,7 +2,7 @@
 
 Nothing leaves for the client before the first real content has come, so that a failure until then can still become another
 attempt or an honest status code; and nothing final leaves before the receipt is closed, so that no client has a finished answer
-without its receipt. Both holds are bounded: they keep only frames that carry no content.
+without its receipt. Both keep only frames that carry no content, and with what rules hold no more than `HELD_FRAMES` and `HELD_BYTES`.
 
 Four clocks watch a call: connect (the adapter's), first token, idle gap, and the request's total. The idle clock runs only while
 the gateway waits for the provider: a slow client costs its provider no time.
@@ -26,6 +26,9 @@ from wardwright.ports.provider import Provider, UpstreamCall
 from wardwright.runtime.answer_policy import GovernedAnswer
 
 OUT_OF_TIME = "the request's time is used up"
+HELD_FRAMES = 2**18
+HELD_BYTES = 2**24
+"""How much of a streamed answer may wait for its first content, its end or its rules: so many events, and so much text in them."""
 
 Release = Callable[[Sequence[Frame]], Awaitable[None]]
 
@@ -176,7 +179,8 @@ async def stream(
     Returns: the frames that may leave only once the receipt is closed (finish reasons, usage).
     Raises: ProviderError, DeadlineExceeded.
     """
-    held: list[Frame] = []
+    held = _Held()
+    waiting_frames = 0
     with clocks:
         clocks.wait_for_first_token()
         async with provider.stream(call) as batches:
@@ -188,29 +192,30 @@ async def stream(
                 leaving = batch if governed is None else governed.feed(batch, now)
                 if governed is not None and governed.is_stopped:
                     return []
-                if held or any(frame.is_final or not frame.is_content for frame in leaving):
-                    held.extend(leaving)
-                    ready, held = _split(held, begun=tally.has_released)
+                if held.frames or any(frame.is_final or not frame.is_content for frame in leaving):
+                    ready = held.let_pass(leaving, begun=tally.has_released)
                 else:
                     ready = leaving
+                waiting_frames = max(0, waiting_frames + len(batch) - len(ready))
+                _check_waiting(waiting_frames, tally.generated_bytes - tally.released_bytes)
                 if ready:
                     clocks.wait_for_client()
                     await release(ready)
                     tally.has_released = True
                     cleared = tally.generated_bytes if governed is None else governed.released_bytes
-                    tally.released_bytes = cleared - _content_bytes(held)
+                    tally.released_bytes = cleared - _content_bytes(held.frames)
                     if governed is not None:
                         governed.forgive(clocks.now() - now)
                 if tally.first_token is not None:
                     clocks.wait_for_more(None if governed is None else governed.overdue_at())
         if governed is None:
             tally.released_bytes = tally.generated_bytes
-            return held  # it leaves with the closed receipt, like a whole answer
-        held += governed.finish(clocks.now())
+            return held.frames  # it leaves with the closed receipt, like a whole answer
+        held.frames += governed.finish(clocks.now())
         if governed.is_stopped:
             return []
         tally.released_bytes = governed.released_bytes
-        return held
+        return held.frames
     if governed is not None:
         governed.look_at(clocks.now())
         if governed.is_stopped:
@@ -218,14 +223,31 @@ async def stream(
     raise clocks.fault()
 
 
-def _split(frames: list[Frame], *, begun: bool) -> tuple[Sequence[Frame], list[Frame]]:
-    """Part what may leave now from what must wait.
+class _Held:
+    """Frames that wait: before the first content for that, and final ones with all after them for the receipt."""
 
-    Final frames and all after them wait for the receipt; frames before the first content wait for it.
-    """
-    end = next((i for i, frame in enumerate(frames) if frame.is_final), len(frames))
-    has_content = begun or any(frame.is_content for frame in frames[:end])
-    return (frames[:end], frames[end:]) if has_content else ((), frames)
+    def __init__(self) -> None:
+        self.frames: list[Frame] = []
+        self._has_final = False
+
+    def let_pass(self, frames: Sequence[Frame], *, begun: bool) -> Sequence[Frame]:
+        """Take in more frames; returns those that may leave, held ones first."""
+        end = 0
+        if not self._has_final:
+            end = next((i for i, frame in enumerate(frames) if frame.is_final), len(frames))
+            self._has_final = end < len(frames)
+        if not end or not (begun or any(frame.is_content for frame in frames[:end])):
+            self.frames.extend(frames)
+            return ()
+        ready = [*self.frames, *frames[:end]]
+        self.frames = list(frames[end:])
+        return ready
+
+
+def _check_waiting(frames: int, size: int) -> None:
+    if frames > HELD_FRAMES or size > HELD_BYTES:
+        message = f"more of the answer would have to be held than {HELD_FRAMES} events or {HELD_BYTES} bytes of text"
+        raise ProviderError(Failure("bad_response", message))
 
 
 def _content_bytes(frames: Sequence[Frame]) -> int:

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from supervisors import Supervisor, System
+from supervisors.testing import settle
 from tests.support.calls import upstream_call
 from wardwright.config.settings import Timeouts
 from wardwright.domain.chat import Completion, Usage
@@ -96,6 +97,8 @@ class Script:
 class Flood(Script):
     """Always has more, at once, so that asyncio finds no moment to cancel who reads it."""
 
+    reads = 0
+
     def _batches(self) -> "Flood":
         return self
 
@@ -104,6 +107,7 @@ class Flood(Script):
 
     async def __anext__(self) -> Sequence[Frame]:
         await anyio.lowlevel.cancel_shielded_checkpoint()
+        self.reads += 1
         return [text("more ")]
 
 
@@ -215,6 +219,37 @@ class TestHolding:
         async with attempting() as one:
             assert await one.stream(Script([], [text("a")], [])) == []
         assert one.released == [(text("a"),)]
+
+    @pytest.mark.parametrize("never_ends", [ROLE, UNKNOWN], ids=["roles", "unknown"])
+    async def test_what_has_no_content_is_not_held_without_limit(self, never_ends: Frame) -> None:
+        some = [never_ends] * 1000
+        enough = [some] * (attempt.HELD_FRAMES // 1000)
+        async with attempting() as at:
+            assert len(await at.stream(Script(*enough, [text("a")], [STOP]))) == 1
+        async with attempting() as at:
+            failure = await failure_of(at.stream(Script(*enough, some)))
+        assert failure.failure_class == "bad_response"
+        assert at.released == []
+
+    async def test_what_follows_an_end_is_not_either(self) -> None:
+        pieces = [[text("x" * 1_000_000, choice=1)]] * 20
+        async with attempting() as at:
+            failure = await failure_of(at.stream(Script([text("a")], [STOP], *pieces)))
+        assert failure.failure_class == "bad_response"
+        assert at.tally.generated_bytes <= attempt.HELD_BYTES + 1_000_001
+
+    async def test_no_more_is_read_than_the_client_takes(self) -> None:
+        provider = Flood()
+        async with attempting() as at:
+            may_take = anyio.Semaphore(0)
+            at.on_release = may_take.acquire
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(at.stream, provider)
+                for taken in range(5):
+                    await settle()
+                    assert provider.reads == taken + 1
+                    may_take.release()
+                tasks.cancel_scope.cancel()
 
     async def test_a_provider_that_never_pauses_is_cancelled_all_the_same(self) -> None:
         async with attempting() as at:

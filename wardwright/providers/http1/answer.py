@@ -46,7 +46,7 @@ class AnswerParser:
         self._silence_left = SILENT_BYTES
         self._fields.clear()
 
-    def feed(self, data: bytes) -> bytes:
+    def feed(self, data: bytes | memoryview) -> bytes:
         """The part of the body that came with a read, all of it in one piece; then look at the attributes for the rest."""
         if self.is_complete:
             self.malformed = "sent bytes that nobody had asked for"

@@ -6,7 +6,7 @@ Its invariants:
 * A byte that comes when no answer is due closes it: what is kept for the next request is silent and open.
 * What was received is handed out before a fault is noticed, by whoever takes it first and asks for faults afterwards.
 * At most one reader waits at a time, on the future of `arrival`.
-* It holds no more than `HIGH_WATER` bytes and one read that nobody has taken.
+* It holds no more than `HIGH_WATER` bytes and one read that nobody has taken, and hands out no more than a read's worth at a time.
 """
 
 import asyncio
@@ -16,19 +16,26 @@ from typing import cast
 from wardwright.providers.http1.answer import AnswerParser
 from wardwright.providers.http1.request import Origin
 
-HIGH_WATER = 128 * 1024
+READ_AT_MOST = 32 * 1024
+HIGH_WATER = 32 * 1024
 
 
-class Connection(asyncio.Protocol):
+def read_buffer() -> memoryview:
+    """Room for one read: what comes is taken out at once, so the connections of a pool can share it."""
+    return memoryview(bytearray(READ_AT_MOST))
+
+
+class Connection(asyncio.BufferedProtocol):
     """A connection; `answer` tells how far the answer to the last request has come."""
 
-    def __init__(self, origin: Origin, on_lost: Callable[["Connection"], None]) -> None:
+    def __init__(self, origin: Origin, on_lost: Callable[["Connection"], None], buffer: memoryview) -> None:
         self.origin = origin
         self.answer = AnswerParser()
         self.idle_since = 0.0
         self.is_open = False
         self.is_lost = False
         self._on_lost = on_lost
+        self._buffer = buffer
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
         self._received: list[bytes] = []
@@ -55,14 +62,17 @@ class Connection(asyncio.Protocol):
             self._transport.write(request)
 
     def take(self) -> bytes:
-        """All of the body that has arrived since the last call, perhaps nothing."""
+        """What has arrived of the body since the last call, perhaps nothing; of more than `READ_AT_MOST` the beginning."""
         received = self._received
         if not received:
             return b""
-        data = received[0] if len(received) == 1 else b"".join(received)
-        received.clear()
-        self._held_bytes = 0
-        if self._is_paused and self.is_open:
+        if self._held_bytes <= READ_AT_MOST:
+            data = received[0] if len(received) == 1 else b"".join(received)
+            received.clear()
+        else:
+            data = self._first_part()
+        self._held_bytes -= len(data)
+        if self._is_paused and self.is_open and self._held_bytes <= HIGH_WATER:
             self._is_paused = False
             self._transport.resume_reading()
         return data
@@ -79,12 +89,20 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See `asyncio.Protocol`."""
+        """See `asyncio.BufferedProtocol`."""
         self._transport = cast("asyncio.Transport", transport)
         self.is_open = True
 
-    def data_received(self, data: bytes) -> None:
-        """See `asyncio.Protocol`."""
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """See `asyncio.BufferedProtocol`."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """See `asyncio.BufferedProtocol`."""
+        self.take_in(self._buffer[:nbytes])
+
+    def take_in(self, data: bytes | memoryview) -> None:
+        """Take in what one read has brought."""
         if not self.is_open:
             return  # what a TLS layer still had in hand when we closed
         body = self.answer.feed(data)
@@ -95,16 +113,26 @@ class Connection(asyncio.Protocol):
         self._wake()
 
     def eof_received(self) -> None:
-        """See `asyncio.Protocol`. Whatever is still to be sent will find no reader."""
+        """See `asyncio.BufferedProtocol`. Whatever is still to be sent will find no reader."""
         self.answer.end()
         self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """See `asyncio.Protocol`."""
+        """See `asyncio.BufferedProtocol`."""
         self.is_open = False
         self.is_lost = True
         self._on_lost(self)
         self._wake()
+
+    def _first_part(self) -> bytes:
+        """Take the first of several reads, as many as make no more than one together."""
+        received, size, count = self._received, 0, 0
+        while count < len(received) and (count == 0 or size + len(received[count]) <= READ_AT_MOST):
+            size += len(received[count])
+            count += 1
+        data = b"".join(received[:count])
+        del received[:count]
+        return data
 
     def _hold(self, body: bytes) -> None:
         self._received.append(body)

@@ -12,7 +12,7 @@ from wardwright.providers.http1.request import Origin
 ATTEMPT_HEAD_START_S = 0.25
 """How long an address has before the next is tried beside it (RFC 8305): a host may have an IPv6 address and no way there."""
 
-ProtocolT = TypeVar("ProtocolT", bound=asyncio.Protocol)
+ProtocolT = TypeVar("ProtocolT", bound=asyncio.BaseProtocol)
 Address = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]]
 
 

@@ -13,7 +13,7 @@ import ssl
 from collections import deque
 
 from wardwright.domain.errors import ProviderError
-from wardwright.providers.http1.connection import Connection
+from wardwright.providers.http1.connection import Connection, read_buffer
 from wardwright.providers.http1.dialling import dial
 from wardwright.providers.http1.request import Origin
 from wardwright.providers.transport import TransportOptions, fault
@@ -25,6 +25,7 @@ class ConnectionPool:
     def __init__(self, options: TransportOptions) -> None:
         self._options = options
         self._loop = asyncio.get_running_loop()
+        self._buffer = read_buffer()
         self._open: set[Connection] = set()
         self._dialling = 0
         # By origin, the one used last at the end: it is taken first, so that those too many grow old.
@@ -97,7 +98,7 @@ class ConnectionPool:
                 return connection
         self._dialling += 1
         try:
-            connection = await dial(origin, lambda: Connection(origin, self._forget))
+            connection = await dial(origin, lambda: Connection(origin, self._forget, self._buffer))
             if connection.is_open:
                 self._open.add(connection)
             return connection

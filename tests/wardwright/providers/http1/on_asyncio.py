@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import ParamSpec
 
 from supervisors.testing import VirtualClockLoop
-from wardwright.providers.http1.connection import Connection
+from wardwright.providers.http1.connection import Connection, read_buffer
 from wardwright.providers.http1.request import Origin
 
 P = ParamSpec("P")
@@ -65,7 +65,7 @@ class MemoryTransport(asyncio.Transport):
 
 def open_connection() -> tuple[Connection, MemoryTransport]:
     """A connection that has just been made."""
-    connection = Connection(ORIGIN, lambda lost: None)
+    connection = Connection(ORIGIN, lambda lost: None, read_buffer())
     transport = MemoryTransport(connection)
     connection.connection_made(transport)
     return connection, transport

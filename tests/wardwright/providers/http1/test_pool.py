@@ -13,7 +13,7 @@ def served() -> Connection:
     """A connection whose first answer was read to its end."""
     connection, _ = open_connection()
     connection.send(b"request")
-    connection.data_received(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+    connection.take_in(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
     return connection
 
 
@@ -75,7 +75,7 @@ async def test_a_kept_connection_that_sends_something_is_never_taken() -> None:
     pool, connection = ConnectionPool(OPTIONS), served()
     pool.release(connection)
 
-    connection.data_received(b"HTTP/1.1 408 Request Timeout\r\n\r\n")
+    connection.take_in(b"HTTP/1.1 408 Request Timeout\r\n\r\n")
 
     assert pool.take(ORIGIN) is None
 

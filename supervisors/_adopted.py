@@ -8,8 +8,6 @@ them.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import anyio
-
 from supervisors._cell import Cell
 from supervisors._child_spec import child_path
 from supervisors._failure import where
@@ -30,7 +28,7 @@ class AdoptedCell(Cell):
         super().__init__(parent.hub, child_path(parent.path, child_id), child_id, parent)
         self.status = "running"
         self.host = self.hub.backend.current_task()
-        self.scope = anyio.CancelScope()
+        self.scope = self.hub.backend.new_scope()
         self.shutdown = shutdown
         self._status = status
 

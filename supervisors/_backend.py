@@ -33,7 +33,7 @@ class Waiter(Protocol):
 class Backend:
     """What was found out about the running event loop, once per System."""
 
-    __slots__ = ("_blank", "cancelled", "current_task", "new_waiter", "now")
+    __slots__ = ("_blank", "cancelled", "current_task", "new_scope", "new_waiter", "now")
 
     def __init__(
         self,
@@ -47,6 +47,8 @@ class Backend:
         self.current_task = current_task
         self.new_waiter = new_waiter
         self.cancelled = cancelled
+        # the class behind `anyio.CancelScope`, which finds it out anew for each scope, and initialises that twice
+        self.new_scope: Callable[[], anyio.CancelScope] = type(anyio.CancelScope())
         self._blank = Context()
         if library is not None and library_name is not None:
             self._blank.run(library_name.set, library)

@@ -58,10 +58,13 @@ class AsyncioLine(asyncio.Protocol):
                 await self._reader
             finally:
                 self._reader = None
-        was_behind = len(self._unread) > READ_AHEAD
+        if len(self._unread) <= READ_AHEAD:
+            data = bytes(self._unread)
+            self._unread.clear()
+            return data
         data = bytes(self._unread[:READ_AHEAD])
         del self._unread[:READ_AHEAD]
-        if was_behind and len(self._unread) <= READ_AHEAD and not self._transport.is_closing():
+        if len(self._unread) <= READ_AHEAD and not self._transport.is_closing():
             self._transport.resume_reading()
         return data
 

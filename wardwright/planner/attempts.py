@@ -173,13 +173,14 @@ def _next(
     route_plan: RoutePlan, facts: RequestFacts, history: Sequence[FailedAttempt], passed_over: Collection[str]
 ) -> Next | GiveUp:
     too_long_for = {attempt.target for attempt in history if attempt.failure.failure_class == "context_exceeded"}
-    refused_window = max(_windows(route_plan, too_long_for), default=0)
+    refused_window = max(_windows(route_plan, too_long_for), default=0) if too_long_for else 0
     asked = {attempt.target for attempt in history}.union(passed_over)
     # Everything up to the last target asked has been passed, whether it was asked or not.
-    passed = max((index for index, target in enumerate(route_plan.targets) if target.id in asked), default=-1)
-    ahead = [target for target in route_plan.targets[passed + 1 :] if _can_serve(route_plan, target, facts)]
-    for target in ahead:
-        if target.context_window > refused_window:
+    passed = -1
+    if asked:
+        passed = max((index for index, target in enumerate(route_plan.targets) if target.id in asked), default=-1)
+    for target in route_plan.targets[passed + 1 :]:
+        if target.context_window > refused_window and _can_serve(route_plan, target, facts):
             return Next(target)
     return GiveUp("no_larger_window" if refused_window else "targets_exhausted")
 

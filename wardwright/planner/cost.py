@@ -28,8 +28,8 @@ def cost_nano_usd(usage: Usage, price: Price) -> int:
 
 def total_usage(usages: list[Usage]) -> Usage | None:
     """Add up the usage of several attempts; an estimate among them makes the sum one. None without any. Purity: pure."""
-    if not usages:
-        return None
+    if len(usages) < 2:
+        return usages[0] if usages else None
     return Usage(
         sum(usage.prompt_tokens for usage in usages),
         sum(usage.completion_tokens for usage in usages),

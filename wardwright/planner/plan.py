@@ -222,6 +222,8 @@ def _kind(root: Member) -> tuple[str, str]:
 def _reason(route_type: str, targets: Collection[Target], skipped: Collection[Skip], overflow: str | None) -> str:
     if overflow is not None:
         return f"nothing is large enough for the request, and {overflow} takes the largest all the same"
+    if targets and not skipped:
+        return _CHOICES[route_type]
     reasons = {skip.reason for skip in skipped}
     because = " or ".join(words for reason, words in _CAUSES.items() if reason in reasons)
     if not targets:

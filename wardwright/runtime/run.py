@@ -140,9 +140,7 @@ class Run:
         """
         self._responder.begin(self._head)
         self._writer.note(self._asked.opened)  # before anything can fail: a receipt without its opening says nothing
-        outcome = Outcome(
-            "internal_error", InternalError("the gateway failed on this request; its receipt finds the report")
-        )
+        outcome: Outcome | None = None
         try:
             outcome = await self._as_member()
         except ActorKilled as killed:
@@ -157,7 +155,8 @@ class Run:
         finally:
             if not self._writer.is_settled:
                 with anyio.CancelScope(shield=True), anyio.move_on_after(_CLOSE_PATIENCE_S):
-                    outcome = await self._close(outcome)
+                    outcome = await self._close(outcome or _bug())
+        outcome = outcome or _bug()
         if outcome.error is not None:
             raise outcome.error
         if outcome.status == "completed" and self._delivery == "due":
@@ -451,6 +450,10 @@ class Run:
             RequestEnded(outcome.status, None if selected is None else selected.id)
         )
         self._parts.metrics.request_ended(model, outcome.status, self._patience.spent_s)
+
+
+def _bug() -> Outcome:
+    return Outcome("internal_error", InternalError("the gateway failed on this request; its receipt finds the report"))
 
 
 def _rounded(seconds: float | None) -> float | None:

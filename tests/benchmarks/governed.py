@@ -1,12 +1,16 @@
 """What stream rules cost, by themselves: per chunk, to the first token, to load, and at their worst."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
+import msgspec
+
 from tests.benchmarks.timing import best
+from tests.support.redos import ATTACKS, Attack
 from wardwright.domain.policy import StreamPolicy, StreamRule
 from wardwright.domain.stream import Frame
+from wardwright.policy.patterns import PatternError
 from wardwright.policy.stream_rules import StreamRules
 from wardwright.runtime.answer_policy import GovernedAnswer
 from wardwright.wire.openai import parse_chunk
@@ -16,13 +20,13 @@ PROMISES: Mapping[str, float] = {
     "policy: guard a chunk, 1,000 rules": 12.0,
     "policy: begin an answer and guard its first chunk, 20 rules": 1000.0,
     "policy: load 1,000 rules": 1e6,
-    "policy: a hostile chunk, hostile patterns": 1000.0,
+    "policy: the slowest event of a ReDoS collection": 1000.0,
 }
 
 _TEXT = "The quick brown fox jumps over the lazy dog and asks for nothing that is not allowed, for once. " * 40
-# Patterns by which backtracking engines are brought to their knees, and a text for them.
-_HOSTILE = ("(a+)+$", "([a-z]+)*!", "(a|aa)+b", "(.*a){12}", r"(\w+\s?)+#", "(x+x+)+y", "^(([a-z])+.)+[A-Z]([a-z])+$")
-_HOSTILE_CHUNK = "aaaaxxxxaaaa aaaa"
+_ATTACK = 2000
+_EVENT = 16
+_ATTEMPTS = 3
 
 
 def figures() -> dict[str, float]:
@@ -34,7 +38,7 @@ def figures() -> dict[str, float]:
         "policy: guard a chunk, 1,000 rules": best(partial(_read, many, chunks)) / len(chunks),
         "policy: begin an answer and guard its first chunk, 20 rules": best(partial(_read, few, chunks[:1])),
         "policy: load 1,000 rules": _load_time(),
-        "policy: a hostile chunk, hostile patterns": _hostile_time(),
+        "policy: the slowest event of a ReDoS collection": _hostile_time(),
     }
 
 
@@ -58,21 +62,44 @@ def _load_time() -> float:
 
 
 def _hostile_time() -> float:
-    """The slowest of many chunks of one long text, after the automaton has seen its kind."""
-    rules = StreamRules(
-        [StreamRule(id=p, action="block", regex=p, horizon_bytes=4096) for p in _HOSTILE], StreamPolicy("full_buffer")
-    )
-    chunk = _chunk(_HOSTILE_CHUNK)
-    _read(rules, [chunk] * 3)
-    answer = GovernedAnswer(rules)
+    """The slowest event of all attacks on patterns that load, each read from its first event by rules that have seen nothing yet.
+
+    The best of a few attempts counts for each event, so that what else the machine does is left out.
+    """
     slowest = 0.0
-    for _ in range(2000):
-        began = time.process_time()
-        answer.feed((chunk,), 0.0)
-        slowest = max(slowest, time.process_time() - began)
+    for attack in ATTACKS:
+        if _loads(attack):
+            taken = list(_attempts(attack))
+            slowest = max(slowest, *(min(times) for times in zip(*taken, strict=True)))
     return slowest * 1e6
 
 
+def _attempts(attack: Attack) -> Iterator[list[float]]:
+    """What each event of an attack took, time and again."""
+    text = attack.text(_ATTACK)
+    events = [_chunk(text[begin : begin + _EVENT]) for begin in range(0, len(text), _EVENT)]
+    for number in range(_ATTEMPTS):
+        answer = GovernedAnswer(_rule(attack, f"attempt {number}"))
+        taken = []
+        for event in events:
+            began = time.thread_time()
+            answer.feed((event,), 0.0)
+            taken.append(time.thread_time() - began)
+        yield taken
+
+
+def _loads(attack: Attack) -> bool:
+    try:
+        _rule(attack, "to see")
+    except PatternError:
+        return False
+    return True
+
+
+def _rule(attack: Attack, name: str) -> StreamRules:
+    return StreamRules([StreamRule(id=name, action="block", regex=attack.pattern)], StreamPolicy("full_buffer"))
+
+
 def _chunk(text: str) -> Frame:
-    choice = b'{"choices":[{"index":0,"delta":{"content":"%s"},"finish_reason":null}]}'
-    return parse_chunk(choice % text.encode())
+    choice = b'{"choices":[{"index":0,"delta":{"content":%b},"finish_reason":null}]}'
+    return parse_chunk(choice % msgspec.json.encode(text))

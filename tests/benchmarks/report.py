@@ -56,11 +56,20 @@ def micro_table(found: Mapping[str, float], promises: Mapping[str, float]) -> Ta
 def slow_clients_table(found: slow_clients.Found) -> Table:
     """Clients that take nothing, and what each of them costs."""
     table = Table(title="clients that take nothing", title_justify="left", title_style="bold")
-    names = ("clients", "idle RSS MB", "stalled RSS MB", "KiB per client", "quiet after s", "GET /livez then, ms")
+    names = (
+        "clients",
+        "served",
+        "idle RSS MB",
+        "stalled RSS MB",
+        "KiB per client",
+        "quiet after s",
+        "GET /livez then, ms",
+    )
     for name in names:
         table.add_column(name, justify="right")
     table.add_row(
         str(found.clients),
+        str(found.served),
         f"{found.idle_mb:.0f}",
         f"{found.stalled_mb:.0f}",
         f"{found.kib_per_client:.0f}",

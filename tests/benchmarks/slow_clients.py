@@ -29,9 +29,10 @@ _GIVE_UP_S = 1200.0
 
 
 class Found(msgspec.Struct, frozen=True):
-    """What a run found. `kib_per_client` is the daemon's growth."""
+    """What a run found. `served` are those whose streams had begun and stood; `kib_per_client` is the daemon's growth for each."""
 
     clients: int
+    served: int
     idle_mb: float
     stalled_mb: float
     kib_per_client: float
@@ -55,12 +56,13 @@ def measure(clients: int, backend: str) -> Found:
             _wait_quiet(pid)
             after_s = time.monotonic() - began
             stalled_mb = resident_mb(pid)
+            served = _live_runs(daemon)
             began = time.monotonic()
             daemon.get("/livez")
             livez_ms = (time.monotonic() - began) * 1000
         _wait_quiet(pid)
-    growth_kib = (stalled_mb - idle_mb) * 1024 / clients
-    return Found(clients, idle_mb, stalled_mb, growth_kib, after_s, livez_ms)
+    growth_kib = (stalled_mb - idle_mb) * 1024 / served
+    return Found(clients, served, idle_mb, stalled_mb, growth_kib, after_s, livez_ms)
 
 
 @contextmanager
@@ -95,6 +97,12 @@ def _wait_quiet(pid: list[int]) -> None:
             return
         before = now
     raise RuntimeError(f"the daemon was still busy after {_GIVE_UP_S:g} seconds")
+
+
+def _live_runs(daemon: Daemon) -> int:
+    with daemon.client() as client:
+        lines = client.get("/metrics").text.splitlines()
+    return next(int(float(line.split()[1])) for line in lines if line.startswith("wardwright_live_runs "))
 
 
 def _descriptors() -> int:

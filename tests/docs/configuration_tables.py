@@ -49,6 +49,16 @@ TABLES = (
     Table('`[[models.governance]]`, kind = "route_gate"', "governance", format_.RouteRuleSettings),
     Table("`[[models.stream_rules]]`", "stream_rules", format_.StreamRuleSettings),
     Table("`stream_policy` of a model", "stream_policy", format_.StreamPolicySettings),
+    Table("`structured_output` of a model", "structured_output", format_.StructuredOutputSettings),
+    Table(
+        '`semantic_rules` of `structured_output`, kind = "json_path_number"', "semantic_rules", format_.NumberRuleSettings
+    ),
+    Table(
+        '`semantic_rules` of `structured_output`, kind = "json_path_string_not_contains"',
+        "semantic_rules",
+        format_.TextRuleSettings,
+    ),
+    Table("`guard_loop` of `structured_output`", "guard_loop", format_.GuardLoopSettings),
     Table("`[[models.dispatchers]]` and `[[models.cascades]]`", "selectors", format_.SelectorSettings),
     Table("`[[models.alloys]]`", "alloys", format_.AlloySettings),
     Table("`constituents` of an alloy", "constituents", format_.ConstituentSettings),
@@ -139,6 +149,27 @@ MEANINGS: Mapping[str, str] = {
     "governance.message": "Why, for the receipt.",
     "models.stream_rules": "Rules over what the model answers, before it is released. See [stream rules](#modelsstream_rules).",
     "models.stream_policy": "See [stream policy](#stream_policy-of-a-model).",
+    "models.structured_output": "The form of its answers. See [structured output](#structured_output-of-a-model).",
+    "structured_output.schemas": "JSON Schemas by name; one of them, in their order, has to accept every answer. "
+    "See [answers with a form](../explanation/answers-with-a-form.md).",
+    "structured_output.semantic_rules": "What else holds of an answer that a schema has accepted, in this order.",
+    "structured_output.guard_loop": "What follows a faulty answer. See [guard loop](#guard_loop-of-structured_output).",
+    "structured_output.response_format": "What becomes of the form that a request asks for. `strict`: a JSON object, and a schema that is "
+    "strict, is enforced. `enforce`: any schema is. `pass_on`: the provider is left to it.",
+    "structured_output.tool_arguments": "The same for the parameters of the tools that a request offers; with `enforce` no other tool may be "
+    "called.",
+    "semantic_rules.kind": "What is looked at: a number that must be there and within bounds, or a string, if there is one.",
+    "semantic_rules.id": "Its name within the model, for receipts.",
+    "semantic_rules.path": "Where in the answer, as a JSON pointer; empty for the whole.",
+    "semantic_rules.gte": "At least. One of the four bounds is needed.",
+    "semantic_rules.gt": "More than.",
+    "semantic_rules.lte": "At most.",
+    "semantic_rules.lt": "Less than.",
+    "semantic_rules.pattern": "The text that may not be in it, whatever the case of either.",
+    "guard_loop.max_attempts": "How many answers are taken at most. The model's `max_attempts` bounds all upstream calls together.",
+    "guard_loop.max_failures_per_rule": "How many answers one rule may reject; absent: as many as `max_attempts`.",
+    "guard_loop.on_violation": "Whether the model is told what is wrong, in a system message behind all others, or is only asked again.",
+    "guard_loop.on_exhausted": "What becomes of a request without a good answer: it is refused.",
     "stream_rules.id": "Its name within the model, for receipts.",
     "stream_rules.action": "What becomes of a match. `annotate`: it is told in the receipt. `rewrite`: `replacement` takes its place. `drop`: nothing does. "
     "`block`: the answer is refused. `retry`: it is asked for again; with a reminder, or at another target (`escalate`).",
@@ -248,11 +279,13 @@ def _kind(info: inspect.Type) -> str:
         case inspect.VarTupleType(item_type=inspect.LiteralType() as item):
             return f"list of {_kind(item)}"
         case inspect.VarTupleType(item_type=item):
-            return "list of tables" if isinstance(item, inspect.StructType) else "list of texts"
+            return "list of tables" if isinstance(item, inspect.StructType | inspect.UnionType) else "list of texts"
         case inspect.StructType():
             return "table"
         case inspect.StrType():
             return "text"
+        case inspect.FloatType():
+            return "number"
         case inspect.BoolType():
             return "true or false"
         case _:

@@ -35,6 +35,7 @@ def check(
         _show_models(loaded)
     if loaded.guarantees:
         _show_stream_rules(loaded)
+    _show_structured_output(loaded)
 
 
 def _compare_with_published(loaded: "Loaded") -> None:
@@ -90,6 +91,17 @@ def _show_stream_rules(loaded: "Loaded") -> None:
         action = f"{rule.action} (shadow)" if rule.shadow else rule.action
         made.add_row(*map(styled, (found.model_id, rule.id, action, ", ".join(rule.on), found.words)))
     show(made)
+
+
+def _show_structured_output(loaded: "Loaded") -> None:
+    from wardwright.config.structured_output import output_guarantee
+
+    guarantees = [found for model in loaded.definitions if (found := output_guarantee(model)) is not None]
+    if guarantees:
+        made = table("MODEL", "STRUCTURED OUTPUT", "ANSWERS TAKEN")
+        for found in guarantees:
+            made.add_row(*map(styled, (found.model_id, "; ".join(found.words), found.loop)))
+        show(made)
 
 
 def _targets(model: "ModelDefinition", known: "Mapping[str, ModelDefinition]") -> "Iterable[Target]":

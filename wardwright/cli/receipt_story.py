@@ -11,11 +11,13 @@ from rich.text import Text
 from wardwright.cli.terminal import styled
 from wardwright.domain.caller import Attributed, Caller
 from wardwright.domain.route import Skip
+from wardwright.domain.structured import OutputSummary
 from wardwright.receipts.events import Decision
 from wardwright.receipts.fold import Attempt, Final, Receipt
 from wardwright.receipts.stream_outcome import StreamOutcome, StreamPolicyEvent
+from wardwright.receipts.structured_outcome import StructuredOutcome
 
-_GOOD = ("completed", "simulated")
+_GOOD = ("completed", "completed_after_guard", "simulated")
 _UNDECIDED = ("open", "unfinished", "client_cancelled", "cancelled", "interrupted")
 
 _LABEL_WIDTH = 14
@@ -54,6 +56,7 @@ def story(receipt: Receipt) -> RenderableType:
         *_section("decision", _decided(receipt.decision)),
         *_section("attempts", _tried(receipt)),
         *_stream_policy(receipt),
+        *_structured_output(receipt),
         *_section("outcome", _ended(receipt)),
     )
 
@@ -99,6 +102,8 @@ def _asked(receipt: Receipt) -> Iterator[Line]:
         "request",
         f"{_counted(request.message_count, 'message')}, about {request.estimated_prompt_tokens} tokens, to be answered {streamed}",
     )
+    if request.structured_output is not None:
+        yield Line("form", _form(request.structured_output))
     if request.request_id is not None:
         yield Line("request id", request.request_id)
     yield from _who(receipt.caller, receipt.session_turn)
@@ -106,6 +111,18 @@ def _asked(receipt: Receipt) -> Iterator[Line]:
         yield Line("API key", receipt.key_id)
     if receipt.simulation:
         yield Line("simulation", "no provider was to be called")
+
+
+def _form(held_to: OutputSummary) -> str:
+    """The form that the answers to a request are held to."""
+    parts = []
+    if held_to.schemas:
+        parts.append(f"JSON that one of these accepts: {', '.join(held_to.schemas)}")
+    if held_to.response_format is not None:
+        parts.append(f"the request's own {held_to.response_format}")
+    if held_to.tools:
+        parts.append(f"arguments of {_counted(held_to.tools, 'tool')} that match their schemas")
+    return "; ".join(parts)
 
 
 def _who(caller: Caller, turn: int | None) -> Iterator[Line]:
@@ -249,6 +266,26 @@ def _told(event: StreamPolicyEvent) -> str:
             return f"{event.rule_id}: {event.to_model} is asked again{reminded}, {event.retry_count} of {event.max_retries}"
         case "attempt.retry_refused":
             return f"{event.rule_id}: not asked again, {f'{event.reason}'.replace('_', ' ')}"
+
+
+def _structured_output(receipt: Receipt) -> Iterator[RenderableType]:
+    """What became of the form of the answers, where any was judged."""
+    outcome = receipt.final.structured_output if receipt.final else None
+    if outcome is not None:
+        yield from _section("structured output", _judged(outcome))
+
+
+def _judged(outcome: StructuredOutcome) -> Iterator[Line]:
+    for event in outcome.guard_events:
+        where = f"call {event.call}" if event.call is not None else f"choice {event.choice}"
+        yield Line(
+            f"attempt {event.attempt}",
+            f"{event.rule_id}: {event.guard_type} in {where}; {event.action}".replace("_", " "),
+        )
+    accepted = "" if outcome.selected_schema is None else f", by {outcome.selected_schema}"
+    is_good = outcome.final_status in _GOOD
+    end = f"accepted{accepted}" if is_good else outcome.final_status.replace("_", " ")
+    yield Line("judged", f"{_counted(outcome.attempt_count, 'answer')}; {end}")
 
 
 def _ended(receipt: Receipt) -> Iterator[Line]:

@@ -25,6 +25,7 @@ from wardwright.config.settings import (
     TargetSettings,
 )
 from wardwright.config.stream_rules import check_stream_rules
+from wardwright.config.structured_output import check_structured_output
 from wardwright.domain.route import Composition, ModelDefinition, Selector
 from wardwright.planner.graph import selector_path, validate_graph
 from wardwright.planner.nesting import DeclaredGraph, never_chosen, validate_nesting
@@ -108,6 +109,7 @@ def check_models(
         yield from nesting[index]
         yield from check_rules(model.settings.governance, model.path, targets, model.file)
         yield from check_stream_rules(model.settings, model.path, target_ids, model.file)
+        yield from check_structured_output(model.settings.structured_output, model.path, model.file)
 
 
 def warn_of_missing(providers: Sequence[ProviderSettings], environ: Mapping[str, str]) -> Iterator[Problem]:

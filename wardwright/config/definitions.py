@@ -2,18 +2,21 @@
 
 import hashlib
 from collections.abc import Iterable
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 import msgspec
 
 from wardwright.config.settings import (
     AlloySettings,
     ModelSettings,
+    NumberRuleSettings,
     RequirementSettings,
     SelectorSettings,
     StreamPolicySettings,
     StreamRuleSettings,
+    StructuredOutputSettings,
     TargetSettings,
+    TextRuleSettings,
 )
 from wardwright.domain.policy import USUAL_HOLDING, Channel, RouteRule, StreamPolicy, StreamRule
 from wardwright.domain.route import (
@@ -28,6 +31,15 @@ from wardwright.domain.route import (
     Requirements,
     Selector,
     Target,
+)
+from wardwright.domain.structured import (
+    USUAL_OUTPUT,
+    GuardLoop,
+    NumberRule,
+    OutputSchema,
+    SemanticRule,
+    StructuredOutput,
+    TextRule,
 )
 from wardwright.planner.graph import expand
 
@@ -137,6 +149,34 @@ def _holding(settings: StreamPolicySettings) -> StreamPolicy:
     return USUAL_HOLDING if policy == USUAL_HOLDING else policy  # the very default, or msgspec would not leave it out
 
 
+def structured_output_of(settings: StructuredOutputSettings) -> StructuredOutput:
+    """Read what a model says of the form of its answers. Purity: pure."""
+    loop = settings.guard_loop
+    output = StructuredOutput(
+        schemas=tuple(OutputSchema(name, schema_text(schema)) for name, schema in (settings.schemas or {}).items()),
+        semantic_rules=tuple(_semantic_rule(rule) for rule in settings.semantic_rules),
+        guard_loop=GuardLoop(
+            max_attempts=loop.max_attempts,
+            max_failures_per_rule=loop.max_failures_per_rule or loop.max_attempts,
+            on_violation=loop.on_violation,
+        ),
+        response_format=settings.response_format,
+        tool_arguments=settings.tool_arguments,
+    )
+    return USUAL_OUTPUT if output == USUAL_OUTPUT else output  # as with the holding
+
+
+def _semantic_rule(rule: NumberRuleSettings | TextRuleSettings) -> SemanticRule:
+    if isinstance(rule, TextRuleSettings):
+        return TextRule(id=rule.id, path=rule.path, pattern=rule.pattern)
+    return NumberRule(id=rule.id, path=rule.path, gte=rule.gte, gt=rule.gt, lte=rule.lte, lt=rule.lt)
+
+
+def schema_text(schema: dict[str, Any]) -> str:
+    """Render a schema as one text for equal schemas. Raises: RecursionError. Purity: pure."""
+    return msgspec.json.encode(schema, order="deterministic").decode()
+
+
 def _watched(rule: StreamRuleSettings) -> tuple[Channel, ...]:
     """The channels that a rule names, each once, in one order: a definition is known by its content."""
     channels: tuple[Channel, ...] = ("text", "reasoning", "tool_arguments")
@@ -160,6 +200,7 @@ def define_model(model: ModelSettings, targets: Iterable[TargetSettings]) -> Mod
         governance=rules_of(model),
         stream_rules=tuple(stream_rule_of(rule) for rule in model.stream_rules),
         stream_policy=_holding(model.stream_policy),
+        structured_output=structured_output_of(model.structured_output),
     )
     if model.version is not None:
         return definition

@@ -105,6 +105,8 @@ class _Examiner:
             return self._tagged_table(raw, (plain,), place)
         if isinstance(plain, inspect.StructType) and isinstance(raw, dict):
             return self.table(raw, plain, place)
+        if isinstance(plain, inspect.DictType) and isinstance(raw, dict) and len(raw) >= (plain.min_length or 0):
+            return self._entries(raw, plain, place)
         if isinstance(plain, inspect.VarTupleType) and isinstance(raw, list) and len(raw) >= (plain.min_length or 0):
             return self._list(raw, plain.item_type, place)
         if _admits(plain, raw):
@@ -114,6 +116,14 @@ class _Examiner:
         else:
             self._report(place, f"expected {_expected(info)}, got {_got(raw, info)}")
         return _REJECTED
+
+    def _entries(self, raw: dict[str, Any], info: inspect.DictType, place: Place) -> dict[str, Any]:
+        """Read a table whose keys are names that the file makes up."""
+        found = {
+            name: self._value(entry, info.value_type, Place(below(place.path, _readable(name)), place.kind))
+            for name, entry in raw.items()
+        }
+        return {name: entry for name, entry in found.items() if not isinstance(entry, Rejected)}
 
     def _list(self, raw: list[Any], item: inspect.Type, place: Place) -> tuple[Any, ...]:
         names = [entry.get("id") if isinstance(entry, dict) else None for entry in raw]
@@ -187,6 +197,8 @@ def _admits(info: inspect.Type, raw: Any) -> bool:
             return is_number and _within_bounds(info, raw) and math.isfinite(raw)
         case inspect.LiteralType():
             return isinstance(raw, str) and raw in info.values
+        case inspect.AnyType():
+            return True
         case _:
             return False
 
@@ -214,7 +226,7 @@ def _expected(info: inspect.Type) -> str:
     match _plain(info):
         case inspect.LiteralType(values=values):
             return one_of(map(str, values))
-        case inspect.StructType() | inspect.UnionType():
+        case inspect.StructType() | inspect.UnionType() | inspect.DictType():
             return "a table"
         case inspect.VarTupleType():
             return "a list"

@@ -53,7 +53,6 @@ _ACTIONS = {"rewrite_chunk": "rewrite", "drop_chunk": "drop", "block_final": "bl
 _RULE_KEYS = {"pattern": "contains", "holdback_bytes": "horizon_bytes"}
 # What is not supported yet, and what of it says nothing that could be missed.
 _NOT_YET: Mapping[str, Callable[[Any], bool]] = {
-    "structured_output": lambda value: not value,
     "prompt_transforms": lambda value: not value,
     "sinks": lambda value: not value,
     "server_tools": lambda value: not value,
@@ -283,6 +282,9 @@ class _Reader:
                 tree[key] = self._selectors(key, value, below(path, key), members)
             elif key == "governance" and isinstance(value, list):
                 tree[key] = [_rule(rule) for rule in value]
+            elif key == "structured_output":
+                if value:
+                    tree[key] = _structured_output(value)
             elif key == "stream_rules" and isinstance(value, list):
                 tree[key] = [_stream_rule(rule) for rule in value if not _passes(rule)]
             else:
@@ -400,6 +402,17 @@ def _stream_rule(raw: Any) -> Any:
     if action == "rewrite":
         rule.setdefault("replacement", "[redacted]")
     return rule
+
+
+def _structured_output(raw: Any) -> Any:
+    """The form of answers in the words of this configuration: a semantic rule may be without an id."""
+    if not isinstance(raw, dict) or not isinstance(raw.get("semantic_rules"), list):
+        return raw
+    rules = [
+        {**rule, "id": rule.get("id") or "semantic-rule"} if isinstance(rule, dict) else rule
+        for rule in raw["semantic_rules"]
+    ]
+    return {**raw, "semantic_rules": rules}
 
 
 def _passes(raw: Any) -> bool:

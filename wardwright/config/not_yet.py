@@ -13,7 +13,6 @@ KEYS: Mapping[str, frozenset[str]] = {
     "models": frozenset(
         {
             "capture",
-            "structured_output",
             "prompt_transforms",
             "policy_cache",
             "alert_delivery",

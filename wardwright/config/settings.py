@@ -4,7 +4,7 @@ The types are the format: the loader's checks and the JSON Schema in `contracts/
 `description` is the phrase that completes "expected …" in a message. `private` marks values that no message may repeat.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -286,6 +286,15 @@ Watched = Annotated[
 ]
 
 
+Pointer = Annotated[str, Meta(pattern=r"^(/.*)?$", description='a JSON pointer such as "/confidence"')]
+Bound = Annotated[float, Meta(ge=-1e300, le=1e300, description="a number")]
+Answers = Annotated[int, Meta(ge=1, le=100, description="a number of answers, 1 to 100")]
+Schemas = Annotated[
+    dict[str, dict[str, Any]],
+    Meta(min_length=1, description="a table of at least one JSON Schema (draft 2020-12), each under its name"),
+]
+
+
 class StreamRuleSettings(_Table, frozen=True, kw_only=True):
     """A rule over what a model answers, before it is released: it fires on a text that has `contains`, or a match of `regex`.
 
@@ -316,6 +325,51 @@ class StreamPolicySettings(_Table, frozen=True, kw_only=True):
     max_hold_ms: Holding | None = None
 
 
+class NumberRuleSettings(_Table, frozen=True, kw_only=True, tag_field="kind", tag="json_path_number"):
+    """A rule over the number at `path`, a JSON pointer into the answer: it must be there, and within every bound given."""
+
+    id: Text
+    path: Pointer
+    gte: Bound | None = None
+    gt: Bound | None = None
+    lte: Bound | None = None
+    lt: Bound | None = None
+
+
+class TextRuleSettings(_Table, frozen=True, kw_only=True, tag_field="kind", tag="json_path_string_not_contains"):
+    """A rule over the string at `path`, a JSON pointer into the answer: it must not have `pattern` in it, in either case of letters."""
+
+    id: Text
+    path: Pointer
+    pattern: Text
+
+
+class GuardLoopSettings(_Table, frozen=True, kw_only=True):
+    """How often a faulty answer is asked for anew: `max_attempts` answers at most, and fewer when one rule rejects so many of them.
+
+    The model is told what is wrong, or with `retry` only asked again. What is spent without an answer is refused.
+    """
+
+    max_attempts: Answers = 3
+    max_failures_per_rule: Answers | None = None
+    on_violation: Literal["retry_with_validation_feedback", "retry"] = "retry_with_validation_feedback"
+    on_exhausted: Literal["block"] = "block"
+
+
+class StructuredOutputSettings(_Table, frozen=True, kw_only=True):
+    """The form of a model's answers. With `schemas`, JSON Schemas by name, every answer is JSON that one of them accepts.
+
+    `response_format` says what becomes of the form that a request asks for: it is held to where the request says `strict` (a JSON object
+    always is), always, or left to the provider. `tool_arguments` says so of the calls to the tools that a request offers.
+    """
+
+    schemas: Schemas | None = None
+    semantic_rules: tuple[NumberRuleSettings | TextRuleSettings, ...] = ()
+    guard_loop: GuardLoopSettings = GuardLoopSettings()
+    response_format: Literal["pass_on", "strict", "enforce"] = "strict"
+    tool_arguments: Literal["pass_on", "strict", "enforce"] = "pass_on"
+
+
 class ModelSettings(_Table, frozen=True, kw_only=True):
     """A synthetic model: a stable public name and the route graph behind it.
 
@@ -338,6 +392,7 @@ class ModelSettings(_Table, frozen=True, kw_only=True):
     governance: tuple[RouteRuleSettings, ...] = ()
     stream_rules: tuple[StreamRuleSettings, ...] = ()
     stream_policy: StreamPolicySettings = StreamPolicySettings()
+    structured_output: StructuredOutputSettings = StructuredOutputSettings()
 
 
 class Settings(_Table, frozen=True, kw_only=True):

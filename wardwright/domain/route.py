@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from wardwright.domain.policy import USUAL_HOLDING, RouteRule, StreamPolicy, StreamRule
+from wardwright.domain.structured import USUAL_OUTPUT, StructuredOutput
 from wardwright.domain.tokens import Tokenizer
 
 MODEL_PREFIX = "wardwright/"
@@ -181,6 +182,7 @@ class ModelDefinition(msgspec.Struct, frozen=True, omit_defaults=True):
     governance: tuple[RouteRule, ...] = ()
     stream_rules: tuple[StreamRule, ...] = ()
     stream_policy: StreamPolicy = USUAL_HOLDING
+    structured_output: StructuredOutput = USUAL_OUTPUT
 
 
 class Composition(msgspec.Struct, frozen=True, eq=False):

@@ -20,10 +20,11 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
 
 
 class Text(msgspec.Struct, frozen=True, tag="text"):
-    """Answer text of one choice, as much as one upstream event brought."""
+    """Answer text of one choice, as much as one upstream event brought; a refusal is the model's word for not answering."""
 
     choice: int
     text: str
+    is_refusal: bool = False
 
 
 class Reasoning(msgspec.Struct, frozen=True, tag="reasoning"):

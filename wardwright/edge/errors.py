@@ -35,6 +35,7 @@ STATUS_BY_CODE: Mapping[str, int] = {
     "stream_policy_blocked": 422,
     "stream_policy_retries_exhausted": 422,
     "stream_policy_hold_exceeded": 422,
+    "structured_output_exhausted": 422,
     "rate_limit_exceeded": 429,
     "internal_error": 500,
     "provider_error": 502,

@@ -127,6 +127,10 @@ class StreamGuard:
         self.account.released = self.account.held - self._lost
         return buffered
 
+    def withhold(self) -> None:
+        """Reckon what `finish` has let go as held after all: it went nowhere."""
+        self.account.released = 0
+
     def overdue_at(self) -> float | None:
         """When the text that is held longest will have been held as long as it may. Tool calls wait to be whole and do not count."""
         patience = self._rules.max_hold_s

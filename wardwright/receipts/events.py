@@ -17,14 +17,17 @@ from wardwright.domain.errors import Failure
 from wardwright.domain.policy import PolicyAction, RuleFired, StreamAction, StreamMode
 from wardwright.domain.route import PassReason, PlanInputs, Skip, StickyChoice
 from wardwright.domain.stream import ResumedBy
+from wardwright.domain.structured import OnViolation, OutputFinding, OutputSummary
 
 FinalStatus = Literal[
     "completed",
+    "completed_after_guard",
     "policy_blocked",
     "route_blocked",
     "stream_policy_blocked",
     "stream_policy_retries_exhausted",
     "stream_policy_hold_exceeded",
+    "structured_output_exhausted",
     "provider_error",
     "deadline_exceeded",
     "client_cancelled",
@@ -33,14 +36,24 @@ FinalStatus = Literal[
     "simulated",
 ]
 
-AttemptStatus = Literal["completed", "failed", "cancelled", "stopped"]
-RetryRefusal = Literal["already_released", "retries_spent", "attempts_spent", "nothing_fits", "target_unavailable"]
+AttemptStatus = Literal["completed", "failed", "cancelled", "stopped", "rejected"]
+RetryRefusal = Literal[
+    "already_released",
+    "retries_spent",
+    "attempts_spent",
+    "nothing_fits",
+    "target_unavailable",
+    "rule_budget_spent",
+    "guard_budget_spent",
+]
+RetryPolicyName = Literal["stream_policy", "structured_output"]
 
 
 class RequestSummary(msgspec.Struct, frozen=True, omit_defaults=True):
     """What was asked, without a word of its content.
 
-    `model` is the name as the caller wrote it, `trace_id` the W3C trace that the request belongs to.
+    `model` is the name as the caller wrote it, `trace_id` the W3C trace that the request belongs to, `structured_output` the form
+    that its answers are held to.
     """
 
     model: str
@@ -51,6 +64,7 @@ class RequestSummary(msgspec.Struct, frozen=True, omit_defaults=True):
     endpoint: str = "chat.completions"
     request_id: str | None = None
     trace_id: str | None = None
+    structured_output: OutputSummary | None = None
 
 
 class SelectedTarget(msgspec.Struct, frozen=True):
@@ -179,7 +193,8 @@ class AttemptFinished(msgspec.Struct, frozen=True, tag="attempt.finished", omit_
     client was sent; `repeated_bytes` are those that an answer had to repeat before it could go on with another one.
     `first_token_ms` is None when nothing came. `usage` is estimated where the provider broke off without a word of
     it; `cost_usd` follows from it and the target's declared price, and is None where either is missing. `stream_policy` is there when
-    stream rules read the answer; an attempt that they ended has the status `stopped`.
+    stream rules read the answer; an attempt that they ended has the status `stopped`. `structured_output` is there when the answer
+    came to its end and its form was judged; one that was found faulty has the status `rejected`.
     """
 
     attempt: int
@@ -196,34 +211,39 @@ class AttemptFinished(msgspec.Struct, frozen=True, tag="attempt.finished", omit_
     failure: Failure | None = None
     stream_policy: StreamFinding | None = None
     repeated_bytes: int = 0
+    structured_output: OutputFinding | None = None
 
 
 class AskedAgain(msgspec.Struct, frozen=True, tag="attempt.retry_requested", omit_defaults=True):
-    """A stream rule ended the answer of `attempt`, and another is asked for; `retry_count` counts what this rule has asked for.
+    """A rule ended or rejected the answer of `attempt`, and another is asked for.
 
-    `to_model` is another than `from_model` when the request does not fit there any more, or the rule escalates.
+    `policy` says whose rule it is. `retry_count` counts what a stream rule has asked for, or what was asked for because of the form of
+    answers, whichever rule found the fault. `to_model` is another than `from_model` when the request does not fit there any more, or
+    the rule escalates.
     """
 
     attempt: int
     rule_id: str
-    action: StreamAction
+    action: StreamAction | OnViolation
     retry_count: int
     max_retries: int
     from_model: str
     to_model: str
     estimated_prompt_tokens: int
     reminder_injected: bool = False
+    policy: RetryPolicyName = "stream_policy"
 
 
-class NotAskedAgain(msgspec.Struct, frozen=True, tag="attempt.retry_refused"):
-    """A stream rule ended the answer of `attempt` and would have another, but there is none to be had."""
+class NotAskedAgain(msgspec.Struct, frozen=True, tag="attempt.retry_refused", omit_defaults=True):
+    """A rule ended or rejected the answer of `attempt` and would have another, but there is none to be had; see `AskedAgain`."""
 
     attempt: int
     rule_id: str
-    action: StreamAction
+    action: StreamAction | OnViolation
     reason: RetryRefusal
     retry_count: int
     max_retries: int
+    policy: RetryPolicyName = "stream_policy"
 
 
 class PassedOver(msgspec.Struct, frozen=True, tag="target.passed_over", omit_defaults=True):

@@ -16,6 +16,7 @@ from wardwright.domain.chat import Usage
 from wardwright.domain.errors import Failure, FailureClass
 from wardwright.domain.route import PassReason
 from wardwright.domain.stream import ResumedBy
+from wardwright.domain.structured import OutputFinding
 from wardwright.receipts.events import (
     AskedAgain,
     AttemptFinished,
@@ -34,8 +35,9 @@ from wardwright.receipts.events import (
     StreamFinding,
 )
 from wardwright.receipts.stream_outcome import StreamOutcome, outcome_of
+from wardwright.receipts.structured_outcome import StructuredOutcome, structured_outcome_of
 
-AttemptStatus = Literal["unfinished", "completed", "failed", "cancelled", "stopped"]
+AttemptStatus = Literal["unfinished", "completed", "failed", "cancelled", "stopped", "rejected"]
 EventType = Literal[
     "receipt.opened",
     "attempt.started",
@@ -70,6 +72,7 @@ class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
     failure: Failure | None = None
     stream_policy: StreamFinding | None = None
     repeated_bytes: int = 0
+    structured_output: OutputFinding | None = None
 
 
 class Seam(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -127,6 +130,7 @@ class Final(msgspec.Struct, frozen=True, omit_defaults=True):
     usage: Usage | None = None
     cost_usd: float | None = None
     stream_policy: StreamOutcome | None = None
+    structured_output: StructuredOutcome | None = None
 
 
 class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -275,6 +279,7 @@ def _ended(begun: Attempt | None, finished: AttemptFinished) -> Attempt:
         failure=finished.failure,
         stream_policy=finished.stream_policy,
         repeated_bytes=finished.repeated_bytes,
+        structured_output=finished.structured_output,
     )
 
 
@@ -394,6 +399,7 @@ def _final(entries: Sequence[Entry]) -> Final | None:
         usage=closed.usage,
         cost_usd=closed.cost_usd,
         stream_policy=outcome_of(entries, released=closed.released),
+        structured_output=structured_outcome_of(entries, closed),
     )
 
 

@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 
 from wardwright.domain.policy import Channel, StreamAction
+from wardwright.domain.structured import OnViolation
 from wardwright.receipts.events import AskedAgain, AttemptFinished, Entry, NotAskedAgain, RetryRefusal
 
 
@@ -23,7 +24,7 @@ class StreamPolicyEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     ]
     attempt: int
     rule_id: str | None = None
-    action: StreamAction | None = None
+    action: StreamAction | OnViolation | None = None
     shadow: bool = False
     channel: Channel | None = None
     choice: int | None = None
@@ -74,7 +75,7 @@ def outcome_of(entries: Sequence[Entry], *, released: bool) -> StreamOutcome | N
     return StreamOutcome(
         action=(stops or actions or [None])[-1],
         trigger_count=sum(found.trigger_count for _, found in governed),
-        retry_count=sum(isinstance(entry.event, AskedAgain) for entry in entries),
+        retry_count=sum(_is_ours(entry.event) for entry in entries if isinstance(entry.event, AskedAgain)),
         released_to_consumer=released,
         generated_bytes=last.generated_bytes,
         released_bytes=last.released_bytes,
@@ -100,7 +101,7 @@ def _events(entry: Entry) -> Iterator[StreamPolicyEvent]:
                     attempt=finished.attempt,
                     observed_hold_ms=finding.hold_exceeded_ms,
                 )
-        case AskedAgain() as asked:
+        case AskedAgain() as asked if _is_ours(asked):
             yield StreamPolicyEvent(
                 type="attempt.retry_requested",
                 attempt=asked.attempt,
@@ -112,7 +113,7 @@ def _events(entry: Entry) -> Iterator[StreamPolicyEvent]:
                 from_model=asked.from_model,
                 to_model=asked.to_model,
             )
-        case NotAskedAgain() as refused:
+        case NotAskedAgain() as refused if _is_ours(refused):
             yield StreamPolicyEvent(
                 type="attempt.retry_refused",
                 attempt=refused.attempt,
@@ -124,3 +125,7 @@ def _events(entry: Entry) -> Iterator[StreamPolicyEvent]:
             )
         case _:
             pass
+
+
+def _is_ours(asked: AskedAgain | NotAskedAgain) -> bool:
+    return asked.policy == "stream_policy"

@@ -1,34 +1,38 @@
-"""The stream rules of one request over all its attempts: what may be released of each answer, and what follows one that may not.
+"""The policy of one request's answers over all its attempts: what may be released of each, and what follows one that may not be.
 
-A rule that ends an answer is a value and not a fault. What comes of it is decided here; whom that means to call, and calling them, is
+Stream rules read an answer as it comes. An answer that must have a form is held until its end, and judged as it would be released. A rule that ends an answer is a value and not a fault. What comes of it is decided here; whom that means to call, and calling them, is
 the run's.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import msgspec
 
 from wardwright.domain.chat import ChatRequest, Completion
 from wardwright.domain.errors import AnswerRefused, Failure, ProviderError
-from wardwright.domain.policy import StreamPolicy, StreamRule
+from wardwright.domain.policy import StreamRule
 from wardwright.domain.route import Composition, RequestFacts, RoutePlan, SessionFacts, Target
-from wardwright.domain.stream import Frame
+from wardwright.domain.stream import Frame, StreamEvent, Text
+from wardwright.domain.structured import OutputFinding
 from wardwright.planner.fitness import unfit
+from wardwright.policy.repair import RepairBudget
 from wardwright.policy.resumption import Continuation
 from wardwright.policy.stream_guard import StreamGuard
 from wardwright.policy.stream_rules import StreamRules
+from wardwright.policy.structured_output import OutputContract, Violation
 from wardwright.policy.whole_answer import judge
 from wardwright.receipts.events import AskedAgain, FinalStatus, NotAskedAgain, RetryRefusal, StreamFinding
 from wardwright.runtime.decision import Decided
-from wardwright.runtime.stream_book import holdings_of
+from wardwright.runtime.output_book import OutputBook
+from wardwright.runtime.stream_book import UNRULED, holdings_of
 from wardwright.wire import openai_reframe
 from wardwright.wire.openai_request import with_system_message
-from wardwright.wire.openai_whole import read_events, with_texts
-
-_NO_RULES = StreamRules((), StreamPolicy("pass_through"))
+from wardwright.wire.openai_whole import read_events, read_finishes, with_texts
 
 REMINDER = "wardwright_stream_policy_reminder"
+FEEDBACK = "wardwright_structured_output_guard"
 
 Replan = Callable[[ChatRequest, str | None], Awaitable[Decided]]
 """Decide anew for a request that has grown, or that only one target shall answer. Everything else is as it was."""
@@ -39,19 +43,33 @@ _REFUSALS: Mapping[RetryRefusal, str] = {
     "attempts_spent": "no upstream call is left for this request",
     "nothing_fits": "the request with its reminder fits nowhere",
     "target_unavailable": "the target that the rule escalates to cannot serve now",
+    "rule_budget_spent": "it has rejected as many answers as it may",
+    "guard_budget_spent": "as many answers as may be asked for were faulty",
 }
 
 
 class GovernedAnswer:
-    """One answer under stream rules, whole or in frames. With a `continuation` it goes on with one that the client has begun to read."""
+    """One answer under stream rules, whole or in frames.
+
+    With a `continuation` it goes on with one that the client has begun to read. With a `contract` it is held to a form: these rules
+    must hold it to its end then, `output` is what the receipt is told of its form, `violation` the fault of a faulty one.
+    """
 
     def __init__(
-        self, rules: StreamRules, continuation: Continuation | None = None, *, whole_calls: bool = False
+        self,
+        rules: StreamRules,
+        contract: OutputContract | None = None,
+        continuation: Continuation | None = None,
+        *,
+        whole_calls: bool = False,
     ) -> None:
         self._rules = rules
+        self._contract = contract
         self._continuation = continuation
         self._guard = StreamGuard(rules, openai_reframe, whole_calls=whole_calls)
         self._held_too_long_s: float | None = None
+        self.output: OutputFinding | None = None
+        self.violation: Violation | None = None
         if continuation is not None and continuation.by == "prefill":
             for channel, text in continuation.released.items():
                 self._guard.tell(channel, continuation.choice, text)
@@ -64,7 +82,7 @@ class GovernedAnswer:
     @property
     def is_stopped(self) -> bool:
         """Whether nothing more of the answer may leave."""
-        return self._guard.tripped is not None or self._held_too_long_s is not None
+        return self._guard.tripped is not None or self._held_too_long_s is not None or self.violation is not None
 
     @property
     def generated_bytes(self) -> int:
@@ -96,10 +114,14 @@ class GovernedAnswer:
     def finish(self, now: float) -> Sequence[Frame]:
         """Take in the end; return what may leave. Raises: ProviderError like `feed`."""
         self.look_at(now)
-        if self.is_stopped:
-            return ()
-        left = self._guard.finish(now)
-        return left if self._continuation is None else self._behind_the_seam(left)
+        left = () if self.is_stopped else self._guard.finish(now)
+        self._hold_to_form((*self._begun(), *(event for frame in left for event in frame.events)))
+        return () if self.is_stopped else self._behind_the_seam(left)
+
+    def _begun(self) -> Iterator[StreamEvent]:
+        """What the client has of the answer that this one does not say again."""
+        if self._continuation is not None and self._continuation.by == "prefill":
+            yield Text(self._continuation.choice, self._continuation.released["text"])
 
     def _behind_the_seam(self, frames: Sequence[Frame]) -> Sequence[Frame]:
         if self._continuation is None:
@@ -118,12 +140,22 @@ class GovernedAnswer:
         """
         try:
             judged = judge(self._rules, read_events(completion))
+            self._guard = judged.guard
+            made = with_texts(completion, judged.changed)
+            self._hold_to_form((*read_events(made), *read_finishes(made)))
         except msgspec.DecodeError as error:
             raise ProviderError(
-                Failure("bad_response", f"the answer cannot be read by stream rules: {error}")
+                Failure("bad_response", f"the answer cannot be read by the rules of this model: {error}")
             ) from None
-        self._guard = judged.guard
-        return with_texts(completion, judged.changed)
+        return made
+
+    def _hold_to_form(self, events: Iterable[StreamEvent]) -> None:
+        """Judge the form of an answer that may leave as far as the rules are concerned."""
+        if self._contract is None or self.is_stopped:
+            return
+        self.violation, self.output = self._contract.judge(events)
+        if self.violation is not None:
+            self._guard.withhold()
 
     def overdue_at(self) -> float | None:
         """When text will have been held as long as it may."""
@@ -141,8 +173,8 @@ class GovernedAnswer:
             self._held_too_long_s = now - due + patience
 
     def finding(self) -> StreamFinding | None:
-        """What the rules made of the answer, for the receipt; None when there are none."""
-        if self._rules.is_empty:
+        """What the rules made of the answer, for the receipt; None when there are none, also when it was only held for its form."""
+        if self._rules.is_empty or (not self._rules.rules and self._contract is not None):
             return None
         guard, account = self._guard, self._guard.account
         tripped = guard.tripped
@@ -199,8 +231,12 @@ class Again:
 class AnswerPolicy:
     """What holds for the answers of one request. `replan` decides anew; see `Replan`."""
 
-    def __init__(self, composition: Composition, session: SessionFacts | None, replan: Replan) -> None:
+    def __init__(
+        self, composition: Composition, session: SessionFacts | None, replan: Replan, outputs: OutputBook
+    ) -> None:
         self._holdings = holdings_of(composition)
+        self._outputs = outputs
+        self._repairs = RepairBudget()
         self._max_attempts = composition.root.max_attempts
         self._replan = replan
         self._spent = frozenset() if session is None else frozenset(session.spent_rules)
@@ -212,17 +248,21 @@ class AnswerPolicy:
         self, target: Target, continuation: Continuation | None = None, *, whole_calls: bool = False
     ) -> GovernedAnswer | None:
         """The next answer of a target, under the rules that still hold; None when it may pass as it comes."""
-        holding = self._holdings.get(target.id)
-        rules = _NO_RULES if holding is None else holding.compiled(self._spent)
+        holding, contract = self._holdings.get(target.id, UNRULED), self._outputs.contract(target.id)
+        rules = holding.compiled(self._spent, buffered=contract is not None)
         if rules.is_empty and continuation is None and not whole_calls:
             return None
-        return GovernedAnswer(rules, continuation, whole_calls=whole_calls)
+        return GovernedAnswer(rules, contract, continuation, whole_calls=whole_calls)
+
+    @property
+    def completed(self) -> Literal["completed", "completed_after_guard"]:
+        """How a request ends whose answer may be given."""
+        return "completed_after_guard" if self._repairs.rejections else "completed"
 
     def note(self, target: Target, answer: GovernedAnswer) -> None:
         """Remember which rules have fired and are done with."""
-        holding = self._holdings.get(target.id)
-        rules = () if holding is None else holding.rules
-        done = {rule.id: rule.once_per for rule in rules if rule.id in answer.fired_rules}
+        holding = self._holdings.get(target.id, UNRULED)
+        done = {rule.id: rule.once_per for rule in holding.rules if rule.id in answer.fired_rules}
         self._spent |= {rule_id for rule_id, once_per in done.items() if once_per is not None}
         self.newly_spent |= {rule_id: None for rule_id, once_per in done.items() if once_per == "session"}
 
@@ -231,6 +271,8 @@ class AnswerPolicy:
     ) -> Again | Refused:
         """Decide what follows an answer that was ended. Cancel point when a plan is made anew."""
         rule = answer.stopped_by
+        if answer.violation is not None:
+            return await self._after_a_fault(answer.violation, target, standing, attempt, released=released)
         if rule is None:
             message = "text of the answer was held back for longer than this model's stream policy allows"
             return Refused("stream_policy_hold_exceeded", AnswerRefused(message, "stream_policy_hold_exceeded"))
@@ -248,13 +290,10 @@ class AnswerPolicy:
     async def _again(self, rule: StreamRule, target: Target, before: Standing, attempt: int) -> Again | Refused:
         asked, standing = target, before
         if rule.action == "retry_with_reminder" and rule.reminder is not None:
-            request = with_system_message(before.request, REMINDER, rule.reminder)
-            decided = await self._replan(request, None)
-            standing = Standing(request, before.plan, decided.inputs.request)
-            if before.plan.overflow is None and unfit(target, standing.facts) is not None:
-                if not decided.plan.targets:
-                    return self._refused(rule, "nothing_fits", attempt)
-                asked, standing = decided.plan.targets[0], Standing(request, decided.plan, decided.inputs.request)
+            grown = await self._grown(with_system_message(before.request, REMINDER, rule.reminder), target, before)
+            if grown is None:
+                return self._refused(rule, "nothing_fits", attempt)
+            asked, standing = grown
         elif rule.action == "escalate" and rule.target != target.id:
             decided = await self._replan(before.request, rule.target)
             if not decided.plan.targets:
@@ -274,6 +313,62 @@ class AnswerPolicy:
             reminder_injected=standing.request is not before.request,
         )
         return Again(asked, standing, note)
+
+    async def _grown(self, request: ChatRequest, target: Target, before: Standing) -> tuple[Target, Standing] | None:
+        """Whom to ask a request that has grown: the target that it was for, or where it does not fit there, a new plan's; None for nobody."""
+        decided = await self._replan(request, None)
+        standing = Standing(request, before.plan, decided.inputs.request)
+        if before.plan.overflow is not None or unfit(target, standing.facts) is None:
+            return target, standing
+        if not decided.plan.targets:
+            return None
+        return decided.plan.targets[0], Standing(request, decided.plan, decided.inputs.request)
+
+    async def _after_a_fault(
+        self, violation: Violation, target: Target, before: Standing, attempt: int, *, released: bool
+    ) -> Again | Refused:
+        """Ask for an answer without the fault, with word of it or without, or tell that there is none to be had."""
+        is_first = not self._repairs.rejections
+        spent = self._repairs.take(violation)
+        if released:
+            return self._exhausted(violation, "already_released", attempt)
+        if spent is not None or attempt >= self._max_attempts:
+            return self._exhausted(violation, spent or "attempts_spent", attempt)
+        asked, standing = target, before
+        if violation.loop.on_violation == "retry_with_validation_feedback":
+            request = with_system_message(before.request, FEEDBACK, violation.feedback, replacing=not is_first)
+            grown = await self._grown(request, target, before)
+            if grown is None:
+                return self._exhausted(violation, "nothing_fits", attempt)
+            asked, standing = grown
+        note = AskedAgain(
+            attempt=attempt,
+            rule_id=violation.rule_id,
+            action=violation.loop.on_violation,
+            retry_count=self._repairs.rejections,
+            max_retries=violation.loop.max_attempts - 1,
+            from_model=target.id,
+            to_model=asked.id,
+            estimated_prompt_tokens=standing.facts.estimated_prompt_tokens,
+            reminder_injected=standing.request is not before.request,
+            policy="structured_output",
+        )
+        return Again(asked, standing, note)
+
+    def _exhausted(self, violation: Violation, reason: RetryRefusal, attempt: int) -> Refused:
+        note = NotAskedAgain(
+            attempt=attempt,
+            rule_id=violation.rule_id,
+            action=violation.loop.on_violation,
+            reason=reason,
+            retry_count=self._repairs.rejections - 1,
+            max_retries=violation.loop.max_attempts - 1,
+            policy="structured_output",
+        )
+        kind = violation.guard_type.replace("_", " ")
+        message = f"no answer has the form that it must have: {violation.rule_id!r} rejects the last one ({kind}), and {_REFUSALS[reason]}"
+        code = "structured_output_exhausted"
+        return Refused("structured_output_exhausted", AnswerRefused(message, code), note)
 
     def _refused(self, rule: StreamRule, reason: RetryRefusal, attempt: int) -> Refused:
         note = NotAskedAgain(attempt, rule.id, rule.action, reason, self._retries.get(rule.id, 0), rule.max_retries)

@@ -86,7 +86,7 @@ class AttemptBook:
         if live is None:
             return
         target, tally = live.target, live.tally
-        is_stopped = live.governed is not None and live.governed.is_stopped
+        governed = live.governed
         latency_ms = milliseconds(self._system.now() - tally.started)
         first_token_s = None if tally.first_token is None else tally.first_token - tally.started
         self.released_bytes += tally.released_bytes
@@ -94,11 +94,12 @@ class AttemptBook:
         if usage is not None and tally.has_released:
             self._heard.append(usage)
         status: AttemptStatus = "completed" if failure is None else "failed"
-        if is_stopped:
-            status = "stopped"
+        if governed is not None and governed.is_stopped:
+            status = "stopped" if governed.violation is None else "rejected"
         elif cancelled:
             status = "cancelled"
-        finding = None if live.governed is None else live.governed.finding()
+        finding = None if governed is None else governed.finding()
+        output = None if governed is None else governed.output
         self._writer.note(
             AttemptFinished(
                 attempt=live.number,
@@ -114,7 +115,8 @@ class AttemptBook:
                 cost_usd=None if cost is None else as_usd(cost),
                 failure=failure,
                 stream_policy=finding,
-                repeated_bytes=0 if live.governed is None else live.governed.repeated_bytes,
+                repeated_bytes=0 if governed is None else governed.repeated_bytes,
+                structured_output=output,
             )
         )
         if status in ("cancelled", "stopped"):
@@ -128,6 +130,8 @@ class AttemptBook:
             self._metrics.tokens_used(self._model_id, usage)
         if finding is not None:
             self._metrics.rules_fired(self._model_id, finding)
+        if output is not None:
+            self._metrics.form_judged(self._model_id, output)
 
     def _reckon(self, target: Target, tally: Tally, facts: RequestFacts) -> tuple[Usage | None, int | None]:
         """What an attempt has used and cost. Of an answer that was begun and broken off, the provider may never tell."""

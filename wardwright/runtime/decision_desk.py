@@ -25,6 +25,7 @@ from wardwright.runtime.decision import Decided, decide, refusal_of
 from wardwright.runtime.facts import FactFinder, caller_facts
 from wardwright.runtime.identity import mint_receipt_id
 from wardwright.runtime.opening import Opening
+from wardwright.runtime.output_book import OutputBook
 from wardwright.runtime.sessions import Sessions
 from wardwright.runtime.versions import Versions
 
@@ -93,7 +94,14 @@ class DecisionDesk:
         gathered = await self._facts.gather(route.composition, request, caller, session)
         actions = gathered.actions if supplied.constraints is msgspec.UNSET else ()
         decided = decide(route.composition, supplied.over(gathered.inputs), actions)
-        opened = self._opening.of(request, route=route, decided=decided, caller=caller, request_id=request_id)
+        opened = self._opening.of(
+            request,
+            route=route,
+            decided=decided,
+            caller=caller,
+            request_id=request_id,
+            output=OutputBook(route.composition, request).summary,
+        )
         return self._receipt(msgspec.structs.replace(opened, simulation=True), decided)
 
     def replay(self, receipt: Receipt, version: str | None = None) -> Replay:

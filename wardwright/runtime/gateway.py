@@ -32,6 +32,7 @@ from wardwright.runtime.facts import FactFinder
 from wardwright.runtime.identity import mint_receipt_id
 from wardwright.runtime.keys import Keys
 from wardwright.runtime.opening import Opening
+from wardwright.runtime.output_book import OutputBook
 from wardwright.runtime.provider import ProviderBoard
 from wardwright.runtime.responder import Responder
 from wardwright.runtime.run import Run, RunParts, RunRequest
@@ -110,12 +111,13 @@ class Gateway:
         key = self._access.admit(definition, api_key)
         if key is not None:
             caller = vouched_for(caller, key.key_id, key.caller)
+        outputs = OutputBook(composition, request)
         session = await self.sessions.next_turn(definition.id, session_id)
         gathered = await self.facts.gather(composition, request, caller, session)
         decided = decide(composition, gathered.inputs, gathered.actions)
         receipt_id = mint_receipt_id()
         again = partial(self.facts.decide_again, composition, decided.inputs)
-        policy = AnswerPolicy(composition, session, again)
+        policy = AnswerPolicy(composition, session, again, outputs)
         asked = RunRequest(
             caller=caller,
             definition=definition,
@@ -129,6 +131,7 @@ class Gateway:
                 request_id=request_id,
                 key_id=None if key is None else key.key_id,
                 traceparent=traceparent,
+                output=outputs.summary,
             ),
             receipt_id=receipt_id,
             request_id=request_id,

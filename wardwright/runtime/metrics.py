@@ -6,6 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from wardwright.domain.chat import Usage
+from wardwright.domain.structured import OutputFinding
 from wardwright.planner.attempts import Next, Retry, Step
 from wardwright.receipts.events import StreamFinding
 from wardwright.runtime.answer_policy import Again, Refused
@@ -90,7 +91,13 @@ class Metrics:
         )
         self.withheld = Counts(
             "wardwright_answers_withheld",
-            "Answers that stream rules have ended, by what followed.",
+            "Answers that rules have ended or rejected, by what followed.",
+            ["model", "outcome"],
+            registry=self.registry,
+        )
+        self.forms_judged = Counts(
+            "wardwright_structured_outputs",
+            "Answers held to a form, by the check that rejected them, or accepted.",
             ["model", "outcome"],
             registry=self.registry,
         )
@@ -131,8 +138,12 @@ class Metrics:
             self.stream_rules.add(model, rule_id, action)
 
     def answer_withheld(self, model: str, following: Again | Refused) -> None:
-        """Count an answer that stream rules have ended, by what followed."""
+        """Count an answer that rules have ended or rejected, by what followed."""
         self.withheld.add(model, following.status if isinstance(following, Refused) else "asked_again")
+
+    def form_judged(self, model: str, finding: OutputFinding) -> None:
+        """Count an answer whose form was judged."""
+        self.forms_judged.add(model, finding.guard_type or "accepted")
 
     def tokens_used(self, model: str, usage: Usage) -> None:
         """Count the tokens of an attempt."""

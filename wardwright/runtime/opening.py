@@ -2,6 +2,7 @@
 
 from wardwright.domain.caller import Caller
 from wardwright.domain.chat import ChatRequest
+from wardwright.domain.structured import OutputSummary
 from wardwright.receipts.events import Opened, RequestSummary
 from wardwright.runtime.catalog_board import Route
 from wardwright.runtime.decision import Decided
@@ -24,8 +25,9 @@ class Opening:
         request_id: str,
         key_id: str | None = None,
         traceparent: str | None = None,
+        output: OutputSummary | None = None,
     ) -> Opened:
-        """The opening of one request. Purity: pure."""
+        """The opening of one request; `output` is the form that its answers are held to. Purity: pure."""
         definition, facts = route.composition.root, decided.inputs
         return Opened(
             boot=self._boot,
@@ -41,6 +43,7 @@ class Opening:
                 estimated_prompt_tokens=facts.request.estimated_prompt_tokens,
                 request_id=request_id,
                 trace_id=None if traceparent is None else trace_id_of(traceparent),
+                structured_output=output,
             ),
             decision=decided.recorded,
             session_turn=None if facts.session is None else facts.session.turn,

@@ -159,7 +159,7 @@ class Run:
         outcome = outcome or _bug()
         if outcome.error is not None:
             raise outcome.error
-        if outcome.status == "completed" and self._delivery == "due":
+        if outcome.status in ("completed", "completed_after_guard") and self._delivery == "due":
             await self._deliver(outcome)
 
     def interrupt(self) -> None:
@@ -365,9 +365,9 @@ class Run:
                 tail = await attempt.stream(
                     slot.provider, call, live.tally, clocks, self._release, governed=live.governed
                 )
-                return Outcome("completed", tail=tail)
+                return Outcome(asked.policy.completed, tail=tail)
             completion = await attempt.complete(slot.provider, call, live.tally, clocks, governed=live.governed)
-            return Outcome("completed", completion=completion)
+            return Outcome(asked.policy.completed, completion=completion)
         finally:
             await slot.release()
 

@@ -58,7 +58,7 @@ def with_text(frame: Frame, channel: Channel, choice: int, text: str) -> Frame:
         if not (isinstance(event, kind) and event.choice == choice):
             others.append(event)
         elif text:
-            others.append(kind(choice, text))
+            others.append(msgspec.structs.replace(event, text=text))
     return Frame({**frame.fields, "choices": _raw(choices)}, tuple(others))
 
 
@@ -67,11 +67,12 @@ def carrying(frame: Frame, channel: Channel, choice: int, text: str, *, as_it_ca
 
     Args: as_it_came: the text is the rest of that other chunk's own, so that its log probabilities may go along.
     """
-    made: dict[str, Any] = {"index": choice, "delta": {_text_key(frame, channel, choice): text}, "finish_reason": None}
+    key = _text_key(frame, channel, choice)
+    made: dict[str, Any] = {"index": choice, "delta": {key: text}, "finish_reason": None}
     for entry in _of_choice(_choices(frame), choice):
         if as_it_came and channel == "text" and "logprobs" in entry:
             made["logprobs"] = entry["logprobs"]
-    event = Text(choice, text) if channel == "text" else Reasoning(choice, text)
+    event = Text(choice, text, is_refusal=key == "refusal") if channel == "text" else Reasoning(choice, text)
     return Frame(_likeness(frame, [made]), (event,))
 
 

@@ -26,6 +26,11 @@ class _Message(msgspec.Struct):
     tool_calls: msgspec.Raw = _ABSENT
 
 
+class _Named(msgspec.Struct):
+    role: object = None
+    name: object = None
+
+
 class _StreamOptions(msgspec.Struct):
     include_usage: bool | None = None
 
@@ -61,6 +66,7 @@ _FIELDS = msgspec.json.Decoder(Fields)
 _KNOWN = msgspec.json.Decoder(_Known)
 _COUNT = msgspec.json.Decoder(_Count | None)
 _MESSAGES = msgspec.json.Decoder(list[msgspec.Raw])
+_NAMED = msgspec.json.Decoder(_Named)
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -113,14 +119,18 @@ def upstream_chat_body(request: ChatRequest, upstream_model: str, prefill: Prefi
     return _ENCODER.encode(fields)
 
 
-def with_system_message(request: ChatRequest, name: str, content: str) -> ChatRequest:
-    """Put a system message behind all messages of a request. Purity: pure."""
-    messages = _MESSAGES.decode(request.fields["messages"])
+def with_system_message(request: ChatRequest, name: str, content: str, *, replacing: bool = False) -> ChatRequest:
+    """Put a system message behind all messages of a request; `replacing` takes the last one of that name away. Purity: pure."""
+    raw_messages, messages = _MESSAGES.decode(request.fields["messages"]), list(request.messages)
+    if replacing:
+        said_before = [place for place, raw in enumerate(raw_messages) if _NAMED.decode(raw) == _Named("system", name)]
+        for place in said_before[-1:]:
+            del raw_messages[place], messages[place]
     said = {"role": "system", "name": name, "content": content}
-    raw = msgspec.Raw(_ENCODER.encode([*messages, said]))
+    raw = msgspec.Raw(_ENCODER.encode([*raw_messages, said]))
     return msgspec.structs.replace(
         request,
-        messages=(*request.messages, Message("system", content)),
+        messages=(*messages, Message("system", content)),
         fields={**request.fields, "messages": raw},
     )
 

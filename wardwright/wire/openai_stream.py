@@ -116,8 +116,9 @@ def _delta_events(choice: int, delta: _Delta) -> Iterator[StreamEvent]:
     if reasoning and isinstance(reasoning, str):
         yield Reasoning(choice, reasoning)
     # A refusal is text the client shows like any other: no rule may be blind to it.
-    if text := joined_text(delta.content) + (delta.refusal or ""):
-        yield Text(choice, text)
+    content = joined_text(delta.content)
+    if text := content + (delta.refusal or ""):
+        yield Text(choice, text, is_refusal=not content)
     for position, call in enumerate(delta.tool_calls or ()):
         index = position if call.index is None else call.index
         yield from _call_events(choice, index, call.id, call.function)

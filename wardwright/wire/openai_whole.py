@@ -6,7 +6,7 @@ import msgspec
 
 from wardwright.domain.chat import Completion, Fields, Part
 from wardwright.domain.policy import Channel
-from wardwright.domain.stream import Place, Reasoning, StreamEvent, Text, ToolArguments, ToolCallStart
+from wardwright.domain.stream import Finish, Place, Reasoning, StreamEvent, Text, ToolArguments, ToolCallStart
 from wardwright.wire.openai_answer import joined_text
 
 
@@ -32,6 +32,7 @@ class _Message(msgspec.Struct):
 class _Choice(msgspec.Struct):
     message: _Message
     index: int | None = None
+    finish_reason: str | None = None
 
 
 _NULL = msgspec.Raw(b"null")
@@ -50,6 +51,15 @@ def read_events(completion: Completion) -> tuple[StreamEvent, ...]:
         event
         for position, choice in enumerate(_CHOICES.decode(completion.fields["choices"]))
         for event in _events(position if choice.index is None else choice.index, choice.message)
+    )
+
+
+def read_finishes(completion: Completion) -> tuple[Finish, ...]:
+    """Read how the choices of an answer ended. Raises: as `read_events`."""
+    return tuple(
+        Finish(position if choice.index is None else choice.index, choice.finish_reason)
+        for position, choice in enumerate(_CHOICES.decode(completion.fields["choices"]))
+        if choice.finish_reason
     )
 
 
@@ -75,8 +85,9 @@ def _events(index: int, message: _Message) -> Iterator[StreamEvent]:
     reasoning = message.reasoning_content or message.reasoning
     if reasoning and isinstance(reasoning, str):
         yield Reasoning(index, reasoning)
-    if text := joined_text(message.content) + (message.refusal or ""):
-        yield Text(index, text)
+    content = joined_text(message.content)
+    if text := content + (message.refusal or ""):
+        yield Text(index, text, is_refusal=not content)
     calls = [(call.id or "", call.function) for call in message.tool_calls or ()]
     if message.function_call is not None:
         calls.append(("", message.function_call))

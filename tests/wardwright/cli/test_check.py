@@ -116,6 +116,17 @@ def test_it_says_what_each_stream_rule_promises(folder: Path, run: Run) -> None:
     assert promised == ["coding", "old", "block", "text", *["holds", "at", "most", "9", "bytes"]]
 
 
+def test_it_says_what_is_promised_of_the_form_of_answers(folder: Path, run: Run) -> None:
+    (folder / "good.toml").write_text(GOOD + '[models.structured_output.schemas.answer]\ntype = "object"\n')
+
+    result = run("check", "good.toml")
+
+    heads, promised = result.stdout.splitlines()[-2:]
+    assert heads.split() == ["MODEL", "STRUCTURED", "OUTPUT", "ANSWERS", "TAKEN"]
+    assert "every answer is JSON that one of these accepts: answer; streams are held until their end" in promised
+    assert promised.endswith("at most 3 answers; told what is wrong")
+
+
 def publish(folder: Path, version: str, content: str) -> None:
     """Leave in the data folder what a daemon does that served this version."""
     log = FileControlLog(folder / "data" / "control")

@@ -8,6 +8,7 @@ from wardwright.cli.receipt_story import duration, moment, status_style, story
 from wardwright.domain.caller import Caller
 from wardwright.domain.policy import PolicyAction, RuleFired
 from wardwright.domain.route import Skip, StickyChoice
+from wardwright.domain.structured import OnViolation, OutputFinding, OutputSummary
 from wardwright.receipts.events import (
     AskedAgain,
     AttemptFinished,
@@ -23,6 +24,7 @@ from wardwright.receipts.fold import Receipt
 
 from .samples import AT, FALLBACK, OPENED, receipt
 
+FEEDBACK: OnViolation = "retry_with_validation_feedback"
 SECOND_ATTEMPT = (
     "2 cloud/large at cloud: completed after 1.8 s; first token after 90 ms; 120 bytes came, 118 were released; "
     "40 + 30 tokens (reported); finish stop"
@@ -222,3 +224,43 @@ def test_what_stream_rules_did_is_told_in_order() -> None:
         "attempt 2 old: not asked again, attempts spent",
         "held at most 3 bytes at a time, 3 at the end; 2 bytes replaced or dropped",
     ]
+
+
+def test_what_became_of_the_form_of_answers_is_told_in_order() -> None:
+    held_to = OutputSummary(("answer", "list"), "json_schema", 1)
+    opened = msgspec.structs.replace(OPENED, request=msgspec.structs.replace(OPENED.request, structured_output=held_to))
+    in_a_call = OutputFinding(False, None, "tool_arguments", "tool_arguments", 0, 2)
+    lines = told(
+        receipt(
+            opened,
+            AttemptStarted(1, "a", "p", "m"),
+            AttemptFinished(1, "a", "rejected", AT, 1.0, structured_output=in_a_call),
+            AskedAgain(1, "tool_arguments", FEEDBACK, 1, 2, "a", "a", 9, policy="structured_output"),
+            AttemptStarted(2, "a", "p", "m"),
+            AttemptFinished(2, "a", "completed", AT, 1.0, structured_output=OutputFinding(True, "answer")),
+            Closed("completed_after_guard", 2),
+        )
+    )
+    assert (
+        "form JSON that one of these accepts: answer, list; the request's own json_schema; "
+        "arguments of 1 tool that match their schemas"
+    ) in lines
+    assert lines[lines.index("structured output") : lines.index("outcome")] == [
+        "structured output",
+        "attempt 1 tool arguments: tool arguments in call 2; retry with validation feedback",
+        "judged 2 answers; accepted, by answer",
+    ]
+
+
+def test_a_spent_budget_is_told() -> None:
+    finding = OutputFinding(False, None, "structured-json", "json_syntax")
+    lines = told(
+        receipt(
+            OPENED,
+            AttemptStarted(1, "a", "p", "m"),
+            AttemptFinished(1, "a", "rejected", AT, 1.0, structured_output=finding),
+            NotAskedAgain(1, "structured-json", FEEDBACK, "guard_budget_spent", 0, 0, policy="structured_output"),
+            Closed("structured_output_exhausted", 1),
+        )
+    )
+    assert "judged 1 answer; exhausted guard budget" in lines

@@ -183,7 +183,6 @@ class TestModels:
     @pytest.mark.parametrize(
         ("key", "value"),
         [
-            ("structured_output", {"schemas": {"a": {}}}),
             ("prompt_transforms", {"preamble": "Be kind."}),
             ("sinks", [{"id": "s", "kind": "jsonl_file"}]),
             ("server_tools", ["clock"]),

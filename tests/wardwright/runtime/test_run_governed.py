@@ -1,7 +1,5 @@
 """A run under stream rules: what the client gets of an answer that may not be given, what is asked instead, and what is recorded."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import anyio
@@ -10,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from supervisors.testing import settle
-from tests.wardwright.runtime.providers import REFUSED, Watched
+from tests.wardwright.runtime.providers import REFUSED, Scripted, Watched
 from tests.wardwright.runtime.responders import RecordingResponder
 from tests.wardwright.runtime.stage import Stage, cascade, stage
 from wardwright.domain.caller import Attributed, Caller
@@ -18,63 +16,18 @@ from wardwright.domain.chat import Completion
 from wardwright.domain.errors import AnswerRefused, ProviderError
 from wardwright.domain.policy import StreamAction, StreamPolicy, StreamRule
 from wardwright.domain.route import MODEL_PREFIX, Cascade, Composition, ModelDefinition, Target
-from wardwright.domain.stream import Frame
 from wardwright.ports.provider import UpstreamCall
 from wardwright.providers.canned import ScriptedFailure
 from wardwright.receipts.events import AttemptFinished
 from wardwright.receipts.fold import Attempt, Receipt, fold
 from wardwright.runtime.stream_book import holdings_of
-from wardwright.wire.openai import parse_chunk, parse_completion
+from wardwright.wire.openai import parse_completion
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("threads")]
 
 OLD = "OldClient("
 REMINDED = "Use NewClient."
 SESSION = Caller(session_id=Attributed("s1", "header"))
-
-
-class Scripted(Watched):
-    """Answers each call with the next list of pieces, the last again and again; says how many calls it holds."""
-
-    def __init__(self, name: str, *answers: Sequence[str], delay_s: float = 0.0, failures: Any = ()) -> None:
-        super().__init__(name, failures=failures)
-        self._answers = list(answers)
-        self._delay_s = delay_s
-        self.open_calls = 0
-        self.pieces_taken = 0
-
-    async def complete(self, call: UpstreamCall) -> Completion:
-        await super().complete(call)
-        message = {"role": "assistant", "content": "".join(self._next())}
-        return parse_completion(
-            msgspec.json.encode({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]})
-        )
-
-    @asynccontextmanager
-    async def stream(self, call: UpstreamCall) -> AsyncIterator[AsyncIterator[Sequence[Frame]]]:
-        async with super().stream(call):
-            self.open_calls += 1
-            try:
-                async with aclosing(self._pieces_of(self._next())) as batches:
-                    yield batches
-            finally:
-                self.open_calls -= 1
-
-    def _next(self) -> Sequence[str]:
-        return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
-
-    async def _pieces_of(self, pieces: Sequence[str]) -> AsyncGenerator[Sequence[Frame], None]:
-        yield (_chunk({"role": "assistant", "content": ""}),)
-        for piece in pieces:
-            await anyio.sleep(self._delay_s)
-            self.pieces_taken += 1
-            yield (_chunk({"content": piece}),)
-        yield (_chunk({}, "stop"),)
-
-
-def _chunk(delta: dict[str, Any], finish: str | None = None) -> Frame:
-    choice = {"index": 0, "delta": delta, "finish_reason": finish}
-    return parse_chunk(msgspec.json.encode({"id": "c", "choices": [choice]}))
 
 
 def rule(action: StreamAction, contains: str = OLD, **fields: Any) -> StreamRule:

@@ -80,7 +80,7 @@ def test_a_carrier_has_text_and_nothing_else() -> None:
     assert shown(rest)["usage"] is None
     assert "y" not in rest.fields
     assert "logprobs" not in shown(carrying(before, "text", 3, "x", as_it_came=False))["choices"][0]
-    assert rest.events == (Text(3, "b"),)
+    assert rest.events == (Text(3, "b", is_refusal=True),)
 
 
 def test_arguments_change_by_call() -> None:

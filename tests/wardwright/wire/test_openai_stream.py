@@ -38,7 +38,7 @@ def call(**fields: object) -> dict[str, object]:
         (chunk({"content": "a"}), [Text(0, "a")]),
         (chunk({"content": "a", "refusal": None}), [Text(0, "a")]),
         (chunk({"content": [{"type": "text", "text": "a"}, {"type": "thinking"}]}), [Text(0, "a")]),
-        (chunk({"refusal": "no"}), [Text(0, "no")]),
+        (chunk({"refusal": "no"}), [Text(0, "no", is_refusal=True)]),
         (chunk({"role": "assistant", "content": "a"}, "stop"), [Start(0), Text(0, "a"), Finish(0, "stop")]),
         (chunk({"reasoning_content": "r"}), [Reasoning(0, "r")]),
         (chunk({"reasoning": "r"}), [Reasoning(0, "r")]),

@@ -34,7 +34,7 @@ def test_every_text_is_an_event() -> None:
         ToolArguments(0, 0, "{}"),
         ToolCallStart(0, 1, "", "g"),
         ToolArguments(0, 1, "1"),
-        Text(1, "no"),
+        Text(1, "no", is_refusal=True),
     )
 
 

@@ -1,0 +1,230 @@
+"""JSON Schemas, draft 2020-12, of operators and of callers: compiled once, and never a danger to whoever validates with them.
+
+The validator is jsonschema-rs. It has the whole draft; what is kept from it here is what could hurt:
+
+- A schema stands on its own. What it refers to is in it; nothing is ever fetched, from a network or from a disk.
+- Patterns are matched in linear time, so they have no look-around and no back-references. `format` says what is meant and is not
+  checked, as the draft has it.
+- A schema that says much with few words is refused: written out, every reference replaced by what it refers to, it may not grow
+  beyond `MOST_CHECKS`, nor lead on and on without going into the value. What refers to itself counts once, for the validator remembers
+  what such a schema has said of a value.
+- An answer is not validated that is nested deeper than `DEEPEST`, or so large that its values times the checks are over
+  `MOST_WORK`. Both bound how long the one event loop is kept, and the first the stack.
+
+A schema's `$schema` is not looked at: what is valid in this draft is read in it.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from itertools import islice
+from typing import Any
+from urllib.parse import unquote
+
+import jsonschema_rs
+import msgspec
+
+LONGEST_SCHEMA = 131_072
+MOST_CHECKS = 10_000
+MOST_STEPS = 64
+DEEPEST = 128
+MOST_WORK = 200_000_000
+
+_KEPT = 512
+_FAULTS_TOLD = 5
+_LARGEST_PATTERN = 1_000_000
+_MASK = "the value"
+
+_IN_PLACE_LISTS = ("allOf", "anyOf", "oneOf")
+_IN_PLACE = ("not", "if", "then", "else")
+_BELOW = ("additionalProperties", "items", "contains", "propertyNames", "unevaluatedProperties", "unevaluatedItems")
+_BELOW_TABLES = ("properties", "patternProperties")
+
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+_BRACKET = re.compile(r"[\[\]{}]")
+
+
+class SchemaFault(ValueError):
+    """A schema that cannot be honoured; the message completes "expected a JSON Schema that …" for the person who wrote it."""
+
+
+class Unreadable(ValueError):
+    """A text that is no JSON, or more of it than is validated; the message says which."""
+
+
+class CompiledSchema:
+    """One schema, ready to validate. Raises: SchemaFault."""
+
+    def __init__(self, text: str) -> None:
+        if len(text) > LONGEST_SCHEMA:
+            raise SchemaFault(f"is at most {LONGEST_SCHEMA} characters of JSON")
+        try:
+            schema = msgspec.json.decode(text)
+            measured = _Measure(schema)
+            self._validator = jsonschema_rs.Draft202012Validator(
+                schema,
+                pattern_options=jsonschema_rs.RegexOptions(size_limit=_LARGEST_PATTERN),
+                offline=True,
+                mask=_MASK,
+            )
+        except jsonschema_rs.ValidationError as error:
+            raise SchemaFault(_complaint(error)) from None
+        except (RecursionError, msgspec.DecodeError, ValueError) as error:
+            if isinstance(error, SchemaFault):
+                raise
+            raise SchemaFault("is JSON, and nested less deeply") from error
+        self.checks = measured.checks
+        self.is_recursive = measured.is_recursive
+
+    def faults(self, value: Any) -> tuple[str, ...] | None:
+        """Validate a value: None when it is accepted, else what is wrong, in words without any of its text.
+
+        Where the schema refers to itself the faults are not told one by one: finding them may take time without bound.
+        """
+        if self._validator.is_valid(value):
+            return None
+        if self.is_recursive:
+            return ("does not match the schema",)
+        return tuple(
+            f"{_place(e.instance_path)}: {e.message}" for e in islice(self._validator.iter_errors(value), _FAULTS_TOLD)
+        )
+
+
+@lru_cache(_KEPT)
+def compile_schema(text: str) -> CompiledSchema:
+    """Compile a schema, once. Raises: SchemaFault."""
+    return CompiledSchema(text)
+
+
+def read_json(text: str, checks: int) -> Any:
+    """Read a text that is to be validated with so many checks. Purity: pure.
+
+    Raises: Unreadable.
+    """
+    if text.count("[") + text.count("{") > DEEPEST and _depth(text) > DEEPEST:
+        raise Unreadable(f"it is nested deeper than {DEEPEST} levels")
+    if (text.count(",") + text.count("[") + text.count("{") + 1) * checks > MOST_WORK:
+        raise Unreadable("it has more values than can be validated with this schema")
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
+        raise Unreadable(f"it is no valid JSON: {error}") from None
+
+
+class _Measure:
+    """How much a schema comes to when every reference is replaced by what it refers to. Raises: SchemaFault."""
+
+    def __init__(self, schema: Any) -> None:
+        self._root = schema
+        self._anchors: dict[str, Any] = {}
+        self._done: dict[int, tuple[int, int]] = {}
+        self._open: dict[int, int] = {}
+        self.is_recursive = False
+        self.checks, _ = self._of(schema, 0)
+        if self.checks > MOST_CHECKS:
+            raise SchemaFault(f"is smaller: with every reference written out it has more than {MOST_CHECKS} parts")
+
+    def _of(self, schema: Any, below: int) -> tuple[int, int]:
+        """The checks of a schema, and over how many steps it leads on in place; `below` counts how deep into the value it stands."""
+        if not isinstance(schema, dict):
+            return 1, 1
+        key = id(schema)
+        if key in self._open:
+            if self._open[key] == below:
+                raise SchemaFault("does not refer to itself in a circle that never goes into the value")
+            self.is_recursive = True
+            return 1, 1
+        found = self._done.get(key)
+        if found is None:
+            if isinstance(schema.get("$id"), str) and schema is not self._root:
+                raise SchemaFault("has no $id but its own")
+            self._open[key] = below
+            checks, steps = 1, 0
+            for part in self._in_place(schema):
+                more, further = self._of(part, below)
+                checks, steps = checks + more, max(steps, further)
+            for part in _parts_below(schema):
+                checks += self._of(part, below + 1)[0]
+            del self._open[key]
+            found = self._done[key] = (checks, steps + 1)
+            if steps >= MOST_STEPS:
+                raise SchemaFault(f"leads on over at most {MOST_STEPS} steps for one value")
+        return found
+
+    def _in_place(self, schema: Mapping[str, Any]) -> Iterator[Any]:
+        for key in _IN_PLACE_LISTS:
+            yield from _entries(schema.get(key))
+        for key in _IN_PLACE:
+            if key in schema:
+                yield schema[key]
+        yield from _entries(schema.get("dependentSchemas"))
+        if "$dynamicRef" in schema:
+            raise SchemaFault("has no $dynamicRef")
+        reference = schema.get("$ref")
+        if isinstance(reference, str):
+            yield self._referred(reference)
+
+    def _referred(self, reference: str) -> Any:
+        if not reference.startswith("#"):
+            raise SchemaFault(f"refers to nothing outside of itself, as {reference[:80]!r} does")
+        fragment = unquote(reference[1:])
+        found = self._root
+        try:
+            if fragment and not fragment.startswith("/"):
+                return self._anchor(fragment)
+            for step in fragment.split("/")[1:]:
+                key = step.replace("~1", "/").replace("~0", "~")
+                found = found[int(key)] if isinstance(found, list) else found[key]
+        except (LookupError, TypeError, ValueError):
+            raise SchemaFault(f"has what it refers to: there is nothing at {reference[:80]!r}") from None
+        return found
+
+    def _anchor(self, name: str) -> Any:
+        if not self._anchors:
+            self._anchors = {
+                found["$anchor"]: found for found in _tables(self._root) if isinstance(found.get("$anchor"), str)
+            }
+        return self._anchors[name]
+
+
+def _parts_below(schema: Mapping[str, Any]) -> Iterator[Any]:
+    for key in _BELOW:
+        if key in schema:
+            yield schema[key]
+    for key in _BELOW_TABLES:
+        yield from _entries(schema.get(key))
+    yield from _entries(schema.get("prefixItems"))
+
+
+def _entries(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict):
+        yield from value.values()
+    elif isinstance(value, list):
+        yield from value
+
+
+def _tables(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        yield value
+    for entry in _entries(value):
+        yield from _tables(entry)
+
+
+def _depth(text: str) -> int:
+    depth = deepest = 0
+    for bracket in _BRACKET.findall(_STRING.sub("", text)):
+        depth += 1 if bracket in "[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _place(path: list[str | int]) -> str:
+    """A place in a value as a JSON pointer."""
+    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path) or "the whole"
+
+
+def _complaint(error: jsonschema_rs.ValidationError) -> str:
+    path = _place(error.instance_path)
+    if 'not a "regex"' in error.message:
+        return f"has patterns of a size and kind that match in linear time, without look-around and back-references, unlike {path}"
+    return f"is valid in draft 2020-12; {path}: {error.message.replace(_MASK, 'it')}"

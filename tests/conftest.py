@@ -14,12 +14,18 @@ but has no part in this: without `trio_mode` it touches only tests marked `trio`
 
 from typing import Any
 
+import hypothesis
 import pytest
 
 from supervisors.testing import virtual_asyncio, virtual_trio
 
 VIRTUAL_TIME = ("asyncio", "trio")
 REAL_TIME = ("asyncio-real", "uvloop-real", "trio-real")
+
+
+# How long an example takes says nothing of what is tested, only of how busy the machine is.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 
 def pytest_configure(config: pytest.Config) -> None:

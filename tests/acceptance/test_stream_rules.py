@@ -54,6 +54,8 @@ def configuration(upstream: Upstream, backend: str) -> str:
     models = [model(name, rule(text)) for name, text in RULES.items()]
     models += [model(f"{name}-whole", rule(text), "full_buffer") for name, text in RULES.items()]
     models.append(model("chain", CHAIN))
+    models.append('[[models]]\nid = "bounded"\nroute_root = "up/small"\n[models.stream_policy]\nmode = "full_buffer"\n')
+    models.append("max_hold_bytes = 2048\n")
     fitting = '[[models.dispatchers]]\nid = "fit"\nmodels = ["up/small", "up/large"]\n'
     models.append(model("reroute", fitting + rule(RULES["retry-long"]), root="fit"))
     targets = "".join(
@@ -155,6 +157,13 @@ class TestWhatIsReleased:
         assert seen.error is not None
         assert (seen.status, seen.error["code"]) == (422, "stream_policy_hold_exceeded")
         assert seen.policy["events"][0]["type"] == "stream_policy.hold_exceeded"
+
+    def test_no_more_of_a_stream_is_held_than_may_be(self, daemon: Daemon) -> None:
+        assert ask(daemon, "bounded", ["a", "b"]).text == "ab"
+        seen = ask(daemon, "bounded", ["word "] * 20)
+        assert seen.error is not None
+        assert (seen.status, seen.text, seen.error["code"]) == (422, "", "stream_policy_hold_exceeded")
+        assert seen.policy["events"][0]["observed_hold_bytes"] > 2048
 
 
 class TestWhatIsBlocked:

@@ -260,6 +260,8 @@ def _told(event: StreamPolicyEvent) -> str:
             action = f"{event.action}".replace("_", " ")
             return f"{event.rule_id}: {action}{shadow}; bytes {event.match_start_byte} to {event.match_end_byte} of the {where}"
         case "stream_policy.hold_exceeded":
+            if event.observed_hold_bytes is not None:
+                return f"{event.observed_hold_bytes} bytes of the stream would have had to be held, which is too much"
             return f"text was held for {duration(event.observed_hold_ms or 0)}, which is too long"
         case "attempt.retry_requested":
             reminded = " with a reminder" if event.reminder_injected else ""

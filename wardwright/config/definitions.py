@@ -145,7 +145,7 @@ def stream_rule_of(rule: StreamRuleSettings) -> StreamRule:
 
 
 def _holding(settings: StreamPolicySettings) -> StreamPolicy:
-    policy = StreamPolicy(settings.mode, settings.max_hold_ms)
+    policy = StreamPolicy(settings.mode, settings.max_hold_ms, settings.max_hold_bytes)
     return USUAL_HOLDING if policy == USUAL_HOLDING else policy  # the very default, or msgspec would not leave it out
 
 

@@ -319,10 +319,13 @@ class StreamRuleSettings(_Table, frozen=True, kw_only=True):
 
 
 class StreamPolicySettings(_Table, frozen=True, kw_only=True):
-    """How answers are held back while stream rules read them, and for how long any text may be held."""
+    """How answers are held back while stream rules read them, for how long any text may be held, and how much of a provider's stream."""
 
     mode: Literal["pass_through", "horizon", "semantic_boundary", "full_buffer"] = "horizon"
     max_hold_ms: Holding | None = None
+    max_hold_bytes: Annotated[
+        int, Meta(ge=1024, le=1_073_741_824, description="a number of bytes, 1024 to 1073741824")
+    ] = 33_554_432
 
 
 class NumberRuleSettings(_Table, frozen=True, kw_only=True, tag_field="kind", tag="json_path_number"):

@@ -52,7 +52,7 @@ def stream_guarantees(definition: ModelDefinition) -> tuple[RuleGuarantee, ...]:
     """Say what each stream rule of a sound model promises. Compiles the rules, so that no request waits for that. Purity: pure."""
     policy = definition.stream_policy
     StreamRules(definition.stream_rules, policy)
-    return tuple(RuleGuarantee(definition.id, rule, guarantee(rule, policy.mode)) for rule in definition.stream_rules)
+    return tuple(RuleGuarantee(definition.id, rule, guarantee(rule, policy)) for rule in definition.stream_rules)
 
 
 def _pattern_faults(rule: StreamRuleSettings, mode: str) -> Iterator[tuple[str, str]]:

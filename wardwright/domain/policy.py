@@ -79,10 +79,14 @@ class StreamRule(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class StreamPolicy(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How the answers of a model are held back. `max_hold_ms` is how long any text may be held for the sake of a rule."""
+    """How the answers of a model are held back.
+
+    `max_hold_ms` is how long any text may be held for the sake of a rule, `max_hold_bytes` how much of a provider's stream, as it came.
+    """
 
     mode: StreamMode = "horizon"
     max_hold_ms: int | None = None
+    max_hold_bytes: int = 33_554_432
 
 
 USUAL_HOLDING = StreamPolicy()

@@ -15,6 +15,9 @@ What is promised:
   They are read with needless escapes undone (`plain_json`), and must still be JSON when a rule has changed them.
 - When a rule ends the answer (`tripped`), nothing more leaves, and of the frames of that last read none.
 
+- What is held of a provider's stream never exceeds `max_hold_bytes`, counted as it came. An answer of which more would have to be held is
+  ended (`is_overfull`), and nothing more of it leaves.
+
 Modes are gates behind the rules: `semantic_boundary` lets text leave up to the last whole sentence, code block or JSON value,
 `full_buffer` lets everything leave at the end.
 """
@@ -92,6 +95,8 @@ class StreamGuard:
         self._ended: set[int] = set()
         self._buffer: list[Frame] | None = [] if rules.mode == "full_buffer" else None
         self._lost = 0  # what came behind the end of its choice
+        self._load = _Load()
+        self.is_overfull = False
         self.account = Account()
         self.fired: list[RuleFired] = []
         self.fired_rules: set[str] = set()
@@ -109,7 +114,7 @@ class StreamGuard:
         released_before = self.account.released
         left: list[Frame] = []
         for frame in frames:
-            if self.tripped is None:
+            if self.tripped is None and not self.is_overfull:
                 self._take(frame, now, left)
         return self._let_out(left, released_before)
 
@@ -118,10 +123,10 @@ class StreamGuard:
         released_before = self.account.released
         left: list[Frame] = []
         for choice in sorted({choice for _, choice in self._texts} | set(self._calls)):
-            if self.tripped is None:
+            if self.tripped is None and not self.is_overfull:
                 self._end_choice(choice, now, left)
         ready = self._let_out(left, released_before)
-        if self._buffer is None or self.tripped is not None:
+        if self._buffer is None or self.tripped is not None or self.is_overfull:
             return ready
         buffered, self._buffer = self._buffer, None
         self.account.released = self.account.held - self._lost
@@ -145,14 +150,21 @@ class StreamGuard:
             if text is not None:
                 text.postpone(seconds)
 
+    @property
+    def load_bytes(self) -> int:
+        """How much of the provider's stream is held, in bytes as it came."""
+        return self._load.bytes
+
     def _let_out(self, left: list[Frame], released_before: int) -> Sequence[Frame]:
         account = self.account
-        if self.tripped is not None:
-            account.released, left = released_before, []
-        elif self._buffer is not None:
+        if self.tripped is None and self._buffer is not None:
             account.released = 0
             self._buffer += left
+            self._load.bytes += sum(map(_size_of, left))
             left = []
+        self.is_overfull = self.is_overfull or self._load.bytes > self._rules.max_hold_bytes
+        if self.tripped is not None or self.is_overfull:
+            account.released, left = released_before, []
         held = account.held
         account.max_held = max(account.max_held, held)
         return left
@@ -228,7 +240,8 @@ class StreamGuard:
     def _take_calls(self, frame: Frame, choice: int) -> None:
         calls = self._calls.get(choice)
         if calls is None:
-            calls = self._calls[choice] = _HeldCalls(choice, self._rules.by_channel["tool_arguments"], self._reframe)
+            rules = self._rules.by_channel["tool_arguments"]
+            calls = self._calls[choice] = _HeldCalls(choice, rules, self._reframe, self._load)
         for event in frame.events:
             if isinstance(event, ToolArguments):
                 self.account.generated += utf8_size(event.text)
@@ -266,7 +279,7 @@ class StreamGuard:
             rules = self._rules.by_channel[channel]
             gate = BoundaryGate() if self._rules.mode == "semantic_boundary" else None
             is_read = rules is not None or gate is not None
-            made = _HeldText(channel, choice, rules, gate, self._reframe, self.account) if is_read else None
+            made = _HeldText(channel, choice, rules, gate, self._reframe, self.account, self._load) if is_read else None
             self._texts[channel, choice] = made
             return made
 
@@ -289,12 +302,19 @@ class StreamGuard:
                 self.fired.append(_told(match, channel, choice, call))
 
 
+class _Load(msgspec.Struct):
+    """How much of the provider's stream is held, in bytes as it came."""
+
+    bytes: int = 0
+
+
 class _Waiting(NamedTuple):
-    """A frame whose text is held, at least the end of it: `text` is that end, `since` when it came."""
+    """A frame whose text is held, at least the end of it: `text` is that end, `since` when it came, `size` what it counts as held."""
 
     frame: Frame
     text: str
     since: float
+    size: int
 
 
 class _HeldText:
@@ -308,6 +328,7 @@ class _HeldText:
         gate: BoundaryGate | None,
         reframe: Reframe,
         account: Account,
+        load: _Load,
     ) -> None:
         self.channel = channel
         self.choice = choice
@@ -315,6 +336,7 @@ class _HeldText:
         self._gate = gate
         self._reframe = reframe
         self._account = account
+        self._load = load
         self._waiting: deque[_Waiting] = deque()
         self._may_change = rules is not None and any(stage.changes for stage in rules.stages)
         self._rewritten = 0
@@ -369,7 +391,7 @@ class _HeldText:
             # The role of a choice waits for nothing: clients take its first chunk for its beginning.
             left.append(self._reframe.with_text(frame, self.channel, self.choice, ""))
             frame = self._reframe.carrying(frame, self.channel, self.choice, text, as_it_came=True)
-        self._waiting.append(_Waiting(frame, text, now))
+        self._hold(frame, text, now)
         self._settle(released, left)
 
     def take_last(self, frame: Frame, text: str, now: float, left: list[Frame]) -> None:
@@ -385,13 +407,18 @@ class _HeldText:
             left.append(frame)
             return
         carrier = self._reframe.carrying(frame, self.channel, self.choice, text, as_it_came=True)
-        self._waiting.append(_Waiting(carrier, text, now))
+        self._hold(carrier, text, now)
         self._settle(released, left)
         left.append(self._reframe.with_text(frame, self.channel, self.choice, ""))
 
     def end(self, left: list[Frame]) -> None:
         """Take in the end of the text."""
         self._settle(self._rest(), left)
+
+    def _hold(self, frame: Frame, text: str, since: float) -> None:
+        size = _size_of(frame)
+        self._load.bytes += size
+        self._waiting.append(_Waiting(frame, text, since, size))
 
     def _rest(self) -> str:
         rest = "" if self._guard is None else self._guard.finish()
@@ -417,33 +444,36 @@ class _HeldText:
         waiting = self._waiting
         while waiting and len(waiting[0].text) <= len(released):
             first = waiting.popleft()
+            self._load.bytes -= first.size
             left.append(first.frame)
             released = released[len(first.text) :]
         if released:
-            frame, text, since = waiting[0]
+            frame, text, since, size = waiting[0]
             left.append(self._reframe.with_text(frame, self.channel, self.choice, released))
             rest = text[len(released) :]
             carrier = self._reframe.carrying(frame, self.channel, self.choice, rest, as_it_came=True)
-            waiting[0] = _Waiting(carrier, rest, since)
+            waiting[0] = _Waiting(carrier, rest, since, size)
 
     def _make_again(self, released: str, left: list[Frame]) -> None:
         """Text was changed: which frame had which of it is not known any more."""
         held = ("" if self._gate is None else self._gate.held) + ("" if self._guard is None else self._guard.held)
         waiting, self._waiting = list(self._waiting), deque()
+        self._load.bytes -= sum(one.size for one in waiting)
         if released:
             left.append(self._reframe.with_text(waiting[0].frame, self.channel, self.choice, released))
         if held:
             carrier = self._reframe.carrying(waiting[-1].frame, self.channel, self.choice, held, as_it_came=False)
-            self._waiting.append(_Waiting(carrier, held, _since(waiting, len(held))))
+            self._hold(carrier, held, _since(waiting, len(held)))
 
 
 class _HeldCalls:
     """The tool calls of a choice, held whole."""
 
-    def __init__(self, choice: int, rules: TextRules | None, reframe: Reframe) -> None:
+    def __init__(self, choice: int, rules: TextRules | None, reframe: Reframe, load: _Load) -> None:
         self._choice = choice
         self._rules = rules
         self._reframe = reframe
+        self._load = load
         self._frames: list[Frame] = []
         self._calls: dict[int, GuardedArguments] = {}
         self._size = 0
@@ -452,6 +482,7 @@ class _HeldCalls:
     def take(self, frame: Frame) -> list[tuple[int, Sequence[Triggered]]]:
         """Take in a frame; return what it completes, by call."""
         self._frames.append(frame)
+        self._load.bytes += _size_of(frame)
         fired: list[tuple[int, Sequence[Triggered]]] = []
         for event in frame.events:
             if isinstance(event, ToolCallStart | ToolArguments) and event.call not in self._calls:
@@ -477,6 +508,7 @@ class _HeldCalls:
             account.inserted += inserted
             self._size += inserted - rewritten
         account.released += self._size
+        self._load.bytes -= sum(map(_size_of, self._frames))
         told: set[int] = set()
         for frame in self._frames:
             touched = {e.call for e in frame.events if isinstance(e, ToolCallStart | ToolArguments)} & changed.keys()
@@ -485,6 +517,11 @@ class _HeldCalls:
             leaving = self._reframe.with_arguments(frame, self._choice, made) if made else frame
             if leaving.events or not made:
                 left.append(leaving)
+
+
+def _size_of(frame: Frame) -> int:
+    """How much of a stream a frame is, in bytes."""
+    return sum(map(len, frame.fields.values()))
 
 
 def _channel_of(event: _Content) -> Channel:

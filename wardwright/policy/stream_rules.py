@@ -6,7 +6,7 @@ Rules are compiled once for each list of them and kept: an automaton learns the 
 from collections.abc import Sequence
 from functools import lru_cache
 
-from wardwright.domain.policy import Channel, StreamMode, StreamPolicy, StreamRule
+from wardwright.domain.policy import Channel, StreamPolicy, StreamRule
 from wardwright.policy.pattern_syntax import has_anchors, longest_match, parse_pattern, widest_character
 from wardwright.policy.text_guard import TextRules, rule_pattern
 
@@ -25,6 +25,7 @@ class StreamRules:
     def __init__(self, rules: Sequence[StreamRule], policy: StreamPolicy) -> None:
         self.rules = tuple(rules)
         self.mode = policy.mode
+        self.max_hold_bytes = policy.max_hold_bytes
         self.by_channel = {channel: _compiled(tuple(r for r in rules if channel in r.on)) for channel in CHANNELS}
         holds = [hold for hold in (policy.max_hold_ms, *(rule.max_hold_ms for rule in rules)) if hold is not None]
         self.max_hold_s = min(holds) / 1000 if holds else None
@@ -55,16 +56,16 @@ def most_held_bytes(rule: StreamRule) -> int | None:
     return longest if has_anchors(node) else longest - 1
 
 
-def guarantee(rule: StreamRule, mode: StreamMode) -> str:
+def guarantee(rule: StreamRule, policy: StreamPolicy) -> str:
     """Say what a rule promises and what it costs, for whoever wrote it. Purity: pure.
 
     Raises: PatternError.
     """
     if not rule.is_enforced:
         return "observes: holds nothing, stops nothing"
-    most = most_held_bytes(rule)
+    most, mode = most_held_bytes(rule), policy.mode
     if mode == "full_buffer":
-        held = "full buffer: " + ("unbounded" if most is None else "nothing leaves before the end")
+        held = "full buffer: nothing leaves before the end"
     elif most is None:
         held = "unbounded: needs horizon_bytes or full_buffer"
     else:
@@ -75,6 +76,8 @@ def guarantee(rule: StreamRule, mode: StreamMode) -> str:
             held += f"; reckons with matches of up to {rule.horizon_bytes} bytes"
     if mode == "semantic_boundary":
         held += ", and up to the next boundary"
+    if mode in ("full_buffer", "semantic_boundary") or "tool_arguments" in rule.on or not _ends_for_sure(rule):
+        held += f"; never over {policy.max_hold_bytes} bytes of a stream, or the answer is ended"
     if rule.is_retrying and mode != "full_buffer":
         held += "; asks again only while nothing has left"
     return held + (f"; until it has fired once in a {rule.once_per}" if rule.once_per else "")

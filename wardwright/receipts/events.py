@@ -168,7 +168,8 @@ class StreamFinding(msgspec.Struct, frozen=True, omit_defaults=True):
     `fired` are the first matches, `trigger_count` counts all. `action` is that of the rule which ended the answer (`stopped_by`), or
     else of the last that fired. `held_bytes` neither left nor gave way, `blocked_bytes` are those of them that a rule withholds for
     good; `rewritten_bytes` were replaced or dropped, `inserted_bytes` came in their place: generated and inserted are together what
-    was released, rewritten and held. `hold_exceeded_ms` is how long text had been held when that was too long. `spent` are rules that
+    was released, rewritten and held. `hold_exceeded_ms` is how long text had been held when that was too long, `hold_exceeded_bytes` how
+    much of the provider's stream would have had to be held when that was too much. `spent` are rules that
     hold once per session and have fired.
     """
 
@@ -183,6 +184,7 @@ class StreamFinding(msgspec.Struct, frozen=True, omit_defaults=True):
     inserted_bytes: int = 0
     blocked_bytes: int = 0
     hold_exceeded_ms: float | None = None
+    hold_exceeded_bytes: int | None = None
     spent: tuple[str, ...] = ()
 
 

@@ -35,6 +35,7 @@ class StreamPolicyEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     match_start_byte: int | None = None
     match_end_byte: int | None = None
     observed_hold_ms: float | None = None
+    observed_hold_bytes: int | None = None
     retry_count: int | None = None
     max_retries: int | None = None
     reminder_injected: bool = False
@@ -95,11 +96,12 @@ def _events(entry: Entry) -> Iterator[StreamPolicyEvent]:
                 yield StreamPolicyEvent(
                     type="stream_policy.triggered", attempt=finished.attempt, **msgspec.structs.asdict(fired)
                 )
-            if finding.hold_exceeded_ms is not None:
+            if finding.hold_exceeded_ms is not None or finding.hold_exceeded_bytes is not None:
                 yield StreamPolicyEvent(
                     type="stream_policy.hold_exceeded",
                     attempt=finished.attempt,
                     observed_hold_ms=finding.hold_exceeded_ms,
+                    observed_hold_bytes=finding.hold_exceeded_bytes,
                 )
         case AskedAgain() as asked if _is_ours(asked):
             yield StreamPolicyEvent(

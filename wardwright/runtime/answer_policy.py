@@ -82,7 +82,17 @@ class GovernedAnswer:
     @property
     def is_stopped(self) -> bool:
         """Whether nothing more of the answer may leave."""
-        return self._guard.tripped is not None or self._held_too_long_s is not None or self.violation is not None
+        return (
+            self._guard.tripped is not None
+            or self._held_too_long_s is not None
+            or self._guard.is_overfull
+            or self.violation is not None
+        )
+
+    @property
+    def is_overfull(self) -> bool:
+        """Whether the answer was ended because too much of it would have had to be held."""
+        return self._guard.is_overfull
 
     @property
     def generated_bytes(self) -> int:
@@ -179,7 +189,8 @@ class GovernedAnswer:
         guard, account = self._guard, self._guard.account
         tripped = guard.tripped
         last = guard.fired[-1].action if guard.fired else None
-        is_blocked = (tripped is not None and not tripped.is_retrying) or self._held_too_long_s is not None
+        is_held_too_much = self._held_too_long_s is not None or guard.is_overfull
+        is_blocked = is_held_too_much or (tripped is not None and not tripped.is_retrying)
         once = {rule.id for rule in self._rules.rules if rule.once_per == "session"}
         return StreamFinding(
             mode=self._rules.mode,
@@ -193,6 +204,7 @@ class GovernedAnswer:
             inserted_bytes=account.inserted,
             blocked_bytes=account.held if is_blocked else 0,
             hold_exceeded_ms=None if self._held_too_long_s is None else round(self._held_too_long_s * 1000, 3),
+            hold_exceeded_bytes=guard.load_bytes if guard.is_overfull else None,
             spent=tuple(sorted(once & guard.fired_rules)),
         )
 
@@ -274,7 +286,9 @@ class AnswerPolicy:
         if answer.violation is not None:
             return await self._after_a_fault(answer.violation, target, standing, attempt, released=released)
         if rule is None:
-            message = "text of the answer was held back for longer than this model's stream policy allows"
+            what = "more of the answer would have to be" if answer.is_overfull else "text of the answer was"
+            than = "than" if answer.is_overfull else "for longer than"
+            message = f"{what} held back {than} this model's stream policy allows"
             return Refused("stream_policy_hold_exceeded", AnswerRefused(message, "stream_policy_hold_exceeded"))
         if not rule.is_retrying:
             message = f"the answer breaks the stream rule {rule.id!r} of this model"

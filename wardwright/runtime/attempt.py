@@ -2,7 +2,8 @@
 
 Nothing leaves for the client before the first real content has come, so that a failure until then can still become another
 attempt or an honest status code; and nothing final leaves before the receipt is closed, so that no client has a finished answer
-without its receipt. Both keep only frames that carry no content, and with what rules hold no more than `HELD_FRAMES` and `HELD_BYTES`.
+without its receipt. Both keep only frames that carry no content or end a choice, and no more than `HELD_FRAMES` and `HELD_BYTES` of them;
+what rules hold has a bound of its own.
 
 Four clocks watch a call: connect (the adapter's), first token, idle gap, and the request's total. The idle clock runs only while
 the gateway waits for the provider: a slow client costs its provider no time.
@@ -28,7 +29,7 @@ from wardwright.runtime.answer_policy import GovernedAnswer
 OUT_OF_TIME = "the request's time is used up"
 HELD_FRAMES = 2**18
 HELD_BYTES = 2**24
-"""How much of a streamed answer may wait for its first content, its end or its rules: so many events, and so much text in them."""
+"""How much of a streamed answer may wait for its first content or its end: so many events, and so many bytes of the stream."""
 
 Release = Callable[[Sequence[Frame]], Awaitable[None]]
 
@@ -180,7 +181,6 @@ async def stream(
     Raises: ProviderError, DeadlineExceeded.
     """
     held = _Held()
-    waiting_frames = 0
     with clocks:
         clocks.wait_for_first_token()
         async with provider.stream(call) as batches:
@@ -192,12 +192,10 @@ async def stream(
                 leaving = batch if governed is None else governed.feed(batch, now)
                 if governed is not None and governed.is_stopped:
                     return []
-                if held.frames or any(frame.is_final or not frame.is_content for frame in leaving):
+                if held or any(frame.is_final or not frame.is_content for frame in leaving):
                     ready = held.let_pass(leaving, begun=tally.has_released)
                 else:
                     ready = leaving
-                waiting_frames = max(0, waiting_frames + len(batch) - len(ready))
-                _check_waiting(waiting_frames, tally.generated_bytes - tally.released_bytes)
                 if ready:
                     clocks.wait_for_client()
                     await release(ready)
@@ -211,11 +209,11 @@ async def stream(
         if governed is None:
             tally.released_bytes = tally.generated_bytes
             return held.frames  # it leaves with the closed receipt, like a whole answer
-        held.frames += governed.finish(clocks.now())
+        tail = [*held.frames, *governed.finish(clocks.now())]
         if governed.is_stopped:
             return []
         tally.released_bytes = governed.released_bytes
-        return held.frames
+        return tail
     if governed is not None:
         governed.look_at(clocks.now())
         if governed.is_stopped:
@@ -224,30 +222,47 @@ async def stream(
 
 
 class _Held:
-    """Frames that wait: before the first content for that, and final ones with all after them for the receipt."""
+    """Frames that wait: those before the first content for that, final ones and what belongs to them for the receipt."""
 
     def __init__(self) -> None:
-        self.frames: list[Frame] = []
-        self._has_final = False
+        self._opening: list[Frame] = []
+        self._final: list[Frame] = []
+        self._count = 0  # of all that had to wait, ever: what opens an answer waits once
+        self._size = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._opening or self._final)
+
+    @property
+    def frames(self) -> list[Frame]:
+        """All of them, in order."""
+        return self._opening + self._final
 
     def let_pass(self, frames: Sequence[Frame], *, begun: bool) -> Sequence[Frame]:
-        """Take in more frames; returns those that may leave, held ones first."""
-        end = 0
-        if not self._has_final:
-            end = next((i for i, frame in enumerate(frames) if frame.is_final), len(frames))
-            self._has_final = end < len(frames)
-        if not end or not (begun or any(frame.is_content for frame in frames[:end])):
-            self.frames.extend(frames)
+        """Take in more frames; returns those that may leave, held ones first.
+
+        Raises: ProviderError when too much would have to be held.
+        """
+        ready: list[Frame] = []
+        for frame in frames:
+            # A choice that has ended keeps no other waiting; what says nothing may say more of the end.
+            if frame.is_final or (self._final and not frame.events):
+                self._hold(self._final, [frame])
+            else:
+                ready.append(frame)
+        if not (begun or any(frame.is_content for frame in ready)):
+            self._hold(self._opening, ready)
             return ()
-        ready = [*self.frames, *frames[:end]]
-        self.frames = list(frames[end:])
-        return ready
+        opening, self._opening = self._opening, []
+        return [*opening, *ready] if opening else ready
 
-
-def _check_waiting(frames: int, size: int) -> None:
-    if frames > HELD_FRAMES or size > HELD_BYTES:
-        message = f"more of the answer would have to be held than {HELD_FRAMES} events or {HELD_BYTES} bytes of text"
-        raise ProviderError(Failure("bad_response", message))
+    def _hold(self, where: list[Frame], frames: Sequence[Frame]) -> None:
+        where.extend(frames)
+        self._count += len(frames)
+        self._size += sum(sum(map(len, frame.fields.values())) for frame in frames)
+        if self._count > HELD_FRAMES or self._size > HELD_BYTES:
+            message = f"more would have to be held of the stream than {HELD_FRAMES} events or {HELD_BYTES} bytes"
+            raise ProviderError(Failure("bad_response", message))
 
 
 def _content_bytes(frames: Sequence[Frame]) -> int:

@@ -57,4 +57,8 @@ def holdings_of(composition: Composition) -> Mapping[str, Holding]:
 def _together(one: StreamPolicy, other: StreamPolicy) -> StreamPolicy:
     """What satisfies two policies."""
     holds = [hold for hold in (one.max_hold_ms, other.max_hold_ms) if hold is not None]
-    return StreamPolicy(max(one.mode, other.mode, key=_STRICTER.index), min(holds, default=None))
+    return StreamPolicy(
+        max(one.mode, other.mode, key=_STRICTER.index),
+        min(holds, default=None),
+        min(one.max_hold_bytes, other.max_hold_bytes),
+    )

@@ -43,9 +43,9 @@ def test_the_order_in_which_channels_are_named_makes_no_other_version(tmp_path: 
 
 
 def test_a_model_says_how_its_answers_are_held(tmp_path: Path) -> None:
-    policy = 'stream_policy = { mode = "full_buffer", max_hold_ms = 2000 }\n'
+    policy = 'stream_policy = { mode = "full_buffer", max_hold_ms = 2000, max_hold_bytes = 4096 }\n'
     (definition,) = load(tmp_path, BASE + policy + rule('regex = "a+"\naction = "retry"')).definitions
-    assert definition.stream_policy == StreamPolicy("full_buffer", 2000)
+    assert definition.stream_policy == StreamPolicy("full_buffer", 2000, 4096)
 
 
 def test_rules_are_kept_with_a_stored_version(tmp_path: Path) -> None:
@@ -147,7 +147,9 @@ def test_an_escalation_that_leads_nowhere_is_told(tmp_path: Path) -> None:
 
 
 def test_the_loader_says_what_each_rule_promises(tmp_path: Path) -> None:
-    rules = rule('action = "block"\ncontains = "OldClient("') + rule('action = "annotate"\nregex = "a+"', "s")
+    rules = rule('action = "block"\non = ["text"]\ncontains = "OldClient("') + rule(
+        'action = "annotate"\nregex = "a+"', "s"
+    )
     assert [(found.model_id, found.rule.id, found.words) for found in load(tmp_path, BASE + rules).guarantees] == [
         ("m", "r", "holds at most 9 bytes"),
         ("m", "s", "observes: holds nothing, stops nothing"),

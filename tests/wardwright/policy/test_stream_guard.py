@@ -354,6 +354,24 @@ def test_holding_stays_within_what_is_stated(chunks: list[dict[str, Any]], liter
             assert guard.account.held <= (most_held_bytes(watching) or 0)
 
 
+@given(answers(), rule_lists(), MODES, st.integers(100, 3000), st.data())
+def test_no_more_of_a_stream_is_held_than_may_be(
+    chunks: list[dict[str, Any]], rules: list[StreamRule], mode: str, most: int, data: st.DataObject
+) -> None:
+    guard = guard_of(rules, mode, max_hold_bytes=most)
+    left: list[Frame] = []
+    for frames in reads_of(chunks, data.draw(cuts(len(as_bytes(chunks))))):
+        left += guard.feed(frames, 0.0)
+        assert guard.is_overfull is (guard.load_bytes > most)
+        if guard.is_overfull:
+            assert guard.feed(frames, 0.0) == guard.finish(0.0) == []
+            return
+    left += guard.finish(0.0)
+    if guard.tripped is None and not guard.is_overfull:
+        assert mode == "full_buffer" or guard.load_bytes == 0
+        assert by_text(left) == by_text(guarded(guard_of(rules, mode), reads_of(chunks, [(0, len(as_bytes(chunks)))])))
+
+
 @given(answers(), rule_lists())
 def test_tool_calls_that_leave_are_whole_json(chunks: list[dict[str, Any]], rules: list[StreamRule]) -> None:
     governed = [StreamRule(id="calls", action="block", contains="Old", on=("tool_arguments",)), *rules]

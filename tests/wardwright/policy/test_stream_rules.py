@@ -9,6 +9,8 @@ from wardwright.policy.patterns import PatternError
 from wardwright.policy.stream_rules import StreamRules, guarantee, most_held_bytes
 from wardwright.policy.text_guard import TextGuard, TextRules
 
+LIMIT = "; never over 4096 bytes of a stream, or the answer is ended"
+
 
 def rule(action: str = "block", contains: str | None = None, **fields: object) -> StreamRule:
     return StreamRule(**{"id": "r", "action": action, "contains": contains, **fields})  # type: ignore[arg-type]
@@ -17,37 +19,38 @@ def rule(action: str = "block", contains: str | None = None, **fields: object) -
 @pytest.mark.parametrize(
     ("watching", "mode", "expected"),
     [
-        (rule(contains="OldClient("), "horizon", "holds at most 9 bytes"),
-        (rule(contains="é"), "horizon", "holds at most 1 byte"),
-        (rule(regex="[a-z]{2,5}[0-9]"), "horizon", "holds at most 5 bytes"),
-        (rule(regex="(?i)look"), "horizon", "holds at most 5 bytes"),
-        (rule(regex=r"\bab\b"), "horizon", "holds at most 2 bytes"),
-        (rule("rewrite", "OldClient("), "horizon", "holds at most 9 bytes"),
-        (rule("drop", "aba"), "horizon", "holds at most 2 bytes, and matches that overlap as a whole"),
-        (rule(regex="a+b"), "horizon", "unbounded: needs horizon_bytes or full_buffer"),
+        (rule(contains="OldClient(", on=("text",)), "horizon", "holds at most 9 bytes"),
+        (rule(contains="OldClient("), "horizon", f"holds at most 9 bytes{LIMIT}"),
+        (rule(contains="é"), "horizon", f"holds at most 1 byte{LIMIT}"),
+        (rule(regex="[a-z]{2,5}[0-9]"), "horizon", f"holds at most 5 bytes{LIMIT}"),
+        (rule(regex="(?i)look"), "horizon", f"holds at most 5 bytes{LIMIT}"),
+        (rule(regex=r"\bab\b"), "horizon", f"holds at most 2 bytes{LIMIT}"),
+        (rule("rewrite", "OldClient("), "horizon", f"holds at most 9 bytes{LIMIT}"),
+        (rule("drop", "aba"), "horizon", f"holds at most 2 bytes, and matches that overlap as a whole{LIMIT}"),
+        (rule(regex="a+b"), "horizon", f"unbounded: needs horizon_bytes or full_buffer{LIMIT}"),
         (
             rule(regex="a+b", horizon_bytes=8),
             "horizon",
-            "holds at most 32 bytes; reckons with matches of up to 8 bytes",
+            f"holds at most 32 bytes; reckons with matches of up to 8 bytes{LIMIT}",
         ),
-        (rule(regex="a+b"), "full_buffer", "full buffer: unbounded"),
-        (rule(contains="ab"), "full_buffer", "full buffer: nothing leaves before the end"),
-        (rule(contains="ab"), "semantic_boundary", "holds at most 1 byte, and up to the next boundary"),
+        (rule(regex="a+b"), "full_buffer", f"full buffer: nothing leaves before the end{LIMIT}"),
+        (rule(contains="ab"), "full_buffer", f"full buffer: nothing leaves before the end{LIMIT}"),
+        (rule(contains="ab"), "semantic_boundary", f"holds at most 1 byte, and up to the next boundary{LIMIT}"),
         (
             rule("retry", "ab"),
             "horizon",
-            "holds at most 1 byte; asks again only while nothing has left",
+            f"holds at most 1 byte{LIMIT}; asks again only while nothing has left",
         ),
         (rule(contains="ab", shadow=True), "horizon", "observes: holds nothing, stops nothing"),
         (
             rule(contains="ab", once_per="session"),
             "horizon",
-            "holds at most 1 byte; until it has fired once in a session",
+            f"holds at most 1 byte{LIMIT}; until it has fired once in a session",
         ),
     ],
 )
 def test_a_guarantee_is_told_in_a_line(watching: StreamRule, mode: StreamMode, expected: str) -> None:
-    assert guarantee(watching, mode) == expected
+    assert guarantee(watching, StreamPolicy(mode, max_hold_bytes=4096)) == expected
 
 
 @given(expressions(unbounded=False), TEXTS)

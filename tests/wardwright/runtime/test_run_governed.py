@@ -58,6 +58,34 @@ def finding(attempt: Attempt) -> Any:
     return attempt.stream_policy
 
 
+class TestAnAnswerThatIsTooMuchToHold:
+    @pytest.mark.parametrize("mode", ["full_buffer", "semantic_boundary"])
+    async def test_it_is_ended_and_nothing_of_it_leaves(self, mode: str) -> None:
+        provider = Scripted("first", ["word "] * 200)
+        definition = governed(cascade("first"), mode=mode, max_hold_bytes=8192)
+        async with stage(provider, definition=definition) as on:
+            responder = RecordingResponder()
+            error = await on.ask_for_error(responder)
+            assert error.code == "stream_policy_hold_exceeded"
+            assert "more of the answer" in error.message
+            assert (responder.text, provider.open_calls) == ("", 0)
+            assert provider.pieces_taken < 200
+            receipt = receipt_of(on, responder)
+            assert receipt.final is not None
+            assert receipt.final.status == "stream_policy_hold_exceeded"
+            [attempt] = receipt.attempts
+            assert 8192 < finding(attempt).hold_exceeded_bytes < 8192 + 200
+            assert finding(attempt).blocked_bytes == attempt.generated_bytes > 0
+
+    async def test_a_sentence_that_ends_in_time_is_not_too_much(self) -> None:
+        provider = Scripted("first", ["word. "] * 200)
+        definition = governed(cascade("first"), mode="semantic_boundary", max_hold_bytes=8192)
+        async with stage(provider, definition=definition) as on:
+            responder = RecordingResponder()
+            await on.ask(responder)
+            assert responder.text == "word. " * 200
+
+
 class TestAnAnswerThatMayBeGiven:
     async def test_what_rules_change_reaches_the_client_changed(self) -> None:
         provider = Scripted("first", ["call Old", "Client(arg) now"])

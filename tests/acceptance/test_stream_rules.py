@@ -4,15 +4,14 @@ What is released, blocked and rewritten in all, the final status and the offsets
 released before a match is not: the original holds a fixed window, this gateway only what may still become part of a match.
 """
 
-import json
 import uuid
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
 
 import openai
 import pytest
 
 from tests.acceptance.daemon import Daemon, run_daemon
+from tests.acceptance.seen import Seen, seen_of
 from tests.support.upstream import Upstream
 
 OLD = "OldClient("
@@ -80,45 +79,8 @@ def daemon(shared_upstream: Upstream, backend: str, tmp_path_factory: pytest.Tem
         yield running
 
 
-class Seen(NamedTuple):
-    """What a client sees of one streamed answer, and its receipt."""
-
-    status: int
-    pieces: list[str]
-    is_done: bool
-    error: dict[str, Any] | None
-    headers: Any
-    receipt: dict[str, Any]
-
-    @property
-    def text(self) -> str:
-        return "".join(self.pieces)
-
-    @property
-    def policy(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.receipt["final"]["stream_policy"]
-        return found
-
-    @property
-    def offsets(self) -> list[tuple[Any, ...]]:
-        keys = ("chunk_index", "match_scope", "match_kind", "match_start_byte", "match_end_byte")
-        events = (event for event in self.policy["events"] if event["type"] == "stream_policy.triggered")
-        return [tuple(event[key] for key in keys) for event in events]
-
-
 def ask(daemon: Daemon, model: str, *answers: Sequence[str], stream: bool = True) -> Seen:
-    answer = daemon.chat(model=model, stream=stream, say=answers, say_as=str(uuid.uuid4()))
-    receipt = daemon.receipt(answer.headers["x-wardwright-receipt-id"])
-    if answer.headers["content-type"].startswith("application/json"):
-        body = answer.json()
-        pieces = [choice["message"]["content"] for choice in body.get("choices", ())]
-        return Seen(answer.status_code, pieces, "error" not in body, body.get("error"), answer.headers, receipt)
-    events = [line.removeprefix("data: ") for line in answer.text.strip().split("\n\n")]
-    said = [json.loads(event) for event in events if event != "[DONE]"]
-    error = next((one["error"] for one in said if "error" in one), None)
-    deltas = [choice["delta"].get("content") for one in said for choice in one.get("choices", ())]
-    pieces = [text for text in deltas if text]
-    return Seen(answer.status_code, pieces, events[-1] == "[DONE]", error, answer.headers, receipt)
+    return seen_of(daemon, daemon.chat(model=model, stream=stream, say=answers, say_as=str(uuid.uuid4())))
 
 
 class TestWhatIsReleased:

@@ -23,6 +23,8 @@ from wardwright.config.settings import (
     Timeouts,
 )
 from wardwright.domain.route import MODEL_PREFIX
+from wardwright.policy.pattern_syntax import longest_match, parse_pattern
+from wardwright.policy.patterns import Pattern, PatternError
 
 MAX_EMBEDDED = 8
 OLLAMA_URL = "http://127.0.0.1:11434"
@@ -289,6 +291,8 @@ class _Reader:
                 tree[key] = [_stream_rule(rule) for rule in value if not _passes(rule)]
             else:
                 tree[key] = members.named(value) if key == "route_root" else value
+        if "stream_policy" not in raw and _waits_for_the_end(tree.get("stream_rules")):
+            tree["stream_policy"] = {"mode": "full_buffer"}
         if members.models and not any(tree.get(kind) for kind in (*_SELECTORS, "guards")):
             tree["dispatchers"] = [{"id": _ALL, "models": members.all_names()}]
         return tree
@@ -401,6 +405,9 @@ def _stream_rule(raw: Any) -> Any:
     rule |= {"id": raw.get("id") or "stream-rule", "action": action}
     if action == "rewrite":
         rule.setdefault("replacement", "[redacted]")
+    if action == "retry_with_reminder" and not str(rule.get("reminder") or "").strip():
+        rule["action"] = "retry"
+        rule.pop("reminder", None)
     return rule
 
 
@@ -413,6 +420,21 @@ def _structured_output(raw: Any) -> Any:
         for rule in raw["semantic_rules"]
     ]
     return {**raw, "semantic_rules": rules}
+
+
+def _waits_for_the_end(rules: Any) -> bool:
+    """Whether a rule of these states no horizon and has none: the original holds all of an answer then."""
+    return isinstance(rules, list) and any(isinstance(rule, dict) and _is_unbounded(rule) for rule in rules)
+
+
+def _is_unbounded(rule: Mapping[str, Any]) -> bool:
+    regex = rule.get("regex")
+    if not isinstance(regex, str) or rule.get("horizon_bytes") is not None or rule.get("action") == "annotate":
+        return False
+    try:
+        return longest_match(parse_pattern(Pattern(regex, is_regex=True))) is None
+    except PatternError:
+        return False  # told as what it is when the whole is examined
 
 
 def _passes(raw: Any) -> bool:

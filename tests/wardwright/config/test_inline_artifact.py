@@ -214,6 +214,32 @@ class TestModels:
             "stream_rules.s.action: expected"
         )
 
+    def test_a_reminder_that_says_nothing_is_none(self) -> None:
+        for reminder in ({}, {"reminder": None}, {"reminder": " "}):
+            rules = [{"id": "r", "action": "retry_with_reminder", "contains": "y", **reminder}]
+            (rule,) = read(target("a/x"), stream_rules=rules).artifact.stream_rules
+            assert (rule.action, rule.reminder) == ("retry", None)
+
+    @pytest.mark.parametrize(
+        ("said", "mode"),
+        [
+            ({"regex": "s[0-9]+"}, "full_buffer"),
+            ({"regex": "s[0-9]+", "holdback_bytes": 64}, "horizon"),
+            ({"regex": "s[0-9]{1,9}"}, "horizon"),
+            ({"regex": "s[0-9]+", "action": "annotate"}, "horizon"),
+            ({"regex": "s[0-9]+", "action": "pass"}, "horizon"),
+            ({"contains": "s"}, "horizon"),
+        ],
+    )
+    def test_a_rule_without_any_horizon_has_all_of_an_answer_held(self, said: dict[str, Any], mode: str) -> None:
+        rule = {"id": "r", "action": "block", **said}
+        assert read(target("a/x"), stream_rules=[rule]).artifact.stream_policy.mode == mode
+
+    def test_unless_something_else_is_asked_for(self) -> None:
+        rule = {"id": "r", "action": "block", "regex": "s[0-9]+"}
+        found = problems(target("a/x"), stream_rules=[rule], stream_policy={"mode": "horizon"})
+        assert found[0].startswith("stream_rules.r.horizon_bytes: expected how long a match is reckoned with")
+
     def test_the_originals_defaults_are_no_hindrance(self) -> None:
         read(
             target("a/x"),

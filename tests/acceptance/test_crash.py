@@ -12,10 +12,11 @@ from tests.acceptance.load import Seen, read_stream, send_chat, streams
 from tests.support.upstream import Upstream
 
 
+@pytest.mark.parametrize(("backend", "kind"), [("asyncio", "file"), ("trio", "file"), ("asyncio", "sqlite")])
 def test_after_kill_9_every_answered_request_has_its_receipt_and_open_ones_are_closed(
-    upstream: Upstream, start_daemon: StartDaemon, backend: str
+    upstream: Upstream, start_daemon: StartDaemon, backend: str, kind: str
 ) -> None:
-    config = gateway_config(upstream, "ok", backend=backend)
+    config = gateway_config(upstream, "ok", backend=backend, extra=f'[storage]\nkind = "{kind}"\n')
     first = start_daemon(config)
     seen: list[Seen] = []
     stopped = threading.Event()
@@ -51,6 +52,7 @@ def test_after_kill_9_every_answered_request_has_its_receipt_and_open_ones_are_c
             break
         page = second.get("/v1/receipts", limit=500, cursor=page["next_cursor"])
     assert all(summary["status"] in {"completed", "interrupted"} for summary in everything)
+    assert second.get("/admin/storage")["kind"] == kind
 
 
 def test_a_receipt_left_open_by_kill_9_is_closed_as_interrupted(upstream: Upstream, start_daemon: StartDaemon) -> None:

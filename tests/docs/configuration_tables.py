@@ -75,8 +75,8 @@ MEANINGS: Mapping[str, str] = {
     "Then [its connection is cut](../explanation/slow-clients.md).",
     "server.drain_seconds": "How long an orderly stop lets live requests finish before it cuts them.",
     "runtime.backend": "The event loop. asyncio runs on uvloop where there is one.",
-    "storage.kind": "Where receipts are kept. `memory` forgets them when the daemon stops.",
-    "storage.path": "The data folder: receipts in `receipts/`, pulled models in `weights/`. `WARDWRIGHT_DATA_DIR` wins.",
+    "storage.kind": "What receipts and decisions are kept in: `file`, logs that are text; `sqlite`, a database with indexes; `memory`, which forgets them when the daemon stops.",
+    "storage.path": "The data folder: receipts in `receipts/` or `sqlite/`, pulled models in `weights/`. `WARDWRIGHT_DATA_DIR` wins.",
     "storage.durability": "`strict`: an answer ends after its receipt is on disk. `batched`: after it is written; it is on disk within 100 ms of more traffic. "
     "`none`: after it is written. See [what a crash loses](../explanation/what-a-crash-loses.md).",
     "include.models": "Files with `[[models]]` tables and nothing else: paths or globs, relative to this file.",

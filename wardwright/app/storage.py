@@ -6,6 +6,7 @@ from wardwright.config.settings import Settings
 from wardwright.ports.storage import StorageProvider
 from wardwright.storage.folder import FileStorage
 from wardwright.storage.memory import MemoryStorage
+from wardwright.storage.sqlite import SqliteStorage
 
 
 def storage_of(settings: Settings) -> StorageProvider:
@@ -16,3 +17,5 @@ def storage_of(settings: Settings) -> StorageProvider:
             return MemoryStorage()
         case "file":
             return FileStorage(Path(storage.path), storage.durability)
+        case "sqlite":
+            return SqliteStorage(Path(storage.path), storage.durability)

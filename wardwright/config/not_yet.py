@@ -24,7 +24,7 @@ KEYS: Mapping[str, frozenset[str]] = {
 }
 
 VALUES: Mapping[str, frozenset[str]] = {
-    "storage.kind": frozenset({"sqlite", "postgres"}),
+    "storage.kind": frozenset({"postgres"}),
     "models.governance.kind": frozenset(
         {
             "request_guard",

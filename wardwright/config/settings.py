@@ -74,7 +74,7 @@ class RuntimeSettings(_Table, frozen=True, kw_only=True):
 class StorageSettings(_Table, frozen=True, kw_only=True):
     """Where receipts are kept. `path` also holds pulled model weights."""
 
-    kind: Literal["memory", "file"] = "file"
+    kind: Literal["memory", "file", "sqlite"] = "file"
     path: Text = "~/.local/share/wardwright"
     durability: Literal["strict", "batched", "none"] = "strict"
 

@@ -16,7 +16,7 @@ from wardwright.receipts.events import Closed
 
 P = TypeVar("P")
 
-_CLOSED = Closed.__struct_config__.tag
+CLOSED = Closed.__struct_config__.tag
 
 
 class _Value(msgspec.Struct):
@@ -44,6 +44,25 @@ class Head(msgspec.Struct):
 _decode_head = msgspec.json.Decoder(Head).decode
 
 
+def unknown(payloads: Iterable[bytes], last_seq: Callable[[str], int]) -> list[tuple[Head, bytes]]:
+    """Choose those of a batch that are not stored yet, each with its head. `last_seq` tells how far a receipt is stored.
+
+    Raises: ValueError when a payload is no entry, or its receipt lacks the entries before it.
+    """
+    chosen: list[tuple[Head, bytes]] = []
+    last: dict[str, int] = {}
+    for payload in payloads:
+        head = _head(payload)
+        receipt_id, seq = head.receipt_id, head.seq
+        expected = (last.get(receipt_id) or last_seq(receipt_id)) + 1
+        if seq > expected:
+            raise ValueError(f"entry {seq} of {receipt_id} cannot be stored before entry {expected}")
+        if seq == expected:
+            chosen.append((head, payload))
+            last[receipt_id] = seq
+    return chosen
+
+
 class ReceiptIndex(Generic[P]):
     """The places of every receipt's entries, in order. One writer; readers may ask at the same time from other threads."""
 
@@ -62,18 +81,7 @@ class ReceiptIndex(Generic[P]):
 
         Raises: ValueError when a payload is no entry, or its receipt lacks the entries before it.
         """
-        chosen: list[tuple[Head, bytes]] = []
-        last: dict[str, int] = {}
-        for payload in payloads:
-            head = _head(payload)
-            receipt_id, seq = head.receipt_id, head.seq
-            expected = (last.get(receipt_id) or self._last_seq(receipt_id)) + 1
-            if seq > expected:
-                raise ValueError(f"entry {seq} of {receipt_id} cannot be stored before entry {expected}")
-            if seq == expected:
-                chosen.append((head, payload))
-                last[receipt_id] = seq
-        return chosen
+        return unknown(payloads, self._last_seq)
 
     def add(self, heads: Sequence[Head], places: Sequence[P]) -> None:
         """Take note of entries that were chosen by `unknown` and are stored now."""
@@ -141,7 +149,7 @@ class ReceiptIndex(Generic[P]):
             self._open.add(head.receipt_id)
             self._note_session(head)
         places.append(place)
-        if head.event.type == _CLOSED:
+        if head.event.type == CLOSED:
             self._open.discard(head.receipt_id)
 
     def _note_session(self, head: Head) -> None:

@@ -168,8 +168,8 @@ def test_keys_of_later_versions_are_refused_as_such(tree: dict[str, Any], proble
     ("tree", "problem"),
     [
         (
-            {"storage": {"kind": "sqlite"}},
-            'storage.kind: "sqlite" is not supported by this version yet, expected one of',
+            {"storage": {"kind": "postgres"}},
+            'storage.kind: "postgres" is not supported by this version yet, expected one of',
         ),
     ],
 )

@@ -14,7 +14,18 @@ from wardwright.config.load import Loaded, load_config
 from wardwright.config.problems import ConfigError
 
 ID_TEXTS = ["local", "local/a", "local/b", "fit", "long", "m", "wardwright/m", "", "a b", "Ü"]
-WORDS = ["openai-compatible", "llama-cpp", "canned", "ollama", "file", "memory", "sqlite", "trio", "http://h/v1"]
+WORDS = [
+    "openai-compatible",
+    "llama-cpp",
+    "canned",
+    "ollama",
+    "file",
+    "memory",
+    "sqlite",
+    "postgres",
+    "trio",
+    "http://h/v1",
+]
 KEYS = [
     "server",
     "runtime",
@@ -85,7 +96,7 @@ target = table(
 )
 trees = table(
     server=table(bind=st.sampled_from(["127.0.0.1:1"] * 8 + ["0.0.0.0:1", "nope"])),
-    storage=table(kind=st.sampled_from(["file", "memory"] * 4 + ["sqlite"]), path=texts),
+    storage=table(kind=st.sampled_from(["file", "memory", "sqlite"] * 3 + ["postgres"]), path=texts),
     include=table(models=st.just(["models/*.toml"]) | st.lists(texts, max_size=1)),
     providers=st.builds(list.__add__, local.map(lambda one: [one]), st.just([]) | st.lists(strange, max_size=1)),
     targets=st.lists(target, min_size=1, max_size=2),

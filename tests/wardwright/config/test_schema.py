@@ -56,7 +56,7 @@ def test_what_loads_is_valid_by_the_schema(validator: jsonschema.Draft202012Vali
     "tree",
     [
         {"colour": 1},
-        {"storage": {"kind": "sqlite"}},
+        {"storage": {"kind": "postgres"}},
         {"providers": [{"id": "p"}]},
         {"providers": [{"id": "p", "kind": "canned", "outputs": []}]},
         {"targets": [{"id": "a", "provider": "p", "context_window": 0}]},

@@ -1,6 +1,7 @@
 """Stores of every format that was ever released open, whole, in this version. They are kept in `formats/` and never made anew."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,10 @@ from wardwright.ports.storage import StorageProvider
 from wardwright.receipts.chain import verify
 from wardwright.receipts.query import ReceiptFilter
 from wardwright.storage.folder import FileStorage
+from wardwright.storage.sqlite import SqliteStorage
 
 FORMATS = Path(__file__).parent / "formats"
-PROVIDERS = {"file-1": FileStorage}
+PROVIDERS: dict[str, Callable[[Path], StorageProvider]] = {"file-1": FileStorage, "sqlite-1": SqliteStorage}
 
 
 @pytest.fixture(params=sorted(PROVIDERS))

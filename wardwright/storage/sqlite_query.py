@@ -1,0 +1,69 @@
+"""Receipt filters in SQL, meaning what `ReceiptFilter.matches` means."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from wardwright.receipts.fold import Summary
+from wardwright.receipts.query import ReceiptFilter
+from wardwright.storage.sqlite_database import FACETS
+
+_LARGEST = 2**62  # beyond every time there is, and still a number for SQLite
+
+Value = str | int | None
+
+
+class Condition(NamedTuple):
+    """A condition with its parameters."""
+
+    sql: str
+    values: tuple[Value, ...] = ()
+
+
+_NEVER = Condition("0")
+
+
+def matching_ids(wanted: ReceiptFilter) -> Condition:
+    """The statement that finds the ids of a page, and one more where another page follows. Purity: pure."""
+    conditions = list(_conditions(wanted))
+    where = " AND ".join(condition.sql for condition in conditions) or "1"
+    values = tuple(value for condition in conditions for value in condition.values)
+    sql = f"SELECT receipt_id FROM receipts WHERE {where} ORDER BY receipt_id DESC LIMIT ?"  # noqa: S608 - our own words
+    return Condition(sql, (*values, wanted.limit + 1))
+
+
+def facets_of(summary: Summary | None) -> tuple[Value, ...]:
+    """The columns `created_at`, `simulation` and `FACETS` of a receipt; nothing is known of one without an opening entry."""
+    if summary is None:
+        return (None,) * (2 + len(FACETS))
+    return (summary.created_at, int(summary.simulation), *(getattr(summary, name) for name in FACETS))
+
+
+def _conditions(wanted: ReceiptFilter) -> Iterator[Condition]:
+    for name, value in wanted.exact:
+        yield _exact(name, value)
+    if wanted.before is not None:
+        yield Condition("receipt_id < ?", (wanted.before,))
+    if wanted.created_at_min > -_LARGEST:
+        yield Condition("created_at >= ?", (_bounded(wanted.created_at_min),))
+    if wanted.created_at_max < _LARGEST:
+        yield Condition("created_at <= ?", (_bounded(wanted.created_at_max),))
+
+
+def _exact(name: str, value: str | bool) -> Condition:
+    if name == "simulation":
+        return Condition("simulation = ?", (int(value),)) if isinstance(value, bool) else _NEVER
+    if name not in FACETS or not _is_encodable(str(value)):
+        return _NEVER
+    return Condition(f"{name} = ?", (value,))
+
+
+def _is_encodable(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _bounded(seconds: float) -> int:
+    return int(max(-_LARGEST, min(_LARGEST, seconds)))

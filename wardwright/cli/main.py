@@ -11,6 +11,7 @@ import wardwright
 from wardwright.cli.actors import actors
 from wardwright.cli.boundary import Boundary
 from wardwright.cli.check import check
+from wardwright.cli.export import export, stats, tail
 from wardwright.cli.init import init
 from wardwright.cli.keys import keys
 from wardwright.cli.models import models
@@ -18,6 +19,7 @@ from wardwright.cli.receipts import receipts
 from wardwright.cli.replay import replay
 from wardwright.cli.serve import serve
 from wardwright.cli.simulate import simulate
+from wardwright.cli.verify import verify
 
 app = typer.Typer(
     name="wardwright",
@@ -49,6 +51,10 @@ app.command()(serve)
 app.command()(check)
 app.command()(init)
 app.command()(simulate)
+receipts.command("tail")(tail)
+receipts.command("export")(export)
+receipts.command("stats")(stats)
+receipts.command("verify")(verify)
 receipts.command("replay")(replay)
 app.add_typer(models, name="models")
 app.add_typer(receipts, name="receipts")

@@ -1,7 +1,7 @@
 """Where commands read receipts: a running daemon, or the data folder of one that does not run. Both answer in the API's JSON."""
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
@@ -30,6 +30,10 @@ class ReceiptSource(Protocol):
         """One receipt. Raises: WardwrightError when there is none of that id."""
         ...
 
+    def each(self, filters: Mapping[str, str]) -> Iterator[Receipt]:
+        """Every receipt that matches, whole, newest first, each read when it is asked for."""
+        ...
+
 
 class DaemonReceipts:
     """The receipts of a running daemon."""
@@ -46,6 +50,11 @@ class DaemonReceipts:
     def receipt(self, receipt_id: str) -> Json:
         """Ask for one."""
         return self._daemon.get(f"/v1/receipts/{quote(receipt_id, safe='')}", holding="receipt_id")
+
+    def each(self, filters: Mapping[str, str]) -> Iterator[Receipt]:
+        """Ask for a page, and then for each receipt on it."""
+        pages = _pages(lambda asked: self._daemon.get("/v1/receipts", asked, holding="next_cursor"), filters)
+        return (read_receipt(self.receipt(summary["receipt_id"])) for page in pages for summary in page["data"])
 
 
 class StoredReceipts:
@@ -65,6 +74,15 @@ class StoredReceipts:
             raise _not_found(receipt_id)
         return _as_json(fold(entries))
 
+    def each(self, filters: Mapping[str, str]) -> Iterator[Receipt]:
+        """Find a page, and fold each receipt on it."""
+        wanted: ReceiptFilter | None = ReceiptFilter.parse({**filters, "limit": str(MAX_LIMIT)})
+        while wanted is not None:
+            page = self._store.page(wanted)
+            for summary in page.data:
+                yield fold(self._store.entries(summary.receipt_id))
+            wanted = None if page.next_cursor is None else wanted.going_on(page.next_cursor)
+
     def _page(self, parameters: Mapping[str, str]) -> Json:
         return _as_json(self._store.page(ReceiptFilter.parse(parameters)))
 
@@ -79,6 +97,43 @@ class NoReceipts:
     def receipt(self, receipt_id: str) -> Json:
         """Find nothing."""
         raise _not_found(receipt_id)
+
+    def each(self, filters: Mapping[str, str]) -> Iterator[Receipt]:
+        """None."""
+        return iter(())
+
+
+def look_through(config: Path | None, url: str | None, question: Callable[[ReceiptSource], T]) -> T:
+    """Put a question about many receipts to the data folder, beside a daemon or without one; to a daemon when it is named by URL.
+
+    What is only in a daemon's memory is asked of that daemon. Raises: WardwrightError.
+    """
+    from wardwright.app.storage import storage_of
+
+    settings = settings_of(config, url)
+    storage = storage_of(settings)
+    if url is not None or Capability.DURABLE not in storage.capabilities:
+        with connect(daemon_address(url, settings)) as daemon:
+            return question(DaemonReceipts(daemon))
+    if storage.is_new():
+        return question(NoReceipts())
+    with contextlib.closing(storage.read()) as store:
+        return question(StoredReceipts(store))
+
+
+def stored_receipts(config: Path | None) -> ReceiptReader:
+    """The receipts of the data folder, to be read and closed. Raises: WardwrightError, for storage in memory too."""
+    from wardwright.app.storage import storage_of
+
+    settings = settings_of(config, None)
+    storage = storage_of(settings)
+    if Capability.DURABLE not in storage.capabilities:
+        raise CommandFailed(
+            f"storage of kind {storage.kind!r} keeps nothing that could be looked at without its daemon"
+        )
+    if storage.is_new():
+        raise CommandFailed(f"there is nothing in {settings.storage.path} yet")
+    return storage.read()
 
 
 def ask(config: Path | None, url: str | None, question: Callable[[ReceiptSource], T]) -> T:
@@ -118,6 +173,17 @@ def _not_found(receipt_id: str) -> NotFound:
 def _as_json(value: msgspec.Struct) -> Json:
     decoded: Json = msgspec.json.decode(msgspec.json.encode(value))
     return decoded
+
+
+def _pages(ask_page: Callable[[Mapping[str, str]], Json], filters: Mapping[str, str]) -> Iterator[Json]:
+    """Every page there is."""
+    cursor: str | None = None
+    while True:
+        answer = ask_page({**filters, "limit": str(MAX_LIMIT), **({} if cursor is None else {"cursor": cursor})})
+        yield answer
+        cursor = answer["next_cursor"]
+        if cursor is None:
+            return
 
 
 def _gather(ask_page: Callable[[Mapping[str, str]], Json], filters: Mapping[str, str], limit: int) -> Json:

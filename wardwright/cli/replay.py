@@ -1,13 +1,12 @@
 """`wardwright receipts replay`: are past decisions what their recorded facts lead to, and what would another version decide?"""
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wardwright.cli.options import ConfigOption, JsonOption, UrlOption
+from wardwright.cli.options import ConfigOption, JsonOption, UrlOption, age
 from wardwright.cli.terminal import console, say, show, show_json, styled, table, tell
 
 if TYPE_CHECKING:
@@ -15,17 +14,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_AGE = re.compile(r"(\d{1,6})([smhdw])")
 _ALL = 1_000_000_000
-
-
-def _age(text: str) -> int:
-    """An age in seconds."""
-    matched = _AGE.fullmatch(text)
-    if matched is None:
-        raise typer.BadParameter(f"{text!r} is no age such as 6h or 1d")
-    return int(matched[1]) * _UNITS[matched[2]]
 
 
 def replay(
@@ -34,7 +23,7 @@ def replay(
     since: Annotated[
         int | None,
         typer.Option(
-            "--since", metavar="AGE", parser=_age, help="Every receipt not older than this: 90s, 15m, 6h, 1d, 2w."
+            "--since", metavar="AGE", parser=age, help="Every receipt not older than this: 90s, 15m, 6h, 1d, 2w."
         ),
     ] = None,
     model: Annotated[str | None, typer.Option("--model", help="With --since: only of this model.")] = None,

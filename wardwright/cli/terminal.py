@@ -4,11 +4,14 @@ Everything that callers, providers or files named goes through `visible` before 
 must not move somebody's cursor.
 """
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from rich.console import Console, RenderableType
     from rich.table import Table
     from rich.text import Text
@@ -78,3 +81,18 @@ def table(*columns: str, whole: int = 1) -> "Table":
     for place, column in enumerate(columns):
         made.add_column(column, overflow="fold", no_wrap=place < whole)
     return made
+
+
+@contextmanager
+def counting(doing: str, what: str, total: int) -> "Iterator[Callable[[int], None]]":
+    """A bar on a terminal while something is counted up to a total; nothing elsewhere."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    err = console(stderr=True)
+    if not err.is_terminal:
+        yield lambda done: None
+        return
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True) as progress:
+        task = progress.add_task(f"{doing} {what}", total=total or None)
+        yield lambda done: progress.update(task, completed=done)

@@ -14,9 +14,11 @@ from typing import Literal
 
 import msgspec
 
-from wardwright.receipts.events import Closed, Entry, Event, decode_entry, encode_entry
+from wardwright.receipts.events import Closed, Entry, Event, encode_entry
 
 HASH_LENGTH = 32
+
+_CLOSED = Closed.__struct_config__.tag
 
 # How an encoded entry ends: `…,"hash":"<32 hex digits>"}`. Everything before the digits is what they cover.
 _END = b'"}'
@@ -69,26 +71,51 @@ def resume(entries: Sequence[Entry]) -> Chain:
     return Chain(last.receipt_id, last_seq=last.seq, last_hash=last.hash)
 
 
+class _Fact(msgspec.Struct):
+    type: str
+
+
+class Link(msgspec.Struct):
+    """What the chain goes by of an entry. The rest of it is not parsed: a chain holds whatever its facts are."""
+
+    receipt_id: str
+    seq: int
+    prev: str
+    event: _Fact
+    hash: str
+
+
+_decode_link = msgspec.json.Decoder(Link).decode
+
+
 def verify(payloads: Iterable[bytes]) -> Break | None:
     """Find the first place where one receipt's encoded entries are not what was sealed; None when the chain holds.
 
     A receipt whose last entries are missing altogether is a whole chain that is still open: closing entries tell them apart.
     Purity: pure.
     """
-    before: Entry | None = None
+    before: Link | None = None
     for position, payload in enumerate(payloads, start=1):
-        entry = _decoded(payload)
+        entry = read_link(payload)
         if entry is None:
             return Break(position, "unreadable", f"entry {position} cannot be read")
-        fault = _fault(payload, entry, before)
+        fault = fault_of(payload, entry, before)
         if fault is not None:
             return Break(position, *fault)
         before = entry
     return None
 
 
-def _fault(payload: bytes, entry: Entry, before: Entry | None) -> tuple[Problem, str] | None:
-    """Say what is wrong with an entry at its place, if anything; `before` is the sound one it follows."""
+def read_link(payload: bytes) -> Link | None:
+    """What the chain goes by of an encoded entry; None when it is none. Purity: pure."""
+    try:
+        return _decode_link(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def fault_of(payload: bytes, entry: Link, before: Link | None) -> tuple[Problem, str] | None:
+    """Say what is wrong with an entry at its place, if anything; `before` is the sound one it follows. Purity: pure."""
     seq, prev = (before.seq + 1, before.hash) if before else (1, "")
     if entry.hash != _digest(payload[:-_TAIL]):
         return "altered", f"entry {entry.seq} of {entry.receipt_id} does not match its own hash"
@@ -98,16 +125,9 @@ def _fault(payload: bytes, entry: Entry, before: Entry | None) -> tuple[Problem,
         return "misplaced", f"expected entry {seq} of {entry.receipt_id}, got entry {entry.seq}"
     if entry.prev != prev:
         return "unlinked", f"entry {seq} of {entry.receipt_id} was written after another entry than the one before it"
-    if before and isinstance(before.event, Closed):
+    if before and before.event.type == _CLOSED:
         return "after_end", f"entry {seq} of {entry.receipt_id} follows its closing entry"
     return None
-
-
-def _decoded(payload: bytes) -> Entry | None:
-    try:
-        return decode_entry(payload)
-    except msgspec.DecodeError:
-        return None
 
 
 def _digest(covered: bytes) -> str:

@@ -49,6 +49,8 @@ TOOL_FIELDS = (
     "tool_source",
     "tool_call_id",
 )
+FILTERS = (*_EXACT, *TOOL_FIELDS, "model", "simulation", "created_at_min", "created_at_max")
+
 _MODEL_PREFIX = "wardwright/"
 _CURSOR_VERSION = "1:"
 

@@ -75,6 +75,7 @@ class ReceiptIndex(Generic[P]):
         self._lost: dict[str, int] = {}
         self._newest_of_session: dict[tuple[str, str], str] = {}
         self._lock = threading.Lock()
+        self._has_strays = False
 
     def unknown(self, payloads: Iterable[bytes]) -> list[tuple[Head, bytes]]:
         """Choose those of a batch that are not stored yet, each with its head.
@@ -99,6 +100,7 @@ class ReceiptIndex(Generic[P]):
         head = _head(payload)
         expected = self._last_seq(head.receipt_id) + 1
         if head.seq < expected or (head.seq > 1 and head.receipt_id not in self._places):
+            self._has_strays = True
             return
         with self._lock:
             if head.seq > expected:
@@ -115,7 +117,7 @@ class ReceiptIndex(Generic[P]):
 
         Raises: ValueError when the payload is no entry.
         """
-        return place in self.places(_head(payload).receipt_id)
+        return not self._has_strays or place in self.places(_head(payload).receipt_id)
 
     def below(self, receipt_id: str | None) -> str | None:
         """The greatest id below another, or of all; None when there is none."""

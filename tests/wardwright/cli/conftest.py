@@ -12,6 +12,7 @@ import wardwright
 from wardwright.cli.main import app
 
 from .fake_daemon import FakeDaemon, run_fake_daemon
+from .samples import FALLBACK, OPENED, write_receipts
 
 Run = Callable[..., Result]
 
@@ -58,3 +59,12 @@ def closed_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+@pytest.fixture
+def stored(folder: Path) -> Path:
+    """A configuration whose daemon does not run, with two receipts in its data folder."""
+    text = f'[server]\nbind = "127.0.0.1:{closed_port()}"\n[storage]\npath = "data"\n'
+    (folder / "wardwright.toml").write_text(text)
+    write_receipts(folder / "data", FALLBACK, (OPENED,))
+    return folder / "data"

@@ -2,24 +2,14 @@ import json
 from pathlib import Path
 
 import msgspec
-import pytest
 
 from wardwright.receipts.fold import summarise
 
 from .conftest import Run, closed_port
 from .fake_daemon import FakeDaemon, error_answer
-from .samples import FALLBACK, OPENED, receipt, write_receipts
+from .samples import FALLBACK, receipt
 
 SUMMARY = msgspec.json.decode(msgspec.json.encode(summarise(receipt(*FALLBACK))))
-
-
-@pytest.fixture
-def stored(folder: Path) -> Path:
-    """A configuration whose daemon does not run, with two receipts in its data folder."""
-    text = f'[server]\nbind = "127.0.0.1:{closed_port()}"\n[storage]\npath = "data"\n'
-    (folder / "wardwright.toml").write_text(text)
-    write_receipts(folder / "data", FALLBACK, (OPENED,))
-    return folder / "data"
 
 
 def test_a_list_shows_the_daemons_receipts_and_tells_of_more(daemon: FakeDaemon, run: Run) -> None:

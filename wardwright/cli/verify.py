@@ -1,0 +1,75 @@
+"""`wardwright receipts verify`: is the record what was written?"""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from wardwright.cli.options import ConfigOption, JsonOption
+from wardwright.cli.terminal import counting, say, show_json, tell
+
+if TYPE_CHECKING:
+    from wardwright.ports.storage import ReceiptReader
+    from wardwright.receipts.audit import Finding
+
+_MOST_TOLD = 20
+
+
+def verify(
+    receipt_id: Annotated[str | None, typer.Argument(metavar="[ID]", show_default=False)] = None,
+    *,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check the hash chain of one receipt, or of every one in the data folder, beside a running daemon or without one.
+
+    Exits 1 when a chain does not hold, or when the storage is damaged.
+    """
+    import contextlib
+
+    from wardwright.cli.receipt_source import stored_receipts
+
+    with contextlib.closing(stored_receipts(config)) as store:
+        found = _one(store, receipt_id) if receipt_id is not None else _all(store)
+    if as_json:
+        show_json(found)
+    else:
+        _tell(found)
+    if found["findings"]:
+        raise typer.Exit(1)
+
+
+def _one(store: "ReceiptReader", receipt_id: str) -> dict[str, Any]:
+    from wardwright.domain.errors import NotFound
+    from wardwright.receipts.audit import Finding
+    from wardwright.receipts.chain import verify as verify_chain
+
+    payloads = store.payloads(receipt_id)
+    if not payloads:
+        raise NotFound(f"there is no receipt {receipt_id!r}", "receipt_not_found")
+    broken = verify_chain(payloads)
+    findings = [] if broken is None else [Finding(receipt_id, broken)]
+    return {"receipts": 1, "entries": len(payloads), "findings": findings}
+
+
+def _all(store: "ReceiptReader") -> dict[str, Any]:
+    from wardwright.receipts.audit import Audit
+
+    audit = Audit()
+    with counting("verifying", "receipts", store.health().receipt_count) as at:
+        for stored in store.replay():
+            audit.take(stored.payload)
+            at(audit.receipts)
+    return {"receipts": audit.receipts, "entries": audit.entries, "findings": list(audit.findings.values())}
+
+
+def _tell(found: dict[str, Any]) -> None:
+    findings: list[Finding] = found["findings"]
+    for finding in findings[:_MOST_TOLD]:
+        say(f"{finding.receipt_id}: {finding.broken.message} ({finding.broken.problem})")
+    if len(findings) > _MOST_TOLD:
+        tell(f"and {len(findings) - _MOST_TOLD} more; --json shows all")
+    receipts, entries = found["receipts"], found["entries"]
+    if findings:
+        tell(f"{len(findings)} of {receipts} receipts are not what was written")
+    else:
+        say(f"{receipts} receipts, {entries} entries: every chain holds")

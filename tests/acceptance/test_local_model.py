@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import openai
+import pydantic
 import pytest
 
 from tests.acceptance.daemon import Daemon, run_daemon
@@ -120,6 +122,28 @@ def test_a_rule_fires_on_what_the_model_really_says_and_it_is_asked_again_with_a
     assert second["released_bytes"] == len(answer.text.encode()) > 0
     assert answer.text != said, "the reminder has changed what it says"
     assert receipt["stream_policy_action"] == "retry_with_reminder"
+
+
+class Place(pydantic.BaseModel):
+    """What a program wants to read."""
+
+    city: str
+    people: int
+
+
+def test_an_answer_with_a_form_comes_as_the_object_that_a_client_asked_for(daemon: Daemon) -> None:
+    asked: openai.types.chat.ChatCompletionMessageParam = {
+        "role": "user",
+        "content": "Name a city, and how many live there.",
+    }
+    with openai.OpenAI(base_url=f"{daemon.url}/v1", api_key="unused", max_retries=0) as client:
+        parsed = client.chat.completions.parse(
+            model="coding-balanced", messages=[asked], response_format=Place, max_tokens=80, temperature=0
+        )
+    assert isinstance(parsed.choices[0].message.parsed, Place)
+    receipt = daemon.receipt(daemon.receipts(model="coding-balanced")[0]["receipt_id"])
+    assert receipt["request"]["structured_output"] == {"response_format": "json_schema"}
+    assert receipt["final"]["structured_output"]["attempt_count"] == 1
 
 
 def test_kill_9_of_the_model_server_mid_stream_is_told_and_the_next_request_is_answered(daemon: Daemon) -> None:

@@ -9,7 +9,8 @@ The validator is jsonschema-rs. It has the whole draft; what is kept from it her
   beyond `MOST_CHECKS`, nor lead on and on without going into the value. What refers to itself counts once, for the validator remembers
   what such a schema has said of a value.
 - An answer is not validated that is nested deeper than `DEEPEST`, or so large that its values times the checks are over
-  `MOST_WORK`. Both bound how long the one event loop is kept, and the first the stack.
+  `MOST_WORK`. Both bound how long the one event loop is kept, and the first the stack. Where that is over `MOST_EXPLAINED`, faults are
+  not told one by one: there may be as many, and the validator makes them all, with all that led to each where a schema has choices.
 
 A schema's `$schema` is not looked at: what is valid in this draft is read in it.
 """
@@ -18,7 +19,7 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import jsonschema_rs
@@ -28,7 +29,8 @@ LONGEST_SCHEMA = 131_072
 MOST_CHECKS = 10_000
 MOST_STEPS = 64
 DEEPEST = 128
-MOST_WORK = 200_000_000
+MOST_WORK = 10_000_000
+MOST_EXPLAINED = 20_000
 
 _KEPT = 512
 _FAULTS_TOLD = 5
@@ -40,8 +42,7 @@ _IN_PLACE = ("not", "if", "then", "else")
 _BELOW = ("additionalProperties", "items", "contains", "propertyNames", "unevaluatedProperties", "unevaluatedItems")
 _BELOW_TABLES = ("properties", "patternProperties")
 
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
-_BRACKET = re.compile(r"[\[\]{}]")
+_ALL_BUT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 
 
 class SchemaFault(ValueError):
@@ -74,20 +75,27 @@ class CompiledSchema:
                 raise
             raise SchemaFault("is JSON, and nested less deeply") from error
         self.checks = measured.checks
-        self.is_recursive = measured.is_recursive
+        self._is_recursive = measured.is_recursive
+        self._has_choices = measured.has_choices
 
-    def faults(self, value: Any) -> tuple[str, ...] | None:
+    def faults(self, value: Any, values: int = 1) -> tuple[str, ...] | None:
         """Validate a value: None when it is accepted, else what is wrong, in words without any of its text.
 
-        Where the schema refers to itself the faults are not told one by one: finding them may take time without bound.
+        `values` is how many there are in it: where there may be too many faults, only the first is told, or none of them.
         """
         if self._validator.is_valid(value):
             return None
-        if self.is_recursive:
-            return ("does not match the schema",)
-        return tuple(
-            f"{_place(e.instance_path)}: {e.message}" for e in islice(self._validator.iter_errors(value), _FAULTS_TOLD)
-        )
+        if values * self.checks > MOST_EXPLAINED or self._is_recursive:
+            return (self._first_fault(value),)
+        return tuple(_told(fault) for fault in islice(self._validator.iter_errors(value), _FAULTS_TOLD))
+
+    def _first_fault(self, value: Any) -> str:
+        if not (self._is_recursive or self._has_choices):
+            try:
+                self._validator.validate(value)
+            except jsonschema_rs.ValidationError as fault:
+                return _told(fault)
+        return "does not match the schema"
 
 
 @lru_cache(_KEPT)
@@ -96,17 +104,26 @@ def compile_schema(text: str) -> CompiledSchema:
     return CompiledSchema(text)
 
 
-def read_json(text: str, checks: int) -> Any:
+class Document(NamedTuple):
+    """A JSON text that was read: its value, and how many values that has in it at most."""
+
+    value: Any
+    values: int
+
+
+def read_json(text: str, checks: int) -> Document:
     """Read a text that is to be validated with so many checks. Purity: pure.
 
     Raises: Unreadable.
     """
-    if text.count("[") + text.count("{") > DEEPEST and _depth(text) > DEEPEST:
-        raise Unreadable(f"it is nested deeper than {DEEPEST} levels")
-    if (text.count(",") + text.count("[") + text.count("{") + 1) * checks > MOST_WORK:
+    brackets = text.count("[") + text.count("{")
+    values = text.count(",") + brackets + 1
+    if brackets > DEEPEST and _is_deeper(text, DEEPEST):
+        raise Unreadable(f"it is nested deeper than {DEEPEST} levels, or its brackets are no pairs")
+    if values * checks > MOST_WORK:
         raise Unreadable("it has more values than can be validated with this schema")
     try:
-        return msgspec.json.decode(text)
+        return Document(msgspec.json.decode(text), values)
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
         raise Unreadable(f"it is no valid JSON: {error}") from None
 
@@ -119,7 +136,7 @@ class _Measure:
         self._anchors: dict[str, Any] = {}
         self._done: dict[int, tuple[int, int]] = {}
         self._open: dict[int, int] = {}
-        self.is_recursive = False
+        self.is_recursive = self.has_choices = False
         self.checks, _ = self._of(schema, 0)
         if self.checks > MOST_CHECKS:
             raise SchemaFault(f"is smaller: with every reference written out it has more than {MOST_CHECKS} parts")
@@ -154,6 +171,7 @@ class _Measure:
     def _in_place(self, schema: Mapping[str, Any]) -> Iterator[Any]:
         for key in _IN_PLACE_LISTS:
             yield from _entries(schema.get(key))
+            self.has_choices = self.has_choices or (key != "allOf" and key in schema)
         for key in _IN_PLACE:
             if key in schema:
                 yield schema[key]
@@ -210,12 +228,23 @@ def _tables(value: Any) -> Iterator[dict[str, Any]]:
         yield from _tables(entry)
 
 
-def _depth(text: str) -> int:
-    depth = deepest = 0
-    for bracket in _BRACKET.findall(_STRING.sub("", text)):
-        depth += 1 if bracket in "[{" else -1
-        deepest = max(deepest, depth)
-    return deepest
+def _is_deeper(text: str, levels: int) -> bool:
+    """Whether a JSON text is nested deeper than so many levels; of a text that is none, any answer will do."""
+    without_escapes = text.replace("\\\\", "").replace('\\"', "") if "\\" in text else text
+    outside_of_strings = "".join(without_escapes.split('"')[::2])
+    brackets = outside_of_strings.encode("utf-8", "replace").translate(None, _ALL_BUT_BRACKETS)
+    if re.search(rb"[\[{]{%d}" % (levels + 1), brackets):
+        return True
+    for _ in range(levels):
+        inner = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        if len(inner) == len(brackets):
+            break
+        brackets = inner
+    return bool(brackets)
+
+
+def _told(fault: jsonschema_rs.ValidationError) -> str:
+    return f"{_place(fault.instance_path)}: {fault.message}"
 
 
 def _place(path: list[str | int]) -> str:

@@ -5,12 +5,11 @@ first faulty one decides. A choice that calls tools is judged by their arguments
 model or its provider refuses to answer is passed on as what it is, for no client takes it for an answer.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
-import msgspec
-
-from wardwright.domain.stream import Finish, StreamEvent, Text, ToolArguments, ToolCallStart
+from wardwright.domain.stream import Finish, StreamEvent, Text, ToolArguments, ToolCallStart, UsageReport
 from wardwright.domain.structured import (
     AskedFormat,
     DeclaredTool,
@@ -59,17 +58,46 @@ class Violation(NamedTuple):
         return f"Your last answer was rejected because it failed validation:\n{found}\n{self.wanted}"
 
 
-class _Call(msgspec.Struct):
-    name: str = ""
-    arguments: str = ""
+class _Call:
+    """One tool call of a choice, whole."""
+
+    def __init__(self) -> None:
+        self.name = ""
+        self.pieces: list[str] = []
+
+    @property
+    def arguments(self) -> str:
+        """The JSON of its arguments; without any it is that of none."""
+        return "".join(self.pieces) or "{}"
 
 
-class _Choice(msgspec.Struct):
-    """One choice of an answer, all of it."""
+class _Choice:
+    """One choice of an answer, whole."""
 
-    text: str = ""
-    calls: dict[int, _Call] = {}
-    is_refusal: bool = False
+    def __init__(self) -> None:
+        self.pieces: list[str] = []
+        self.calls: defaultdict[int, _Call] = defaultdict(_Call)
+        self.is_refusal = False
+
+    @property
+    def text(self) -> str:
+        """What it answers."""
+        return "".join(self.pieces)
+
+    def take(self, event: StreamEvent) -> None:
+        """Take in the next event. A refusal is one as long as nothing else is said beside it."""
+        match event:
+            case Text():
+                self.is_refusal = event.is_refusal and (self.is_refusal or not self.pieces)
+                self.pieces.append(event.text)
+            case ToolCallStart():
+                self.calls[event.call].name = event.name
+            case ToolArguments():
+                self.calls[event.call].pieces.append(event.text)
+            case Finish():
+                self.is_refusal = self.is_refusal or event.reason in _REFUSALS
+            case _:
+                pass
 
 
 class _Accepted(NamedTuple):
@@ -107,14 +135,14 @@ class ModelDemand:
         if choice.calls:
             return None
         try:
-            value = read_json(choice.text, self._checks)
+            document = read_json(choice.text, self._checks)
         except Unreadable as error:
             return self._violation(FORM_RULE, "json_syntax", (str(error),))
         rejections: list[tuple[str, ...]] = []
         for name, schema in self._schemas:
-            faults = schema.faults(value)
+            faults = schema.faults(*document)
             if faults is None:
-                return self._within_rules(value) or _Accepted(self._prefix + name)
+                return self._within_rules(document.value) or _Accepted(self._prefix + name)
             rejections.append(faults)
         return self._violation(FORM_RULE, "schema_validation", _told(self._form.schemas, rejections))
 
@@ -142,7 +170,7 @@ class FormatDemand:
         if choice.calls:
             return None
         try:
-            faults = self._schema.faults(read_json(choice.text, self._schema.checks))
+            faults = self._schema.faults(*read_json(choice.text, self._schema.checks))
         except Unreadable as error:
             return self._violation("json_syntax", (str(error),))
         return _Accepted() if faults is None else self._violation("schema_validation", faults)
@@ -176,7 +204,7 @@ class ToolDemand:
         if schema is None:
             return ("there is no tool of that name",) if self._all_known else None
         try:
-            return schema.faults(read_json(call.arguments or "{}", schema.checks))
+            return schema.faults(*read_json(call.arguments, schema.checks))
         except Unreadable as error:
             return (str(error),)
 
@@ -215,24 +243,10 @@ class OutputContract:
 
 
 def _choices(events: Iterable[StreamEvent]) -> dict[int, _Choice]:
-    choices: dict[int, _Choice] = {0: _Choice()}
+    choices: defaultdict[int, _Choice] = defaultdict(_Choice, {0: _Choice()})
     for event in events:
-        match event:
-            case Text():
-                choice = choices.setdefault(event.choice, _Choice())
-                choice.is_refusal = event.is_refusal and (choice.is_refusal or not choice.text)
-                choice.text += event.text
-            case ToolCallStart():
-                choices.setdefault(event.choice, _Choice()).calls.setdefault(event.call, _Call()).name = event.name
-            case ToolArguments():
-                choices.setdefault(event.choice, _Choice()).calls.setdefault(
-                    event.call, _Call()
-                ).arguments += event.text
-            case Finish():
-                choice = choices.setdefault(event.choice, _Choice())
-                choice.is_refusal = choice.is_refusal or event.reason in _REFUSALS
-            case _:
-                pass
+        if not isinstance(event, UsageReport):
+            choices[event.choice].take(event)
     return choices
 
 

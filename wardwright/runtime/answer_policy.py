@@ -6,6 +6,7 @@ the run's.
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
 
 import msgspec
@@ -125,7 +126,7 @@ class GovernedAnswer:
         """Take in the end; return what may leave. Raises: ProviderError like `feed`."""
         self.look_at(now)
         left = () if self.is_stopped else self._guard.finish(now)
-        self._hold_to_form((*self._begun(), *(event for frame in left for event in frame.events)))
+        self._hold_to_form(chain(self._begun(), (event for frame in left for event in frame.events)))
         return () if self.is_stopped else self._behind_the_seam(left)
 
     def _begun(self) -> Iterator[StreamEvent]:

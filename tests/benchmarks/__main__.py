@@ -23,6 +23,7 @@ from tests.benchmarks.processes import Server
 from tests.benchmarks.report import (
     micro_table,
     phase_table,
+    rules_table,
     show_problems,
     slow_clients_table,
     start_table,
@@ -104,6 +105,7 @@ def _measure_gateway(options: argparse.Namespace, console: Console, report: Repo
             report.rounds[phase_name], report.phases[phase_name] = taken, found
             console.print(phase_table(phase, found))
             is_sound = not show_problems(console, phase, found) and is_sound
+        console.print(rules_table(report.phases))
         report.micro_us = figures(folder)
         console.print(micro_table(report.micro_us, PROMISES))
     return is_sound

@@ -6,10 +6,13 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.benchmarks import slow_clients
+from tests.benchmarks.answers import behaviour_of
 from tests.benchmarks.measure import Sample
-from tests.benchmarks.phases import Phase
+from tests.benchmarks.phases import PHASES, Phase
 from tests.benchmarks.supervision import FIGURES, Figure, Found, Measured
-from tests.benchmarks.systems import DIRECT, FLOOR
+from tests.benchmarks.systems import DIRECT, FLOOR, RULED, UNRULED
+
+ADDED_BY_RULES_MS = 1.0
 
 
 def phase_table(phase: Phase, found: Mapping[str, Sample]) -> Table:
@@ -35,6 +38,25 @@ def start_table(start_ms: Mapping[str, float], idle_mb: Mapping[str, float]) -> 
     table.add_column("idle RSS MB", justify="right")
     for name, milliseconds in start_ms.items():
         table.add_row(name, f"{milliseconds:.0f}", f"{idle_mb[name]:.0f}")
+    return table
+
+
+def rules_table(phases: Mapping[str, Mapping[str, Sample]]) -> Table:
+    """What rules that find nothing add to the time until a stream's first byte: the same daemon with and without, in the same run.
+
+    Told of paced streams alone: under bursts the daemon is busy all the time, and a first byte waits for other answers.
+    """
+    table = Table(title="first byte of a stream, under 20 rules", title_justify="left", title_style="bold")
+    table.add_column("phase", no_wrap=True)
+    for name in ("p50 without", "p50 with", "added", "target"):
+        table.add_column(name, justify="right")
+    for name, found in phases.items():
+        if PHASES[name].stream and behaviour_of(PHASES[name].model).pace_s:
+            without, ruled = found[UNRULED].first_byte.p50, found[RULED].first_byte.p50
+            added = _ms(ruled - without)
+            if ruled - without > ADDED_BY_RULES_MS:
+                added = f"[red]{added} ✗[/red]"
+            table.add_row(name, _ms(without), _ms(ruled), added, f"≤ {ADDED_BY_RULES_MS:g}")
     return table
 
 

@@ -16,10 +16,23 @@ from tests.benchmarks.processes import Server, run_server
 DIRECT = "direct call"
 FLOOR = "bare Starlette"
 
-# name -> its [storage] table
+UNRULED, RULED = "wardwright none", "wardwright none, 20 rules"
+_RULES = "".join(
+    f"""
+[[models.stream_rules]]
+id = "rule-{number}"
+on = ["any"]
+regex = '(?i)forbidden{number}[a-z]{{2,6}}'
+action = "block"
+"""
+    for number in range(20)
+)
+
+# name -> its [storage] table, and what is said of every model
 DAEMONS = {
-    "wardwright strict": 'kind = "file"\ndurability = "strict"',
-    "wardwright none": 'kind = "file"\ndurability = "none"',
+    "wardwright strict": ('kind = "file"\ndurability = "strict"', ""),
+    UNRULED: ('kind = "file"\ndurability = "none"', ""),
+    RULED: ('kind = "file"\ndurability = "none"', _RULES),
 }
 
 Start = Callable[[], AbstractContextManager[Server]]
@@ -33,7 +46,8 @@ def systems_on(upstream: Server, *, folder: Path, backend: str) -> dict[str, Sta
     """How to start each system besides the upstream itself, by name."""
     floor: dict[str, Start] = {FLOOR: partial(run_server, "tests.benchmarks.bare", backend)}
     daemons: dict[str, Start] = {
-        name: partial(_run_daemon, folder, _config(upstream.url, storage, backend)) for name, storage in DAEMONS.items()
+        name: partial(_run_daemon, folder, _config(upstream.url, storage, backend, rules))
+        for name, (storage, rules) in DAEMONS.items()
     }
     return floor | daemons
 
@@ -47,7 +61,7 @@ def _run_daemon(folder: Path, config: str) -> Iterator[Server]:
         yield Server(daemon.process.pid, daemon.url, time.perf_counter() - began)
 
 
-def _config(upstream: str, storage: str, backend: str) -> str:
+def _config(upstream: str, storage: str, backend: str, rules: str) -> str:
     """A configuration whose public models have the names of the upstream's, so that one request fits every system."""
     models = sorted({phase.model for phase in PHASES.values()})
     return "\n".join(
@@ -55,7 +69,7 @@ def _config(upstream: str, storage: str, backend: str) -> str:
             f'[runtime]\nbackend = "{backend}"',
             f"[storage]\n{storage}",
             f'[[providers]]\nid = "upstream"\nkind = "openai-compatible"\nbase_url = "{upstream}/v1"',
-            *(_MODEL.format(name=name) for name in models),
+            *(_MODEL.format(name=name) + rules for name in models),
         ]
     )
 

@@ -29,11 +29,11 @@ def verify(
     from wardwright.cli.receipt_source import stored_receipts
 
     with contextlib.closing(stored_receipts(config)) as store:
-        found = _one(store, receipt_id) if receipt_id is not None else _all(store)
+        found = _one(store, receipt_id) if receipt_id is not None else audited(store)
     if as_json:
         show_json(found)
     else:
-        _tell(found)
+        tell_findings(found)
     if found["findings"]:
         raise typer.Exit(1)
 
@@ -51,7 +51,8 @@ def _one(store: "ReceiptReader", receipt_id: str) -> dict[str, Any]:
     return {"receipts": 1, "entries": len(payloads), "findings": findings}
 
 
-def _all(store: "ReceiptReader") -> dict[str, Any]:
+def audited(store: "ReceiptReader") -> dict[str, Any]:
+    """What the check of every receipt comes to."""
     from wardwright.receipts.audit import Audit
 
     audit = Audit()
@@ -62,7 +63,8 @@ def _all(store: "ReceiptReader") -> dict[str, Any]:
     return {"receipts": audit.receipts, "entries": audit.entries, "findings": list(audit.findings.values())}
 
 
-def _tell(found: dict[str, Any]) -> None:
+def tell_findings(found: dict[str, Any]) -> None:
+    """Say which receipts are not what was written, or that all are."""
     findings: list[Finding] = found["findings"]
     for finding in findings[:_MOST_TOLD]:
         say(f"{finding.receipt_id}: {finding.broken.message} ({finding.broken.problem})")

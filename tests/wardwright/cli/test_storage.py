@@ -1,0 +1,123 @@
+"""`wardwright storage`: verify, snapshot, restore, migrate."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from wardwright.domain.control import ControlEntry, KeyCreated, KeyRevoked
+from wardwright.storage.file import FileReceiptStore
+from wardwright.storage.folder import FileStorage
+from wardwright.storage.sqlite import SqliteStorage
+
+from .conftest import Run, closed_port
+
+CREATED = ControlEntry(1, 1.0, KeyCreated("key_1", "m", "first", "wwk_1", "hash"))
+
+
+def decide(data: Path, *entries: ControlEntry) -> None:
+    log = FileStorage(data).open_control()
+    log.append(entries)
+    log.close()
+
+
+class TestVerify:
+    def test_sound_storage_is_two_lines(self, stored: Path, run: Run) -> None:
+        decide(stored, CREATED)
+        result = run("storage", "verify")
+        assert (result.exit_code, result.stdout.splitlines()) == (
+            0,
+            [
+                "2 receipts, 7 entries: every chain holds",
+                "1 decisions of operators: all of them can be followed",
+            ],
+        )
+        assert json.loads(run("storage", "verify", "--json").stdout) == {
+            "receipts": 2,
+            "entries": 7,
+            "findings": [],
+            "control_entries": 1,
+        }
+
+    def test_decisions_that_contradict_each_other_are_found(self, stored: Path, run: Run) -> None:
+        decide(stored, ControlEntry(1, 1.0, KeyRevoked("key_9")))
+        result = run("storage", "verify")
+        assert result.exit_code == 1
+        assert "the control log contradicts itself" in result.stderr
+
+    def test_memory_has_nothing_to_verify(self, folder: Path, run: Run) -> None:
+        (folder / "wardwright.toml").write_text('[storage]\nkind = "memory"\n')
+        assert run("storage", "verify").exit_code == 1
+
+
+class TestSnapshot:
+    def test_a_snapshot_is_a_data_folder_and_is_restored_from(self, stored: Path, folder: Path, run: Run) -> None:
+        decide(stored, CREATED)
+        made = run("storage", "snapshot", "copy")
+        assert made.stdout == "2 receipts, 7 entries and 1 decisions copied to copy\n"
+        exported = run("receipts", "export").stdout
+        assert run("receipts", "export", env={"WARDWRIGHT_DATA_DIR": str(folder / "copy")}).stdout == exported
+
+        stored.rename(folder / "lost")
+        restored = run("storage", "restore", "copy")
+        assert restored.stdout == f"2 receipts, 7 entries and 1 decisions restored to {stored / 'receipts'}\n"
+        assert run("receipts", "export").stdout == exported
+
+    def test_a_snapshot_is_made_beside_a_daemon(self, stored: Path, run: Run) -> None:
+        writer = FileReceiptStore(stored / "receipts")
+        assert json.loads(run("storage", "snapshot", "copy", "--json").stdout)["receipts"] == 2
+        writer.close()
+
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            (["snapshot", "data"], "there is something in data/receipts already"),
+            (["restore", "nowhere"], "there is no snapshot in nowhere"),
+            (["restore", "data"], "already: move it away first"),
+        ],
+    )
+    def test_nothing_is_ever_written_over(self, stored: Path, run: Run, words: list[str], said: str) -> None:
+        before = {path: path.read_bytes() for path in stored.rglob("*") if path.is_file()}
+        result = run("storage", *words)
+        assert result.exit_code == 1
+        assert said in result.stderr
+        assert {path: path.read_bytes() for path in stored.rglob("*") if path.is_file()} == before
+
+    def test_a_folder_with_two_kinds_is_no_snapshot(self, stored: Path, run: Run) -> None:
+        SqliteStorage(stored).open().close()
+        result = run("storage", "restore", "data")
+        assert result.exit_code == 1
+        assert "several kinds: file, sqlite" in result.stderr
+
+
+class TestMigrate:
+    def test_another_kind_of_storage_has_it_all(self, stored: Path, folder: Path, run: Run) -> None:
+        exported = run("receipts", "export").stdout
+        result = run("storage", "migrate", "sqlite")
+        assert result.exit_code == 0
+        assert result.stdout.endswith('wardwright.db; set kind = "sqlite" in [storage]\n')
+        text = (folder / "wardwright.toml").read_text()
+        (folder / "wardwright.toml").write_text(text.replace("[storage]", '[storage]\nkind = "sqlite"'))
+        assert run("receipts", "export").stdout == exported
+        assert run("receipts", "verify").exit_code == 0
+
+    def test_not_while_a_daemon_writes(self, stored: Path, run: Run) -> None:
+        writer = FileReceiptStore(stored / "receipts")
+        result = run("storage", "migrate", "sqlite")
+        writer.close()
+        assert result.exit_code == 1
+        assert "is in use by process" in result.stderr
+        assert SqliteStorage(stored).is_new()
+
+    @pytest.mark.parametrize("kind", ["file", "memory", "paper"])
+    def test_only_to_another_kind_that_lasts(self, stored: Path, run: Run, kind: str) -> None:
+        result = run("storage", "migrate", kind)
+        assert result.exit_code == 2
+        assert "is not one of sqlite" in " ".join(result.stderr.split())
+
+    def test_not_from_nothing(self, folder: Path, run: Run) -> None:
+        (folder / "wardwright.toml").write_text(
+            f'[server]\nbind = "127.0.0.1:{closed_port()}"\n[storage]\npath = "never"\n'
+        )
+        result = run("storage", "migrate", "sqlite")
+        assert (result.exit_code, "there is nothing in" in result.stderr) == (1, True)

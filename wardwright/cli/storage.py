@@ -1,0 +1,144 @@
+"""`wardwright storage`: what is kept on disk, as a whole: is it sound, and copies of it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wardwright.cli.options import ConfigOption, JsonOption
+from wardwright.cli.terminal import counting, say, show_json, tell
+
+if TYPE_CHECKING:
+    from wardwright.app.storage_copy import Copied
+    from wardwright.ports.storage import StorageProvider
+
+storage = typer.Typer(help="What is kept on disk: whether it is sound, and copies of it.", no_args_is_help=True)
+
+_Folder = Annotated[Path, typer.Argument(metavar="FOLDER")]
+
+
+@storage.command("verify")
+def verify(*, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Check everything that is kept: the hash chain of every receipt, and the decisions of operators. Changes nothing.
+
+    Exits 1 when something is not what was written.
+    """
+    import contextlib
+
+    from wardwright.cli.verify import audited, tell_findings
+
+    provider = _configured(config)
+    with contextlib.closing(provider.read()) as store:
+        found = audited(store)
+    decisions = _check_control(provider)
+    if as_json:
+        show_json({**found, "control_entries": decisions})
+    else:
+        tell_findings(found)
+        say(f"{decisions} decisions of operators: all of them can be followed")
+    if found["findings"]:
+        raise typer.Exit(1)
+
+
+@storage.command("snapshot")
+def snapshot(folder: _Folder, *, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Copy everything that is kept to a new data folder, beside a running daemon or without one."""
+    from wardwright.app.storage import storage_at
+
+    source = _configured(config)
+    copied = _copied(source, storage_at(source.kind, folder))
+    _tell(copied, f"copied to {folder}", as_json=as_json)
+
+
+@storage.command("restore")
+def restore(folder: _Folder, *, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Copy a snapshot, of whatever kind, to where the configuration keeps its receipts. Nothing may be there yet."""
+    from wardwright.app.storage import storages_in
+    from wardwright.cli.client import CommandFailed
+
+    found = [one for one in storages_in(folder) if not one.is_new()]
+    if not found:
+        raise CommandFailed(f"there is no snapshot in {folder}")
+    if len(found) > 1:
+        raise CommandFailed(f"{folder} holds storage of several kinds: {', '.join(one.kind for one in found)}")
+    target = _configured(config)
+    copied = _copied(found[0], target)
+    _tell(copied, f"restored to {target.where}", as_json=as_json)
+
+
+@storage.command("migrate")
+def migrate(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="file or sqlite.")],
+    *,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Copy everything that is kept to storage of another kind in the same data folder. No daemon may be running on it."""
+    import contextlib
+
+    from wardwright.app.storage import storages_in
+    from wardwright.cli.client import settings_of
+
+    source = _configured(config)
+    others = {one.kind: one for one in storages_in(Path(settings_of(config, None).storage.path))}
+    target = others.get(kind)
+    if target is None or kind == source.kind:
+        known = ", ".join(other for other in others if other != source.kind)
+        raise typer.BadParameter(f"{kind!r} is not one of {known}", param_hint="KIND")
+    if source.is_new():
+        copied = _copied(source, target)
+    else:
+        with contextlib.closing(source.open()):  # holds the lock: what a daemon wrote meanwhile would be left behind
+            copied = _copied(source, target)
+    _tell(copied, f'copied to {target.where}; set kind = "{kind}" in [storage]', as_json=as_json)
+
+
+def _configured(config: Path | None) -> "StorageProvider":
+    """The storage of the configuration, if it outlives a daemon. Raises: CommandFailed, ConfigError."""
+    from wardwright.app.storage import storage_of
+    from wardwright.cli.client import CommandFailed, settings_of
+    from wardwright.ports.storage import Capability
+
+    provider = storage_of(settings_of(config, None))
+    if Capability.DURABLE not in provider.capabilities:
+        raise CommandFailed(
+            f"storage of kind {provider.kind!r} keeps nothing that could be looked at without its daemon"
+        )
+    return provider
+
+
+def _check_control(provider: "StorageProvider") -> int:
+    """Follow the decisions of operators; tell how many there are."""
+    from wardwright.cli.client import CommandFailed
+    from wardwright.domain.control_state import Contradiction, fold_control
+
+    entries = provider.read_control()
+    try:
+        fold_control(entries)
+    except Contradiction as error:
+        raise CommandFailed(f"the control log contradicts itself: {error}") from error
+    return len(entries)
+
+
+def _copied(source: "StorageProvider", target: "StorageProvider") -> "Copied":
+    import contextlib
+
+    from wardwright.app.storage_copy import copy_storage
+
+    total = 0
+    if not source.is_new():
+        with contextlib.closing(source.read()) as reader:
+            total = reader.health().receipt_count
+    with counting("copying", "receipts", total) as on_receipts:
+        return copy_storage(source, target, on_receipts)
+
+
+def _tell(copied: "Copied", done: str, *, as_json: bool) -> None:
+    if as_json:
+        show_json(copied)
+    else:
+        say(f"{copied.receipts} receipts, {copied.entries} entries and {copied.control_entries} decisions {done}")
+    for finding in copied.findings:
+        tell(f"{finding.receipt_id} is not what was written, here and there: {finding.broken.message}")
+    if copied.left_out:
+        tell(f"{copied.left_out} entries were left out: those before them are missing")

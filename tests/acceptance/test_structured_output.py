@@ -15,7 +15,11 @@ GOOD = {"answer": "42", "confidence": 0.9}
 SCHEMA = {
     "type": "object",
     "required": ["answer", "confidence"],
-    "properties": {"answer": {"type": "string", "minLength": 1}, "confidence": {"type": "number", "minimum": 0}},
+    "properties": {
+        "answer": {"type": "string", "minLength": 1},
+        "confidence": {"type": "number", "minimum": 0, "maximum": 1},
+        "citations": {"type": "array", "items": {"type": "string"}},
+    },
     "additionalProperties": False,
 }
 MINIMUM = {"id": "minimum-confidence", "kind": "json_path_number", "path": "/confidence", "gte": 0.7}
@@ -62,7 +66,7 @@ def place(daemon: Daemon, outputs: Sequence[Any], *, status: int = 200, **keys: 
     """Put a model before the daemon that answers its n-th call with the n-th output, and the last from then on."""
     script = {
         "model": "canned/m",
-        "context_window": 8192,
+        "context_window": 256,
         "provider_kind": "canned_sequence",
         "canned_outputs": outputs,
     }
@@ -87,7 +91,7 @@ def ask(daemon: Daemon, **fields: Any) -> Seen:
 
 
 def guarded(*rules: Mapping[str, Any], **loop: Any) -> dict[str, Any]:
-    return {"schemas": {"answer": SCHEMA}, "semantic_rules": rules, "guard_loop": loop}
+    return {"schemas": {"answer": SCHEMA}, "semantic_rules": rules, "guard_loop": {"on_exhausted": "block", **loop}}
 
 
 @both_ways

@@ -35,13 +35,15 @@ _REFUSALS = ("content_filter",)
 class Violation(NamedTuple):
     """A fault of an answer: which rule rejects it, by what kind of check, and where.
 
-    `faults` are for the model alone, `wanted` is what it is told to answer with, `loop` says what follows.
+    `faults` are for the model alone, `wanted` is what it is told to answer with, in words and (`schemas`) in JSON; `loop` says what
+    follows.
     """
 
     rule_id: str
     guard_type: GuardType
     faults: tuple[str, ...]
     wanted: str
+    schemas: tuple[str, ...]
     loop: GuardLoop
     choice: int = 0
     call: int | None = None
@@ -52,10 +54,12 @@ class Violation(NamedTuple):
         return OutputFinding(False, None, self.rule_id, self.guard_type, self.choice, self.call)
 
     @property
-    def feedback(self) -> str:
-        """What the model is told."""
+    def feedback(self) -> tuple[str, ...]:
+        """What the model is told: the best first, and what there is less of it behind."""
         found = "\n".join(f"- {fault}" for fault in self.faults)
-        return f"Your last answer was rejected because it failed validation:\n{found}\n{self.wanted}"
+        brief = f"Your last answer was rejected because it failed validation:\n{found}\n{self.wanted}"
+        shown = "\n".join(self.schemas)
+        return (f"{brief}\n{shown}", brief) if 0 < len(shown) <= _LONGEST_SHOWN else (brief,)
 
 
 class _Call:
@@ -154,7 +158,8 @@ class ModelDemand:
         return None
 
     def _violation(self, rule_id: str, kind: GuardType, faults: tuple[str, ...]) -> Violation:
-        return Violation(self._prefix + rule_id, kind, faults, self._wanted, self._form.guard_loop)
+        schemas = tuple(schema.schema for schema in self._form.schemas)
+        return Violation(self._prefix + rule_id, kind, faults, self._wanted, schemas, self._form.guard_loop)
 
 
 class FormatDemand:
@@ -176,9 +181,9 @@ class FormatDemand:
         return _Accepted() if faults is None else self._violation("schema_validation", faults)
 
     def _violation(self, kind: GuardType, faults: tuple[str, ...]) -> Violation:
-        asked = self._asked
-        wanted = _wanted((OutputSchema("", asked.schema),) if asked.kind == "json_schema" else ())
-        return Violation(FORMAT_RULE, kind, faults, wanted, self._loop)
+        schemas = (self._asked.schema,) if self._asked.kind == "json_schema" else ()
+        wanted = _wanted([OutputSchema("", schema) for schema in schemas])
+        return Violation(FORMAT_RULE, kind, faults, wanted, schemas, self._loop)
 
 
 class ToolDemand:
@@ -196,7 +201,7 @@ class ToolDemand:
             if faults is not None:
                 told = tuple(f"the call of {call.name[:80]!r}: {fault}" for fault in faults)
                 wanted = "Call the tools that are offered, with arguments that match their schemas."
-                return Violation(TOOLS_RULE, "tool_arguments", told, wanted, self._loop, call=number)
+                return Violation(TOOLS_RULE, "tool_arguments", told, wanted, (), self._loop, call=number)
         return _Accepted() if choice.calls else None
 
     def _faults(self, call: _Call) -> tuple[str, ...] | None:
@@ -257,14 +262,12 @@ def _told(schemas: Sequence[OutputSchema], rejections: Sequence[tuple[str, ...]]
 
 
 def _wanted(schemas: Sequence[OutputSchema]) -> str:
-    """What to answer with, in words, and in the words of the schemas where these are not too many."""
+    """What to answer with, in words."""
     if not schemas:
         return "Answer with one JSON object and nothing else: no prose, no code fences."
     names = ", ".join(schema.id for schema in schemas if schema.id)
-    which = "this JSON Schema" if len(schemas) == 1 else "one of these JSON Schemas"
-    said = f"Answer with JSON that matches {which}{f' ({names})' if names else ''} and nothing else: no prose, no code fences."
-    shown = "\n".join(schema.schema for schema in schemas)
-    return said if len(shown) > _LONGEST_SHOWN else f"{said}\n{shown}"
+    which = "the JSON Schema" if len(schemas) == 1 else "one of the JSON Schemas"
+    return f"Answer with JSON that matches {which}{f' {names}' if names else ''} and nothing else: no prose, no code fences."
 
 
 def _breach(rule: SemanticRule, value: Any) -> str | None:

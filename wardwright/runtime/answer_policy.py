@@ -351,8 +351,12 @@ class AnswerPolicy:
             return self._exhausted(violation, spent or "attempts_spent", attempt)
         asked, standing = target, before
         if violation.loop.on_violation == "retry_with_validation_feedback":
-            request = with_system_message(before.request, FEEDBACK, violation.feedback, replacing=not is_first)
-            grown = await self._grown(request, target, before)
+            grown = None
+            for feedback in violation.feedback:
+                request = with_system_message(before.request, FEEDBACK, feedback, replacing=not is_first)
+                grown = await self._grown(request, target, before)
+                if grown is not None and grown[0] is target:
+                    break
             if grown is None:
                 return self._exhausted(violation, "nothing_fits", attempt)
             asked, standing = grown

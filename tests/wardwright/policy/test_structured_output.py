@@ -164,7 +164,7 @@ class TestWhatARequestAsksFor:
     def test_a_schema_accepts(self) -> None:
         demand = FormatDemand(AskedFormat("json_schema", strict=True, schema=LIST), LOOP)
         assert finding(demand, Text(0, "[1]")) == OutputFinding(True)
-        assert LIST in violation(demand, Text(0, "{}")).feedback
+        assert LIST in violation(demand, Text(0, "{}")).feedback[0]
 
     def test_what_the_model_says_holds_as_well(self) -> None:
         asked = FormatDemand(AskedFormat("json_object", strict=True), LOOP)
@@ -192,7 +192,7 @@ class TestToolArguments:
 
     def test_a_tool_that_was_not_offered_may_be_called_unless_all_are_known(self) -> None:
         assert finding(self.tools(), *call(0, "fly", "{")) == OutputFinding(True)
-        assert "no tool of that name" in violation(self.tools(all_known=True), *call(0, "fly", "{}")).feedback
+        assert "no tool of that name" in violation(self.tools(all_known=True), *call(0, "fly", "{}")).feedback[0]
 
     def test_an_answer_without_calls_does_not_concern_them(self) -> None:
         assert OutputContract([self.tools()]).judge([Text(0, "hello")]) == NO_VIOLATION
@@ -200,28 +200,28 @@ class TestToolArguments:
 
 class TestFeedback:
     def test_says_what_is_wrong_and_what_is_wanted(self) -> None:
-        told = violation(model(), Text(0, '{"confidence": "high"}')).feedback
-        assert "by answer: " in told
-        assert '/confidence: the value is not of type "number"' in told
-        assert "by list: " in told
-        assert "(answer, list)" in told
-        assert ANSWER in told
+        told, brief = violation(model(), Text(0, '{"confidence": "high"}')).feedback
+        assert "by answer: " in brief
+        assert '/confidence: the value is not of type "number"' in brief
+        assert "by list: " in brief
+        assert "one of the JSON Schemas answer, list and" in brief
+        assert told == f"{brief}\n{ANSWER}\n{LIST}"
 
     def test_leaves_out_what_is_too_long(self) -> None:
         long = json.dumps({"type": "array", "description": "x" * 10_000})
         demand = ModelDemand(StructuredOutput(schemas=(OutputSchema("long", long),)))
-        told = violation(demand, Text(0, "{}")).feedback
-        assert "(long)" in told
+        (told,) = violation(demand, Text(0, "{}")).feedback
+        assert "the JSON Schema long and" in told
         assert len(told) < 1000
 
     def test_has_no_text_of_the_answer(self) -> None:
-        told = violation(model(), Text(0, '{"confidence": "MARKER"}')).feedback
+        told, _ = violation(model(), Text(0, '{"confidence": "MARKER"}')).feedback
         assert "MARKER" not in told
 
 
 class TestBudget:
     def fault(self, rule: str, loop: GuardLoop) -> Violation:
-        return Violation(rule, "json_syntax", (), "", loop)
+        return Violation(rule, "json_syntax", (), "", (), loop)
 
     def test_a_rule_rejects_so_many_answers(self) -> None:
         budget, loop = RepairBudget(), GuardLoop(max_attempts=9, max_failures_per_rule=2)

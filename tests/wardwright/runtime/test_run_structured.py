@@ -209,6 +209,17 @@ class TestAFaultyAnswer:
             await ask(on, responder)
             assert receipt_of(on, responder).events[-2].reason == "nothing_fits"
 
+    async def test_feedback_leaves_the_schema_out_where_only_that_fits(self) -> None:
+        long = json.dumps({"type": "object", "required": ["answer"], "description": "x" * 2000})
+        output = StructuredOutput(schemas=(OutputSchema("answer", long),))
+        definition = replace(cascade("first", "second", window=200), structured_output=output)
+        provider = Scripted("first", ["no"], [GOOD])
+        async with stage(provider, Scripted("second", [GOOD]), definition=definition) as on:
+            responder = RecordingResponder()
+            await ask(on, responder)
+            assert course(receipt_of(on, responder)) == [("first/m", "rejected"), ("first/m", "completed")]
+            assert "xxx" not in str(provider.calls[1].request.messages[-1].content)
+
     async def test_a_client_that_leaves_meanwhile_ends_it(self) -> None:
         provider = Scripted("first", ["no"], delay_s=1.0)
         async with stage(provider, definition=formed(cascade("first"))) as on, anyio.create_task_group() as tasks:

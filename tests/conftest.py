@@ -12,6 +12,7 @@ Async fixtures run on the loop of the test that asks for them; they must have fu
 but has no part in this: without `trio_mode` it touches only tests marked `trio`, and there are none.
 """
 
+import signal
 from typing import Any
 
 import hypothesis
@@ -29,6 +30,9 @@ hypothesis.settings.load_profile("unhurried")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # What a shell starts in the background is deaf to interrupts, and so is every process that it starts in turn.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line(
         "markers", "real_time: runs by the wall clock, because it uses threads, sockets or processes"
     )

@@ -283,7 +283,7 @@ except KeyboardInterrupt:
             assert process.stdout is not None
             assert process.stdout.readline() == "up\n"
             process.send_signal(signal.SIGINT)
-            output, _ = process.communicate(timeout=20)
+            output, _ = process.communicate(timeout=100)
             return output
 
     assert await anyio.to_thread.run_sync(run) == "terminated shutdown\nterminated shutdown\ninterrupted\n"
@@ -320,7 +320,7 @@ except KeyboardInterrupt:
             for line in ("up\n", "terminating\n"):
                 assert process.stdout.readline() == line
                 process.send_signal(signal.SIGINT)
-            output, _ = process.communicate(timeout=20)
+            output, _ = process.communicate(timeout=100)
             return output
 
     assert await anyio.to_thread.run_sync(run) == "interrupted\n"

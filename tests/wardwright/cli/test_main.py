@@ -106,15 +106,15 @@ def test_an_interrupted_command_ends_quietly(daemon: FakeDaemon) -> None:
     started: queue.Queue[subprocess.Popen[str]] = queue.Queue()
 
     def interrupt(_: object) -> tuple[int, object]:
-        asking = started.get(timeout=10)
+        asking = started.get(timeout=60)
         asking.send_signal(signal.SIGINT)
-        asking.wait(10)
+        asking.wait(60)
         return 200, {}
 
     daemon.lay("GET", "/admin/runtime", interrupt)
     command = [*COMMAND, "actors", "tree", "--url", daemon.url]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         started.put(process)
-        stdout, stderr = process.communicate(timeout=20)
+        stdout, stderr = process.communicate(timeout=100)
 
     assert (process.returncode, stdout, stderr) == (130, "", "")

@@ -109,14 +109,20 @@ class Daemon:
 
 
 @contextmanager
-def run_daemon(folder: Path, config: str, *, environment: Mapping[str, str] | None = None) -> Iterator[Daemon]:
+def run_daemon(
+    folder: Path,
+    config: str,
+    *,
+    environment: Mapping[str, str] | None = None,
+    program: str = "wardwright.cli.main",
+) -> Iterator[Daemon]:
     """Start a daemon on `config` with its data below `folder`; on leaving it is stopped and must have stopped cleanly."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "wardwright.toml"
     file.write_text(config, encoding="utf-8")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("WARDWRIGHT_")}
     process = subprocess.Popen(
-        [sys.executable, "-m", "wardwright.cli.main", "serve", "--config", str(file), "--log-format", "json"],
+        [sys.executable, "-m", program, "serve", "--config", str(file), "--log-format", "json"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

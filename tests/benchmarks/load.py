@@ -67,7 +67,7 @@ class LoadRun:
 
     def __init__(self, plan: LoadPlan) -> None:
         self.plan = plan
-        self.request = _request(plan)
+        self.request = request_of(plan)
         self._address = _address(plan)
         self.is_over = False
         self._is_counting = False
@@ -210,7 +210,8 @@ def _address(plan: LoadPlan) -> tuple[str, int]:
     return parts.hostname, parts.port
 
 
-def _request(plan: LoadPlan) -> bytes:
+def request_of(plan: LoadPlan) -> bytes:
+    """The bytes of one request."""
     parts = urlsplit(plan.url)
     body = plan.body.encode()
     head = (

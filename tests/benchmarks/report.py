@@ -7,12 +7,15 @@ from rich.table import Table
 
 from tests.benchmarks import slow_clients
 from tests.benchmarks.answers import behaviour_of
+from tests.benchmarks.bytecodes import Cost
 from tests.benchmarks.measure import Sample
 from tests.benchmarks.phases import PHASES, Phase
 from tests.benchmarks.supervision import FIGURES, Figure, Found, Measured
 from tests.benchmarks.systems import DIRECT, FLOOR, RULED, UNRULED
 
 ADDED_BY_RULES_MS = 1.0
+
+_WORTH_TELLING = 0.003
 
 
 def phase_table(phase: Phase, found: Mapping[str, Sample]) -> Table:
@@ -72,6 +75,20 @@ def micro_table(found: Mapping[str, float], promises: Mapping[str, float]) -> Ta
         if promise is not None and microseconds > promise:
             value = f"[red]{value} ✗[/red]"
         table.add_row(name, "" if promise is None else f"≤ {promise:g}", value)
+    return table
+
+
+def bytecodes_table(found: Mapping[str, Cost]) -> Table:
+    """What Python executes for one answer, by part of the code."""
+    table = Table(title="bytecodes of one answer, asked for alone", title_justify="left", title_style="bold")
+    table.add_column("part", no_wrap=True)
+    for name in found:
+        table.add_column(PHASES[name].title, justify="right")
+    costs = list(found.values())
+    table.add_row("all", *(f"{cost.bytecodes:.0f}" for cost in costs))
+    for part in dict.fromkeys(part for cost in costs for part in cost.parts):
+        if any(cost.parts.get(part, 0) > cost.bytecodes * _WORTH_TELLING for cost in costs):
+            table.add_row(part, *(f"{cost.parts.get(part, 0):.0f}" for cost in costs))
     return table
 
 

@@ -46,7 +46,7 @@ def systems_on(upstream: Server, *, folder: Path, backend: str) -> dict[str, Sta
     """How to start each system besides the upstream itself, by name."""
     floor: dict[str, Start] = {FLOOR: partial(run_server, "tests.benchmarks.bare", backend)}
     daemons: dict[str, Start] = {
-        name: partial(_run_daemon, folder, _config(upstream.url, storage, backend, rules))
+        name: partial(_run_daemon, folder, daemon_config(upstream.url, storage, backend, rules))
         for name, (storage, rules) in DAEMONS.items()
     }
     return floor | daemons
@@ -61,7 +61,7 @@ def _run_daemon(folder: Path, config: str) -> Iterator[Server]:
         yield Server(daemon.process.pid, daemon.url, time.perf_counter() - began)
 
 
-def _config(upstream: str, storage: str, backend: str, rules: str) -> str:
+def daemon_config(upstream: str, storage: str, backend: str, rules: str = "") -> str:
     """A configuration whose public models have the names of the upstream's, so that one request fits every system."""
     models = sorted({phase.model for phase in PHASES.values()})
     return "\n".join(

@@ -13,10 +13,9 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import anyio
-import anyio.to_thread
 
 from supervisors import NO_REPLY, Actor, Call, ExitReason, ReplyTo, Stop
 from wardwright.domain.control import ControlEntry
@@ -28,8 +27,7 @@ from wardwright.receipts.chain import resume
 from wardwright.receipts.events import Closed, Entry, Opened
 from wardwright.runtime.control import ControlBoard, Decide
 from wardwright.runtime.ledger import Ledger
-
-T = TypeVar("T")
+from wardwright.runtime.worker import Worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +93,7 @@ class Checkpointer(Actor):
         self._waiting: list[tuple[Append, ReplyTo[None]]] = []
         self._undecided: deque[tuple[Decide, ReplyTo[ControlState]]] = deque()
         self._work = anyio.Event()
-        self._thread = anyio.CapacityLimiter(1)
+        self._worker = Worker("receipts")
         self._batches = 0
         self._appended = 0
         self._interrupted = 0
@@ -106,7 +104,7 @@ class Checkpointer(Actor):
         A store that cannot be opened is no crash of ours: the start is refused with the store's own sentence.
         """
         try:
-            self._control.show(await self._in_thread(self._open))
+            self._control.show(await self._worker.run(self._open))
         except StorageUnavailable as error:
             return Stop(ExitReason.shutdown(error))
         self.spawn(self._write_batches)
@@ -127,7 +125,7 @@ class Checkpointer(Actor):
     async def terminate(self, reason: ExitReason) -> None:
         """Write what is still waiting, then close the logs."""
         await self._write_what_waits()
-        await self._in_thread(self._close)
+        await self._worker.run(self._close)
 
     def format_status(self) -> Mapping[str, object]:
         """Counts of this incarnation; never a payload."""
@@ -156,7 +154,7 @@ class Checkpointer(Actor):
         entries = [ControlEntry(seq, at, event) for seq, event in enumerate(request.events, state.seq + 1)]
         try:
             state = fold_control(entries, state)  # before the write: what contradicts itself never gets into the log
-            await self._in_thread(partial(self._control.log.append, entries))
+            await self._worker.run(partial(self._control.log.append, entries))
         except (StorageUnavailable, Contradiction) as error:
             reply_to.fail(error)
         else:
@@ -178,7 +176,7 @@ class Checkpointer(Actor):
     async def _append(self, batch: list[tuple[Append, ReplyTo[None]]]) -> None:
         payloads = [payload for request, _ in batch for payload in request.payloads]
         try:
-            await self._in_thread(partial(self._board.store.append, payloads))
+            await self._worker.run(partial(self._board.store.append, payloads))
         except StorageUnavailable as error:
             for _, reply_to in batch:
                 reply_to.fail(error)
@@ -209,9 +207,6 @@ class Checkpointer(Actor):
     def _close(self) -> None:
         self._control.replace_log(None)
         self._board.replace(None)
-
-    async def _in_thread(self, function: Callable[[], T]) -> T:
-        return await anyio.to_thread.run_sync(function, limiter=self._thread)
 
 
 def _boot_of(entries: tuple[Entry, ...]) -> str | None:

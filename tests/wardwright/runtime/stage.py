@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import anyio
 import msgspec
@@ -44,6 +45,7 @@ from wardwright.runtime.responder import Responder
 from wardwright.runtime.roster import ProviderPart, ProviderRoster
 from wardwright.runtime.run import RunParts
 from wardwright.runtime.tree import ROOT, RUNS, build_tree
+from wardwright.runtime.worker import Worker
 from wardwright.storage.control import MemoryControlLog
 from wardwright.storage.memory import MemoryReceiptStore
 from wardwright.wire.openai import parse_chat_request
@@ -57,10 +59,15 @@ TOLERANT = BreakerPolicy(failures=1000)
 
 
 class InlineThreads:
-    """Stands in for `anyio.to_thread.run_sync`. `takes_s` is the virtual time each piece of work takes."""
+    """Stands in for `anyio.to_thread.run_sync` and for workers. `takes_s` is the virtual time each piece of work takes."""
 
     def __init__(self) -> None:
         self.takes_s = 0.0
+        self._limiters = WeakKeyDictionary[Worker, anyio.CapacityLimiter]()
+
+    async def run_in_worker(self, worker: Worker, work: Callable[[], T]) -> T:
+        """As `Worker.run` does: one piece after the other."""
+        return await self.run_sync(work, limiter=self._limiters.setdefault(worker, anyio.CapacityLimiter(1)))
 
     async def run_sync(
         self, work: Callable[..., T], *args: Any, limiter: anyio.CapacityLimiter | None = None, **_: Any
@@ -76,6 +83,7 @@ class InlineThreads:
 def inline_threads(monkeypatch: pytest.MonkeyPatch) -> InlineThreads:
     threads = InlineThreads()
     monkeypatch.setattr("anyio.to_thread.run_sync", threads.run_sync)
+    monkeypatch.setattr(Worker, "run", lambda worker, work: threads.run_in_worker(worker, work))
     return threads
 
 

@@ -17,7 +17,6 @@ A schema's `$schema` is not looked at: what is valid in this draft is read in it
 
 import re
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from itertools import islice
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -25,14 +24,14 @@ from urllib.parse import unquote
 import jsonschema_rs
 import msgspec
 
-LONGEST_SCHEMA = 131_072
+LONGEST_SCHEMA = 65_536
 MOST_CHECKS = 10_000
 MOST_STEPS = 64
 DEEPEST = 128
 MOST_WORK = 10_000_000
 MOST_EXPLAINED = 20_000
 
-_KEPT = 512
+_KEPT = 1_000_000
 _FAULTS_TOLD = 5
 _LARGEST_PATTERN = 1_000_000
 _MASK = "the value"
@@ -98,10 +97,32 @@ class CompiledSchema:
         return "does not match the schema"
 
 
-@lru_cache(_KEPT)
+class SchemaCache:
+    """The schemas that were asked for last, as many as have `room` characters together: each of their patterns may take 10 kB."""
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._schemas: dict[str, CompiledSchema] = {}
+
+    def get(self, text: str) -> CompiledSchema:
+        """Compile a schema, or take it from those that were compiled before. Raises: SchemaFault."""
+        kept = self._schemas.pop(text, None)
+        self._schemas[text] = schema = kept or CompiledSchema(text)
+        if kept is None:
+            self._room -= len(text)
+            while self._room < 0:
+                oldest = next(iter(self._schemas))
+                del self._schemas[oldest]
+                self._room += len(oldest)
+        return schema
+
+
+_CACHE = SchemaCache(_KEPT)
+
+
 def compile_schema(text: str) -> CompiledSchema:
-    """Compile a schema, once. Raises: SchemaFault."""
-    return CompiledSchema(text)
+    """Compile a schema, or take it from those that were compiled last. Raises: SchemaFault."""
+    return _CACHE.get(text)
 
 
 class Document(NamedTuple):

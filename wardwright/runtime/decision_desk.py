@@ -85,7 +85,7 @@ class DecisionDesk:
         """Decide a request as if it had come now, or under a version of the model, with facts that are supplied or as they are.
 
         Raises: UnknownModel, NotFound for an unknown version, NoTargetAvailable for a broken model, ConfigError when this release
-            cannot read the version.
+            cannot read the version, RequestError for a form of the answer that cannot be enforced.
         """
         supplied = supplied or SuppliedFacts()
         route = self._route(request.model, caller, version)

@@ -13,6 +13,7 @@ from wardwright.policy.json_schema import (
     DEEPEST,
     LONGEST_SCHEMA,
     CompiledSchema,
+    SchemaCache,
     SchemaFault,
     Unreadable,
     compile_schema,
@@ -90,6 +91,25 @@ def test_equal_schemas_are_compiled_once() -> None:
     assert compile_schema('{"type":"null"}') is compile_schema('{"type":"null"}')
 
 
+def test_no_more_schemas_are_kept_than_there_is_room_for() -> None:
+    cache = SchemaCache(10)
+    first, second = cache.get("true"), cache.get("false")
+    assert cache.get("true") is first
+    assert cache.get(" true") is cache.get(" true"), "the one asked for longest ago has made room"
+    assert cache.get("true") is first
+    assert cache.get("false") is not second
+    cache.get("                true")
+    assert cache.get("false") is not cache.get("                true")
+
+
+def test_a_faulty_schema_takes_no_room() -> None:
+    cache = SchemaCache(4)
+    kept = cache.get("true")
+    with pytest.raises(SchemaFault):
+        cache.get("nonsense")
+    assert cache.get("true") is kept
+
+
 class TestWhatIsRefused:
     @pytest.mark.parametrize(
         ("wanted", "words"),
@@ -118,9 +138,9 @@ class TestWhatIsRefused:
         assert words in fault(wanted)
 
     def test_references_that_lead_on_and_on_for_one_value(self) -> None:
-        chain = {f"l{n}": {"$ref": f"#/$defs/l{n - 1}"} for n in range(1, 2000)} | {"l0": {}}
+        chain = {f"l{n}": {"$ref": f"#/$defs/l{n - 1}"} for n in range(1, 1500)} | {"l0": {}}
         assert "steps" in fault({"$defs": chain, "$ref": "#/$defs/l80"})
-        assert fault({"$defs": chain, "$ref": "#/$defs/l1999"})
+        assert fault({"$defs": chain, "$ref": "#/$defs/l1499"})
 
     @pytest.mark.parametrize("opening", ['{"items":', '{"allOf":[', "["])
     def test_schemas_nested_without_end(self, opening: str) -> None:

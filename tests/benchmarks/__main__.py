@@ -14,8 +14,10 @@ from statistics import median
 import msgspec
 from rich.console import Console
 
-from tests.benchmarks import bytecodes, slow_clients
+from tests.benchmarks import slow_clients
 from tests.benchmarks.accounting import resident_mb, tree_of
+from tests.benchmarks.bytecodes import Cost
+from tests.benchmarks.bytecodes import figures as count_bytecodes
 from tests.benchmarks.measure import Sample, measure, median_of
 from tests.benchmarks.micro import PROMISES, figures
 from tests.benchmarks.phases import DEFAULT_PHASES, PHASES
@@ -58,7 +60,7 @@ class Report(msgspec.Struct):
     phases: dict[str, dict[str, Sample]] = {}
     rounds: dict[str, dict[str, list[Sample]]] = {}
     micro_us: dict[str, float] = {}
-    bytecodes: dict[str, bytecodes.Cost] = {}
+    bytecodes: dict[str, Cost] = {}
     supervisors: dict[str, Found] = {}
     stalled: slow_clients.Found | None = None
 
@@ -111,7 +113,7 @@ def _measure_gateway(options: argparse.Namespace, console: Console, report: Repo
         report.micro_us = figures(folder)
         console.print(micro_table(report.micro_us, PROMISES))
         if options.backend == "asyncio":
-            report.bytecodes = bytecodes.figures(upstream, folder)
+            report.bytecodes = count_bytecodes(upstream, folder)
             console.print(bytecodes_table(report.bytecodes))
     return is_sound
 

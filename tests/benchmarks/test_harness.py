@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from tests.benchmarks.__main__ import main
 from tests.benchmarks.accounting import cpu_s, tree_of
 from tests.benchmarks.answer_reader import AnswerReader, BadAnswer
 from tests.benchmarks.answers import completion, stream_writes
@@ -138,3 +139,8 @@ def test_a_wrong_answer_is_counted_and_named() -> None:
     assert found.answers_per_s == 0
     assert found.first_problem is not None
     assert "no model of the benchmark" in found.first_problem
+
+
+def test_the_command_knows_its_phases() -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])

@@ -15,13 +15,12 @@ from wardwright.domain.structured import (
     DeclaredTool,
     GuardLoop,
     GuardType,
-    NumberRule,
     OutputFinding,
     OutputSchema,
-    SemanticRule,
     StructuredOutput,
 )
 from wardwright.policy.json_schema import CompiledSchema, Unreadable, compile_schema, read_json
+from wardwright.policy.semantic_rules import breach
 
 FORM_RULE = "structured-json"
 FORMAT_RULE = "response_format"
@@ -30,13 +29,14 @@ TOOLS_RULE = "tool_arguments"
 _LONGEST_SHOWN = 8_192
 _ANY_OBJECT = '{"type":"object"}'
 _REFUSALS = ("content_filter",)
+_CUT = "it was cut off at its limit of tokens: answer more briefly"
 
 
 class Violation(NamedTuple):
     """A fault of an answer: which rule rejects it, by what kind of check, and where.
 
     `faults` are for the model alone, `wanted` is what it is told to answer with, in words and (`schemas`) in JSON; `loop` says what
-    follows.
+    follows. An answer that `is_cut` has come to its limit of tokens.
     """
 
     rule_id: str
@@ -47,6 +47,7 @@ class Violation(NamedTuple):
     loop: GuardLoop
     choice: int = 0
     call: int | None = None
+    is_cut: bool = False
 
     @property
     def finding(self) -> OutputFinding:
@@ -56,7 +57,8 @@ class Violation(NamedTuple):
     @property
     def feedback(self) -> tuple[str, ...]:
         """What the model is told: the best first, and what there is less of it behind."""
-        found = "\n".join(f"- {fault}" for fault in self.faults)
+        faults = (*self.faults, _CUT) if self.is_cut else self.faults
+        found = "\n".join(f"- {fault}" for fault in faults)
         brief = f"Your last answer was rejected because it failed validation:\n{found}\n{self.wanted}"
         shown = "\n".join(self.schemas)
         return (f"{brief}\n{shown}", brief) if 0 < len(shown) <= _LONGEST_SHOWN else (brief,)
@@ -82,6 +84,7 @@ class _Choice:
         self.pieces: list[str] = []
         self.calls: defaultdict[int, _Call] = defaultdict(_Call)
         self.is_refusal = False
+        self.is_cut = False
 
     @property
     def text(self) -> str:
@@ -100,6 +103,7 @@ class _Choice:
                 self.calls[event.call].pieces.append(event.text)
             case Finish():
                 self.is_refusal = self.is_refusal or event.reason in _REFUSALS
+                self.is_cut = event.reason == "length"
             case _:
                 pass
 
@@ -152,7 +156,7 @@ class ModelDemand:
 
     def _within_rules(self, value: Any) -> Violation | None:
         for rule in self._form.semantic_rules:
-            fault = _breach(rule, value)
+            fault = breach(rule, value)
             if fault is not None:
                 return self._violation(rule.id, "semantic_validation", (fault,))
         return None
@@ -236,7 +240,7 @@ class OutputContract:
             for demand in self._demands:
                 found = demand.judge(choice)
                 if isinstance(found, Violation):
-                    violation = found._replace(choice=number)
+                    violation = found._replace(choice=number, is_cut=choice.is_cut)
                     return Verdict(violation, violation.finding)
                 if found is not None:
                     accepted.append(found)
@@ -268,39 +272,3 @@ def _wanted(schemas: Sequence[OutputSchema]) -> str:
     names = ", ".join(schema.id for schema in schemas if schema.id)
     which = "the JSON Schema" if len(schemas) == 1 else "one of the JSON Schemas"
     return f"Answer with JSON that matches {which}{f' {names}' if names else ''} and nothing else: no prose, no code fences."
-
-
-def _breach(rule: SemanticRule, value: Any) -> str | None:
-    """What a value breaks of a rule; None when it keeps to it."""
-    found = _at(value, rule.path)
-    if isinstance(rule, NumberRule):
-        bounds = {">=": rule.gte, ">": rule.gt, "<=": rule.lte, "<": rule.lt}
-        words = " and ".join(f"{sign} {bound:g}" for sign, bound in bounds.items() if bound is not None)
-        return None if _is_within(found, rule) else f"{rule.path}: must be a number {words}"
-    if isinstance(found, str) and rule.pattern.casefold() in found.casefold():
-        return f"{rule.path}: must not have {rule.pattern!r} in it"
-    return None
-
-
-def _is_within(found: Any, rule: NumberRule) -> bool:
-    if isinstance(found, bool) or not isinstance(found, int | float):
-        return False
-    return (
-        (rule.gte is None or found >= rule.gte)
-        and (rule.gt is None or found > rule.gt)
-        and (rule.lte is None or found <= rule.lte)
-        and (rule.lt is None or found < rule.lt)
-    )
-
-
-def _at(value: Any, pointer: str) -> Any:
-    """What stands at a JSON pointer; None when nothing does."""
-    for step in pointer.split("/")[1:]:
-        key = step.replace("~1", "/").replace("~0", "~")
-        if isinstance(value, dict):
-            value = value.get(key)
-        elif isinstance(value, list) and key.isascii() and key.isdecimal() and int(key) < len(value):
-            value = value[int(key)]
-        else:
-            return None
-    return value

@@ -385,6 +385,7 @@ class AnswerPolicy:
             policy="structured_output",
         )
         kind = violation.guard_type.replace("_", " ")
+        kind += "; it was cut off at its limit of tokens" if violation.is_cut else ""
         message = f"no answer has the form that it must have: {violation.rule_id!r} rejects the last one ({kind}), and {_REFUSALS[reason]}"
         code = "structured_output_exhausted"
         return Refused("structured_output_exhausted", AnswerRefused(message, code), note)

@@ -135,6 +135,15 @@ class TestWhatIsBlocked:
         assert (seen.status, seen.text, seen.is_done) == (200, "abc ", False)
         assert seen.offsets == [(1, "stream_window", kind, 4, 14)]
 
+    def test_nothing_of_it_leaves_in_another_form(self, daemon: Daemon) -> None:
+        body = {"say": [["abc Old", "Client("]], "say_as": str(uuid.uuid4()), "logprobs": True}
+        answer = daemon.chat(model="block", stream=True, **body)
+        assert "abc " in answer.text
+        assert OLD not in answer.text
+        listed = daemon.receipts(model="block", stream_policy_action="block")
+        assert answer.headers["x-wardwright-receipt-id"] in {summary["receipt_id"] for summary in listed}
+        assert daemon.receipts(model="block", stream_policy_action="rewrite") == []
+
     def test_the_safe_part_has_left_and_the_rest_is_withheld(self, daemon: Daemon) -> None:
         seen = ask(daemon, "block", ["safe prefix that can release ", "Old", "Client(arg)"])
         assert (seen.status, seen.text, seen.is_done) == (200, "safe prefix that can release ", False)

@@ -452,7 +452,14 @@ def _say(exchange: Exchange) -> None:
         return
     exchange.begin_stream()
     for number, piece in enumerate(pieces):
-        exchange.event(chunk({"role": "assistant", "content": piece} if number == 0 else {"content": piece}))
+        said = chunk({"role": "assistant", "content": piece} if number == 0 else {"content": piece})
+        if exchange.call.json.get("logprobs"):
+            tokens = [{"token": "".join(pieces), "logprob": 0.0, "bytes": None, "top_logprobs": []}]
+            said["choices"][0]["logprobs"] = {
+                "content": tokens,
+                "refusal": None,
+            }  # of a server that knows them all before
+        exchange.event(said)
         exchange.pause(0.02)  # a read of its own for each piece
     exchange.finish()
     exchange.done()

@@ -180,7 +180,7 @@ def usage(completion_tokens: int) -> dict[str, int]:
     return {"prompt_tokens": 7, "completion_tokens": completion_tokens, "total_tokens": 7 + completion_tokens}
 
 
-def chunk(delta: Mapping[str, object], *, finish_reason: str | None = None, index: int = 0) -> dict[str, object]:
+def chunk(delta: Mapping[str, object], *, finish_reason: str | None = None, index: int = 0) -> dict[str, Any]:
     """A chat completion chunk with one choice."""
     return {
         "id": "chatcmpl-upstream",

@@ -24,6 +24,9 @@ def list_receipts(
         str | None, typer.Option("--status", help="Only of this final status, such as completed.")
     ] = None,
     session: Annotated[str | None, typer.Option("--session", help="Only of this session id.")] = None,
+    rules_did: Annotated[
+        str | None, typer.Option("--rules-did", help="Only where stream rules did this, such as block.")
+    ] = None,
     config: ConfigOption = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
@@ -31,7 +34,12 @@ def list_receipts(
     """List receipts, newest first."""
     from wardwright.cli.receipt_source import ask
 
-    named = {"model": model, "status": _known_status(status), "session_id": session}
+    named = {
+        "model": model,
+        "status": _known_status(status),
+        "session_id": session,
+        "stream_policy_action": _known_action(rules_did),
+    }
     filters = {name: value for name, value in named.items() if value is not None}
     listed = ask(config, url, lambda source: source.list(filters, limit))
     if as_json:
@@ -67,10 +75,19 @@ def show_receipt(
 def _known_status(status: str | None) -> str | None:
     from wardwright.receipts.events import FinalStatus
 
-    known = get_args(FinalStatus)
-    if status is None or status in known:
-        return status
-    raise typer.BadParameter(f"{status!r} is not one of {', '.join(known)}", param_hint="--status")
+    return _known(status, get_args(FinalStatus), "--status")
+
+
+def _known_action(action: str | None) -> str | None:
+    from wardwright.domain.policy import StreamAction
+
+    return _known(action, get_args(StreamAction), "--rules-did")
+
+
+def _known(word: str | None, known: tuple[str, ...], option: str) -> str | None:
+    if word is None or word in known:
+        return word
+    raise typer.BadParameter(f"{word!r} is not one of {', '.join(known)}", param_hint=option)
 
 
 def _show_list(summaries: list[dict[str, Any]]) -> None:

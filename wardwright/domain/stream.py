@@ -44,11 +44,12 @@ class ToolCallStart(msgspec.Struct, frozen=True, tag="tool_call_start"):
 
 
 class ToolArguments(msgspec.Struct, frozen=True, tag="tool_arguments"):
-    """A piece of a tool call's argument JSON."""
+    """A piece of a tool call's argument JSON, or of the free text that a custom tool takes."""
 
     choice: int
     call: int
     text: str
+    is_json: bool = True
 
 
 class UsageReport(msgspec.Struct, frozen=True, tag="usage"):
@@ -79,10 +80,14 @@ StreamEvent = Start | Text | Reasoning | ToolCallStart | ToolArguments | UsageRe
 
 
 class Frame(msgspec.Struct, frozen=True):
-    """One upstream event: verbatim fields and their meaning. `events` is empty for a frame the vocabulary has no word for."""
+    """One upstream event: verbatim fields and their meaning. `events` is empty for a frame the vocabulary has no word for.
+
+    `has_echoes` when the fields may have text that no event has: the same text in another form, or sound.
+    """
 
     fields: Fields
     events: tuple[StreamEvent, ...]
+    has_echoes: bool = False
 
     @property
     def is_content(self) -> bool:

@@ -10,6 +10,7 @@ What is promised:
   the answer.
 - A frame that loses nothing leaves as it came, every byte of it, if need be later. Only a frame that is cut, or whose text was
   changed, is made again; `Reframe` does that in the terms of its wire.
+- What has text of an enforced channel where no rule reads it (`Frame.has_echoes`) does not leave at all.
 - While a rule watches tool arguments, or another target may have to go on with the answer, tool calls are held whole until their
   choice ends: none leaves that was not read to its end.
   They are read with needless escapes undone (`plain_json`), and must still be JSON when a rule has changed them.
@@ -23,7 +24,7 @@ Modes are gates behind the rules: `semantic_boundary` lets text leave up to the 
 """
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -57,6 +58,10 @@ class Reframe(Protocol):
 
     def split(self, frame: Frame) -> tuple[Frame, ...]:
         """The frame in parts, each with content of one choice and channel."""
+        ...
+
+    def without_echoes(self, frame: Frame, channels: Collection[Channel]) -> Frame:
+        """The frame without what has text of these channels where no rule reads it."""
         ...
 
 
@@ -172,6 +177,8 @@ class StreamGuard:
     # --- frames
 
     def _take(self, frame: Frame, now: float, left: list[Frame]) -> None:
+        if frame.has_echoes and self._rules.enforced:
+            frame = self._reframe.without_echoes(frame, self._rules.enforced)
         if len(frame.events) == 1:
             (event,) = frame.events
             # Text in the middle of an answer is nearly all there is, so it takes the shortest way.
@@ -489,7 +496,7 @@ class _HeldCalls:
                 self._calls[event.call] = GuardedArguments(self._rules)
             if isinstance(event, ToolArguments):
                 self._size += utf8_size(event.text)
-                fired.append((event.call, self._calls[event.call].feed(event.text)))
+                fired.append((event.call, self._calls[event.call].feed(event.text, is_json=event.is_json)))
         return fired
 
     def end(self) -> list[tuple[int, Sequence[Triggered]]]:

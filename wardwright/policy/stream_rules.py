@@ -27,6 +27,7 @@ class StreamRules:
         self.mode = policy.mode
         self.max_hold_bytes = policy.max_hold_bytes
         self.by_channel = {channel: _compiled(tuple(r for r in rules if channel in r.on)) for channel in CHANNELS}
+        self.enforced = frozenset(channel for rule in rules if rule.is_enforced for channel in rule.on)
         holds = [hold for hold in (policy.max_hold_ms, *(rule.max_hold_ms for rule in rules)) if hold is not None]
         self.max_hold_s = min(holds) / 1000 if holds else None
 

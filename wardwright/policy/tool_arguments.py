@@ -13,17 +13,19 @@ class GuardedArguments:
     def __init__(self, rules: TextRules | None) -> None:
         self._guard = None if rules is None else TextGuard(rules)
         self._plain = PlainJson()
+        self._is_json = True
         self._raw: list[str] = []
         self._passed: list[str] = []
         self._changed_by: StreamRule | None = None
         self.broken_by: StreamRule | None = None
 
-    def feed(self, text: str) -> list[Triggered]:
+    def feed(self, text: str, *, is_json: bool = True) -> list[Triggered]:
         """Take in the next piece; return what it completes."""
         self._raw.append(text)
+        self._is_json = is_json
         if self._guard is None:
             return []
-        self._passed.append(self._guard.feed(self._plain.feed(text)))
+        self._passed.append(self._guard.feed(self._plain.feed(text) if is_json else text))
         return self._taken()
 
     def finish(self) -> list[Triggered]:
@@ -33,7 +35,7 @@ class GuardedArguments:
         self._passed += [self._guard.feed(self._plain.finish()), self._guard.finish()]
         fired = self._taken()
         changed = self.changed
-        if changed is not None and _is_json("".join(self._raw)) and not _is_json(changed):
+        if self._is_json and changed is not None and _is_json("".join(self._raw)) and not _is_json(changed):
             self.broken_by = self._changed_by
         return fired
 

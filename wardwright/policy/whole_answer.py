@@ -1,6 +1,6 @@
 """Rules over an answer that comes in one piece: the same guard, fed with all of it at once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from wardwright.domain.policy import Channel
@@ -57,6 +57,9 @@ class _Bare:
             return Frame({}, (event, ToolArguments(choice, event.call, text)) if text else (event,))
         call = event.call if isinstance(event, ToolArguments) else 0
         return Frame({}, (ToolArguments(choice, call, arguments[call]),) if arguments[call] else ())
+
+    def without_echoes(self, frame: Frame, channels: Collection[Channel]) -> Frame:
+        return frame
 
     def split(self, frame: Frame) -> tuple[Frame, ...]:
         return (frame,)

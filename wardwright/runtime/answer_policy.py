@@ -29,6 +29,7 @@ from wardwright.runtime.decision import Decided
 from wardwright.runtime.output_book import OutputBook
 from wardwright.runtime.stream_book import UNRULED, holdings_of
 from wardwright.wire import openai_reframe
+from wardwright.wire.openai_echoes import answer_without_echoes
 from wardwright.wire.openai_request import with_system_message
 from wardwright.wire.openai_whole import read_events, read_finishes, with_texts
 
@@ -152,7 +153,7 @@ class GovernedAnswer:
         try:
             judged = judge(self._rules, read_events(completion))
             self._guard = judged.guard
-            made = with_texts(completion, judged.changed)
+            made = answer_without_echoes(with_texts(completion, judged.changed), self._rules.enforced)
             self._hold_to_form((*read_events(made), *read_finishes(made)))
         except msgspec.DecodeError as error:
             raise ProviderError(

@@ -22,11 +22,14 @@ from wardwright.domain.stream import (
     ToolCallStart,
     UsageReport,
 )
+from wardwright.wire.openai_echoes import without_echoes
+
+__all__ = ["SHARED_FIELDS", "carrying", "split", "with_arguments", "with_text", "without_echoes"]
 
 # What chunks of one answer share.
 SHARED_FIELDS = ("id", "object", "created", "model", "system_fingerprint", "service_tier")
 
-_TEXT_KEYS = ("content", "refusal")
+_TEXT_KEYS = ("content", "refusal", "audio")
 _REASONING_KEYS = ("reasoning_content", "reasoning", "reasoning_details")
 _TOOL_KEYS = ("tool_calls", "function_call")
 _NULL = msgspec.Raw(b"null")
@@ -44,14 +47,16 @@ def with_text(frame: Frame, channel: Channel, choice: int, text: str) -> Frame:
     for entry in _of_choice(choices, choice):
         delta = _delta(entry)
         if channel == "text":
-            key = "content" if _is_text(delta, "content") or not _is_text(delta, "refusal") else "refusal"
-            delta.update({name: _raw("") for name in _TEXT_KEYS if _is_text(delta, name)})
-            delta[key] = _raw(text)
+            keys = [name for name in _TEXT_KEYS if _is_text(delta, name)] or ["content"]
+            delta.update({name: _put(delta, name, "") for name in keys})
+            delta[keys[0]] = _put(delta, keys[0], text)
         else:
-            delta.update({name: _raw(text) for name in _REASONING_KEYS[:2] if _is_text(delta, name)})
+            keys = [name for name in _REASONING_KEYS[:2] if _is_text(delta, name)]
+            delta.update({name: _raw(text) for name in keys})
             delta.pop("reasoning_details", None)
         entry["delta"] = _raw(delta)
         entry.pop("logprobs", None)
+        entry.pop("token_ids", None)
     kind = Text if channel == "text" else Reasoning
     others: list[StreamEvent] = []
     for event in frame.events:
@@ -68,7 +73,7 @@ def carrying(frame: Frame, channel: Channel, choice: int, text: str, *, as_it_ca
     Args: as_it_came: the text is the rest of that other chunk's own, so that its log probabilities may go along.
     """
     key = _text_key(frame, channel, choice)
-    made: dict[str, Any] = {"index": choice, "delta": {key: text}, "finish_reason": None}
+    made: dict[str, Any] = {"index": choice, "delta": {key: _put({}, key, text)}, "finish_reason": None}
     for entry in _of_choice(_choices(frame), choice):
         if as_it_came and channel == "text" and "logprobs" in entry:
             made["logprobs"] = entry["logprobs"]
@@ -87,6 +92,9 @@ def with_arguments(frame: Frame, choice: int, arguments: Mapping[int, str]) -> F
             function = _FIELDS.decode(call.get("function", _NULL))
             if text is not None and function is not None:
                 call["function"] = _raw({**function, "arguments": text})
+            custom = _FIELDS.decode(call.get("custom", _NULL))
+            if text is not None and custom is not None:
+                call["custom"] = _raw({**custom, "input": text})
         if calls:
             delta["tool_calls"] = _raw(calls)
         function = _FIELDS.decode(delta.get("function_call", _NULL))
@@ -207,7 +215,17 @@ def _delta(entry: _Choice) -> Fields:
 def _is_text(delta: Fields, key: str) -> bool:
     """Whether a delta has text under a key, be it in parts."""
     value = _ANYTHING.decode(delta[key]) if key in delta else None
+    if key == "audio":
+        return isinstance(value, dict) and bool(value.get("transcript"))
     return (isinstance(value, str) and value != "") or (key == "content" and isinstance(value, list))
+
+
+def _put(delta: Fields, key: str, text: str) -> msgspec.Raw:
+    """What a delta has under a key once it has another text there."""
+    if key != "audio":
+        return _raw(text)
+    audio = _FIELDS.decode(delta.get(key, _NULL)) or {}
+    return _raw({**{name: value for name, value in audio.items() if name != "data"}, "transcript": text})
 
 
 def _says(delta: Fields, key: str) -> bool:

@@ -34,10 +34,20 @@ class _Function(msgspec.Struct):
     arguments: str | None = None
 
 
+class _Custom(msgspec.Struct):
+    name: str | None = None
+    input: str | None = None
+
+
 class _ToolCall(msgspec.Struct):
     index: _Index | None = None
     id: str | None = None
     function: _Function | None = None
+    custom: _Custom | None = None
+
+
+class _Audio(msgspec.Struct):
+    transcript: str | None = None
 
 
 class _Delta(msgspec.Struct):
@@ -48,12 +58,16 @@ class _Delta(msgspec.Struct):
     reasoning: object = None  # a string from some servers, an object of their own from others
     tool_calls: list[_ToolCall] | None = None
     function_call: _Function | None = None
+    audio: _Audio | None = None
+    reasoning_details: object = None
 
 
 class _Choice(msgspec.Struct):
     index: _Index | None = None
     delta: _Delta | None = None
     finish_reason: str | None = None
+    logprobs: object = None
+    token_ids: object = None
 
 
 class _Chunk(msgspec.Struct):
@@ -81,15 +95,18 @@ def parse_chunk(data: bytes) -> Frame:
     except JSON_FAULTS as error:
         raise BadAnswer(f"an event of the stream is not a chat-completion chunk: {find_fault(error, data)}") from None
     events: list[StreamEvent] = []
+    has_echoes = False
     for position, choice in enumerate(chunk.choices or ()):
         index = position if choice.index is None else choice.index
         if choice.delta is not None:
             events.extend(_delta_events(index, choice.delta))
+            has_echoes = has_echoes or _has_echoes(choice.delta)
+        has_echoes = has_echoes or choice.logprobs is not None or choice.token_ids is not None
         if choice.finish_reason:
             events.append(Finish(index, choice.finish_reason))
     if "usage" in fields and (usage := read_usage(fields)):
         events.append(UsageReport(usage))
-    return Frame(fields, tuple(events))
+    return Frame(fields, tuple(events), has_echoes)
 
 
 def render_chunk(frame: Frame, *, model: str, include_usage: bool) -> bytes | None:
@@ -115,15 +132,27 @@ def _delta_events(choice: int, delta: _Delta) -> Iterator[StreamEvent]:
     reasoning = delta.reasoning_content or delta.reasoning  # some servers send the same text under both names
     if reasoning and isinstance(reasoning, str):
         yield Reasoning(choice, reasoning)
-    # A refusal is text the client shows like any other: no rule may be blind to it.
-    content = joined_text(delta.content)
+    # A refusal is text the client shows like any other, and so is what it hears: no rule may be blind to it.
+    content = joined_text(delta.content) + ("" if delta.audio is None else delta.audio.transcript or "")
     if text := content + (delta.refusal or ""):
         yield Text(choice, text, is_refusal=not content)
     for position, call in enumerate(delta.tool_calls or ()):
         index = position if call.index is None else call.index
         yield from _call_events(choice, index, call.id, call.function)
+        if call.custom is not None:
+            yield from _custom_events(choice, index, call.id, call.custom)
     if delta.function_call is not None:
         yield from _call_events(choice, 0, None, delta.function_call)
+
+
+def _has_echoes(delta: _Delta) -> bool:
+    """Whether there may be text in a delta that no event has."""
+    return (
+        delta.audio is not None
+        or delta.reasoning_details is not None
+        or isinstance(delta.content, list)
+        or (delta.reasoning is not None and not isinstance(delta.reasoning, str))
+    )
 
 
 def _call_events(choice: int, call: int, call_id: str | None, function: _Function | None) -> Iterator[StreamEvent]:
@@ -134,6 +163,14 @@ def _call_events(choice: int, call: int, call_id: str | None, function: _Functio
         yield ToolCallStart(choice, call, call_id or "", function.name)
     if function.arguments:
         yield ToolArguments(choice, call, function.arguments)
+
+
+def _custom_events(choice: int, call: int, call_id: str | None, custom: _Custom) -> Iterator[StreamEvent]:
+    """Read the same of a custom tool, which takes any text."""
+    if custom.name:
+        yield ToolCallStart(choice, call, call_id or "", custom.name)
+    if custom.input:
+        yield ToolArguments(choice, call, custom.input, is_json=False)
 
 
 def _is_usage_alone(fields: Fields) -> bool:

@@ -15,9 +15,19 @@ class _Function(msgspec.Struct):
     arguments: str | None = None
 
 
+class _Custom(msgspec.Struct):
+    name: str | None = None
+    input: str | None = None
+
+
 class _ToolCall(msgspec.Struct):
     id: str | None = None
     function: _Function | None = None
+    custom: _Custom | None = None
+
+
+class _Audio(msgspec.Struct):
+    transcript: str | None = None
 
 
 class _Message(msgspec.Struct):
@@ -27,6 +37,7 @@ class _Message(msgspec.Struct):
     reasoning: object = None  # a string from some servers, an object of their own from others
     tool_calls: list[_ToolCall] | None = None
     function_call: _Function | None = None
+    audio: _Audio | None = None
 
 
 class _Choice(msgspec.Struct):
@@ -78,6 +89,7 @@ def with_texts(completion: Completion, changed: Mapping[Place, str]) -> Completi
         if mine:
             choice["message"] = _raw(_changed(_FIELDS.decode(choice["message"]), mine))
             choice.pop("logprobs", None)
+            choice.pop("token_ids", None)
     return msgspec.structs.replace(completion, fields={**completion.fields, "choices": _raw(choices)})
 
 
@@ -85,17 +97,21 @@ def _events(index: int, message: _Message) -> Iterator[StreamEvent]:
     reasoning = message.reasoning_content or message.reasoning
     if reasoning and isinstance(reasoning, str):
         yield Reasoning(index, reasoning)
-    content = joined_text(message.content)
+    content = joined_text(message.content) + ("" if message.audio is None else message.audio.transcript or "")
     if text := content + (message.refusal or ""):
         yield Text(index, text, is_refusal=not content)
-    calls = [(call.id or "", call.function) for call in message.tool_calls or ()]
+    calls = list(message.tool_calls or ())
     if message.function_call is not None:
-        calls.append(("", message.function_call))
-    for number, (call_id, function) in enumerate(calls):
-        if function is not None:
-            yield ToolCallStart(index, number, call_id, function.name or "")
-            if function.arguments:
-                yield ToolArguments(index, number, function.arguments)
+        calls.append(_ToolCall(function=message.function_call))
+    for number, call in enumerate(calls):
+        if call.function is not None:
+            yield ToolCallStart(index, number, call.id or "", call.function.name or "")
+            if call.function.arguments:
+                yield ToolArguments(index, number, call.function.arguments)
+        elif call.custom is not None:
+            yield ToolCallStart(index, number, call.id or "", call.custom.name or "")
+            if call.custom.input:
+                yield ToolArguments(index, number, call.custom.input, is_json=False)
 
 
 def _changed(message: Fields, texts: Mapping[tuple[Channel, int], str]) -> Fields:
@@ -106,13 +122,16 @@ def _changed(message: Fields, texts: Mapping[tuple[Channel, int], str]) -> Field
             message["refusal"] = _raw(text)
         else:
             message |= {"content": _raw(text), **({"refusal": _NULL} if has_refusal else {})}
+        message.pop("audio", None)  # it says what was said before
     if reasoning is not None:
         message |= {key: _raw(reasoning) for key in ("reasoning", "reasoning_content") if _is_string(message.get(key))}
         message.pop("reasoning_details", None)
     calls = _RAW_CALLS.decode(message.get("tool_calls", _NULL)) or []
     for number, call in enumerate(calls):
         arguments = texts.get(("tool_arguments", number))
-        if arguments is not None:
+        if arguments is not None and "custom" in call:
+            call["custom"] = _raw({**_FIELDS.decode(call["custom"]), "input": arguments})
+        elif arguments is not None:
             call["function"] = _raw({**_FIELDS.decode(call["function"]), "arguments": arguments})
     if calls:
         message["tool_calls"] = _raw(calls)

@@ -75,7 +75,7 @@ class StreamShape:
         if self.usage is not None and not self.may_end:
             kept = [event for event in kept if not isinstance(event, UsageReport)]
         if len(kept) != len(frame.events):
-            frame = Frame(frame.fields, tuple(kept))
+            frame = Frame(frame.fields, tuple(kept), frame.has_echoes)
         return (_role_frame(frame, missing), frame) if missing else (frame,)
 
     def _admit(self, event: StreamEvent, missing: list[int]) -> bool:

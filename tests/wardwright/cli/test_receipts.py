@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from wardwright.receipts.fold import summarise
 
@@ -38,19 +39,37 @@ def test_a_list_without_sessions_has_no_column_for_them(daemon: FakeDaemon, run:
 
 def test_filters_are_the_daemons(daemon: FakeDaemon, run: Run) -> None:
     daemon.lay("GET", "/v1/receipts", (200, {"data": [], "next_cursor": None}))
-    filters = ("--model", "wardwright/m", "--status", "completed", "--session", "s 1", "--limit", "7")
+    filters = (
+        "--model",
+        "wardwright/m",
+        "--status",
+        "completed",
+        "--session",
+        "s 1",
+        "--limit",
+        "7",
+        "--rules-did",
+        "block",
+    )
 
     result = run("receipts", "list", *filters, "--url", daemon.url)
 
-    assert daemon.asked[0].query == {"model": "wardwright/m", "status": "completed", "session_id": "s 1", "limit": "7"}
+    assert daemon.asked[0].query == {
+        "model": "wardwright/m", "status": "completed", "session_id": "s 1", "stream_policy_action": "block", "limit": "7",
+    }  # fmt: skip
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "no receipts match\n")
 
 
-def test_a_status_that_no_receipt_can_have_is_wrong_use(daemon: FakeDaemon, run: Run) -> None:
-    result = run("receipts", "list", "--status", "complete", "--url", daemon.url)
+@pytest.mark.parametrize(
+    ("option", "word", "known"), [("--status", "complete", "client_cancelled"), ("--rules-did", "blocked", "escalate")]
+)
+def test_a_word_that_no_receipt_can_have_is_wrong_use(
+    daemon: FakeDaemon, run: Run, option: str, word: str, known: str
+) -> None:
+    result = run("receipts", "list", option, word, "--url", daemon.url)
 
     assert (result.exit_code, daemon.asked) == (2, [])
-    assert "client_cancelled" in result.stderr
+    assert known in result.stderr
 
 
 def test_a_list_for_programs_is_json_and_nothing_else(daemon: FakeDaemon, run: Run) -> None:

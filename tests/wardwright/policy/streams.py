@@ -66,6 +66,42 @@ def answers(draw: st.DrawFn, *, choices: int = 2) -> list[dict[str, Any]]:
     return chunks
 
 
+@st.composite
+def echoing_answers(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """Answers whose chunks repeat their text in every form that there is, at random with that of others, or have other text beside it."""
+    line: list[dict[str, Any]] = []
+    for word in draw(st.lists(WORDS, min_size=1, max_size=6)):
+        form = draw(st.sampled_from(["plain", "ahead", "spoken", "refused", "custom", "details", "ids"]))
+        other = draw(st.sampled_from([word, "Old", "OldClient("]))
+        match form:
+            case "plain":
+                one = text_chunk(word)
+                token = one["choices"][0]["logprobs"]["content"][0]
+                token["top_logprobs"] = [{"token": other, "logprob": -1.0, "bytes": list(other.encode())}]
+                token["bytes"] = draw(st.sampled_from([None, list(word.encode()), list(other.encode())]))
+                line.append(one)
+            case "ahead":
+                tokens = {"content": [{"token": other, "logprob": -0.5, "bytes": None, "top_logprobs": []}]}
+                line += [chunk({"content": ""}, logprobs=tokens), chunk({"content": word})]
+            case "spoken":
+                line += [chunk({"audio": {"id": "a1", "transcript": word}}), chunk({"audio": {"data": other}})]
+            case "refused":
+                line.append(chunk({"refusal": word}, logprobs={"content": None, "refusal": [{"token": other}]}))
+            case "custom":
+                begun = {"index": 0, "id": "call_0", "type": "custom", "custom": {"name": "f", "input": word}}
+                line += [
+                    chunk({"tool_calls": [begun]}),
+                    chunk({"tool_calls": [{"index": 0, "custom": {"input": other}}]}),
+                ]
+            case "details":
+                details = [{"type": "reasoning.text", "text": other}, {"type": "reasoning.encrypted", "data": "x"}]
+                line.append(chunk({"reasoning_content": word, "reasoning_details": details}))
+                line.append(chunk({"reasoning": {"text": other}}))
+            case _:
+                line.append(chunk({"content": word}, token_ids=[1, 2]))
+    return [*line, chunk({}, "stop")]
+
+
 def _choice(draw: st.DrawFn, index: int) -> list[dict[str, Any]]:
     line = [chunk({"role": "assistant", "content": ""}, index=index)] if draw(st.booleans()) else []
     line += [chunk({"reasoning_content": word}, index=index) for word in draw(st.lists(WORDS, max_size=3))]

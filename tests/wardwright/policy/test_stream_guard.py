@@ -19,6 +19,7 @@ from tests.wardwright.policy.streams import (
     call_chunk,
     chunk,
     cuts,
+    echoing_answers,
     guard_of,
     guarded,
     reads_of,
@@ -172,6 +173,20 @@ class TestToolCalls:
         assert [(one.get("index"), one.get("function", {}).get("arguments")) for one in calls] == [
             (0, '{"code": "NewClient(1)"}'), (1, '{"x"'), (1, ": 1}"), (None, None),
         ]  # fmt: skip
+
+    def test_the_input_of_a_custom_tool_is_free_text(self) -> None:
+        def custom(text: str, **more: Any) -> Frame:
+            return frame(chunk({"tool_calls": [{"index": 0, "custom": {"input": text, **more}}]}))
+
+        reads = [[custom("run \\u0041 Old", name="sh")], [custom("Client(x")], [frame(chunk({}, "tool_calls"))]]
+        guard = guard_of([rule("rewrite", replacement="New("), rule("drop", "A")])
+        left = "".join(
+            event.text for one in guarded(guard, reads) for event in one.events if isinstance(event, ToolArguments)
+        )
+        assert left == "run \\u0041 New(x"
+        blocked = guard_of([rule("block")])
+        assert guarded(blocked, reads) == []
+        assert blocked.tripped is not None
 
     def test_arguments_that_a_rule_makes_no_json_of_end_the_answer(self) -> None:
         guard = guard_of([rule("rewrite", replacement='"')])
@@ -346,6 +361,47 @@ def test_nothing_that_left_has_a_match_of_a_rule_that_ends_answers(
             for (kind, _, _), text in left.items():
                 if channels[kind] in watching.on:
                     assert matches(watching, text) == []
+
+
+def everything_in(chunks: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """All that chunks say, under whatever name: the texts of each place in them, one behind the other."""
+    found: dict[str, str] = defaultdict(str)
+
+    def walk(value: Any, place: str) -> None:
+        if isinstance(value, dict):
+            for name, inner in value.items():
+                if name not in ("role", "id", "type", "name", "finish_reason"):
+                    walk(inner, f"{place}.{name}")
+        elif isinstance(value, list) and value and all(isinstance(one, int) for one in value):
+            found[place] += bytes(value).decode("utf-8", "replace")
+        elif isinstance(value, list):
+            for inner in value:
+                walk(inner, place)
+        elif isinstance(value, str):
+            found[place] += value
+
+    for one in chunks:
+        walk(one["choices"], "")
+    return found
+
+
+@given(echoing_answers(), st.sampled_from(["Old", "ldC", "t("]), MODES, st.data())
+def test_nothing_that_left_has_a_match_in_any_form(
+    chunks: list[dict[str, Any]], literal: str, mode: str, data: st.DataObject
+) -> None:
+    watching = rule("block", literal, on=EVERYWHERE)
+    guard = guard_of([watching], mode)
+    said = everything_in(rendered(guarded(guard, reads_of(chunks, data.draw(cuts(len(as_bytes(chunks))))))))
+    for place, text in said.items():
+        assert literal not in text, place
+    assert ".delta.audio.data" not in said, "sound cannot be read"
+
+
+@given(echoing_answers(), st.data())
+def test_who_only_observes_changes_nothing_in_any_form(chunks: list[dict[str, Any]], data: st.DataObject) -> None:
+    reads = reads_of(chunks, data.draw(cuts(len(as_bytes(chunks)))))
+    watching = [rule("annotate", "Old", on=("text",)), rule("block", "Old", on=("text",), shadow=True, id="s")]
+    assert guarded(guard_of(watching), reads) == [one for read in reads for one in read]
 
 
 @given(answers(choices=1), st.text("abOld(C", min_size=1, max_size=5), st.data())

@@ -54,6 +54,7 @@ def test_other_text_leaves_everything_else_as_it_was() -> None:
         ({"content": [{"type": "text", "text": "ab"}]}, {"content": "x"}),
         ({"content": "", "refusal": "ab"}, {"content": "", "refusal": "x"}),
         ({"content": "a", "refusal": "b"}, {"content": "x", "refusal": ""}),
+        ({"audio": {"id": "a", "data": "UklG", "transcript": "ab"}}, {"audio": {"id": "a", "transcript": "x"}}),
     ],
 )
 def test_text_stays_where_it_was(delta: dict[str, Any], after: dict[str, Any]) -> None:
@@ -119,3 +120,19 @@ def test_a_chunk_of_one_kind_is_left_alone() -> None:
     one = frame(choice(content="a"), usage=USAGE)
     assert split(one) == (one,)
     assert split(frame()) == (frame(),)
+
+
+def test_what_is_spoken_is_carried_as_spoken() -> None:
+    made = carrying(frame(choice(audio={"id": "a", "transcript": "ab"})), "text", 0, "b", as_it_came=True)
+    assert shown(made)["choices"] == [choice(audio={"transcript": "b"})]
+    assert made.events == (Text(0, "b"),)
+
+
+def test_a_custom_tool_gets_another_input() -> None:
+    call = {"index": 0, "id": "c", "type": "custom", "custom": {"name": "sh", "input": "rm \\u0041"}}
+    before = frame(choice(tool_calls=[call]))
+    assert before.events == (ToolCallStart(0, 0, "c", "sh"), ToolArguments(0, 0, "rm \\u0041", is_json=False))
+    made = with_arguments(before, 0, {0: "ls"})
+    [entry] = shown(made)["choices"]
+    assert entry["delta"]["tool_calls"][0]["custom"] == {"name": "sh", "input": "ls"}
+    assert made.events == (ToolCallStart(0, 0, "c", "sh"), ToolArguments(0, 0, "ls"))

@@ -70,3 +70,17 @@ def test_changed_texts_stand_where_they_stood() -> None:
     ]  # fmt: skip
     assert ["logprobs" in choice for choice in json.loads(bytes(changed.fields["choices"]))] == [False, False, True]
     assert with_texts(answer, {}) is answer
+
+
+def test_what_is_spoken_is_text_and_sound_goes_with_what_it_said() -> None:
+    answer = completion({"content": None, "audio": {"data": "UklG", "transcript": "secret"}})
+    assert read_events(answer) == (Text(0, "secret"),)
+    assert messages_of(with_texts(answer, {Place(0, "text"): "s"})) == [{"content": "s"}]
+
+
+def test_the_input_of_a_custom_tool_is_read_and_changed() -> None:
+    custom = {"id": "c", "type": "custom", "custom": {"name": "sh", "input": "rm"}}
+    answer = completion({"content": None, "tool_calls": [custom, CALL]})
+    assert read_events(answer)[:2] == (ToolCallStart(0, 0, "c", "sh"), ToolArguments(0, 0, "rm", is_json=False))
+    [message] = messages_of(with_texts(answer, {Place(0, "tool_arguments", 0): "ls"}))
+    assert message["tool_calls"] == [{**custom, "custom": {"name": "sh", "input": "ls"}}, CALL]

@@ -463,12 +463,3 @@ def _say(exchange: Exchange) -> None:
         exchange.pause(0.02)  # a read of its own for each piece
     exchange.finish()
     exchange.done()
-
-
-@behaviour("replay")
-def _replay(exchange: Exchange) -> None:
-    """Send the stream that the request's own field `replay` holds, piece by piece."""
-    exchange.begin_stream()
-    for piece in exchange.call.json["replay"]:
-        exchange.piece(piece.encode())
-    exchange.end_stream()

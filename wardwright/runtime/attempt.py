@@ -35,13 +35,17 @@ Release = Callable[[Sequence[Frame]], Awaitable[None]]
 
 
 class Tally(msgspec.Struct):
-    """What one attempt has brought and released so far. Bytes are UTF-8 bytes of text, reasoning and tool arguments."""
+    """What one attempt has brought and released so far. Bytes are UTF-8 bytes of text, reasoning and tool arguments.
+
+    `client_s` is how long the provider has waited for the client.
+    """
 
     started: float
     first_token: float | None = None
     generated_bytes: int = 0
     released_bytes: int = 0
     has_released: bool = False
+    client_s: float = 0.0
     finish_reasons: list[str] = msgspec.field(default_factory=list)
     usage: Usage | None = None
 
@@ -198,7 +202,10 @@ async def stream(
                     ready = leaving
                 if ready:
                     clocks.wait_for_client()
-                    await release(ready)
+                    try:
+                        await release(ready)
+                    finally:
+                        tally.client_s += clocks.now() - now
                     tally.has_released = True
                     cleared = tally.generated_bytes if governed is None else governed.released_bytes
                     tally.released_bytes = cleared - _content_bytes(held.frames)

@@ -58,5 +58,8 @@ class Patience:
         return msgspec.structs.replace(timeouts, total=min(timeouts.total, self.left_s * _SHARE_OF_CALL))
 
     def was_fair(self, failure: Failure, timeouts: Timeouts, since: float) -> bool:
-        """Whether a call that began at `since` and took too long had enough of its provider's own time to be blamed for that."""
+        """Whether a call that took too long had enough of its provider's own time to be blamed for that.
+
+        Args: since: when it began, put off by the time that its client took.
+        """
         return failure.clock != "total" or self._now() - since >= timeouts.total * _FAIR_SHARE

@@ -310,7 +310,9 @@ class Run:
         try:
             outcome = await self._call(live)
         except ProviderError as error:
-            is_fair = self._patience.was_fair(error.failure, settings.timeouts, live.tally.started)
+            is_fair = self._patience.was_fair(
+                error.failure, settings.timeouts, live.tally.started + live.tally.client_s
+            )
             self._end_attempt(error.failure, is_fair=is_fair)
             self._candidates.failed(target, error, settings.retry, released=live.tally.has_released)
             if live.tally.has_released:
@@ -319,7 +321,7 @@ class Run:
             return None
         except DeadlineExceeded as error:
             failure = Failure("timeout", error.message, clock="total")
-            is_fair = self._patience.was_fair(failure, settings.timeouts, live.tally.started)
+            is_fair = self._patience.was_fair(failure, settings.timeouts, live.tally.started + live.tally.client_s)
             self._end_attempt(failure, is_fair=is_fair)
             return Outcome("deadline_exceeded", error)
         self._end_attempt(None)

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.anyio
 
 STALL_S = 60.0
 TICK_S = 5.0
+KEPT_ALIVE_S = 75.0
 MOVES = 5000
 """More bytes than a client must move to be taken to be going on."""
 
@@ -36,6 +37,7 @@ class ScriptedLine:
         self.written = b""
         self.unsent = 0
         self.was_aborted = False
+        self.was_closed = False
         self._pieces: list[bytes] = []
         self._change = anyio.Event()
 
@@ -69,7 +71,8 @@ class ScriptedLine:
 
     def half_close(self) -> None: ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        self.was_closed = True
 
     def abort(self) -> None:
         self.was_aborted = True
@@ -245,3 +248,17 @@ async def test_a_client_of_http_2_that_opens_no_window_is_let_go(anyio_backend_n
         assert at.line.was_aborted
         await settle()
         assert at.was_told
+
+
+@pytest.mark.parametrize("said", [b"", b"GET / HTTP/1.1\r\nHos"], ids=["nothing", "half-a-head"])
+async def test_a_connection_that_asks_nothing_is_closed_however_it_drips(anyio_backend_name: str, said: bytes) -> None:
+    async with served(anyio_backend_name, never) as at:
+        for drop in (said, *[b"t"] * 20 * bool(said)):
+            if drop:
+                at.line.give(drop)
+            await settle()
+            await at.age(TICK_S)
+        if not said:
+            await at.age(KEPT_ALIVE_S)
+        assert at.line.was_closed
+        assert not at.received

@@ -247,6 +247,16 @@ class TestFairness:
             assert isinstance(error, DeadlineExceeded)
             assert isinstance(on.gate("first").breaker, Open)
 
+    async def test_one_whose_client_used_it_up_is_not(self) -> None:
+        async def take_for_ever(what: str) -> None:
+            if what == "release":
+                await anyio.sleep_forever()
+
+        async with stage(Watched(), timeouts=BUSY, breaker=BreakerPolicy(failures=1)) as on:
+            error = await on.ask_for_error(RecordingResponder(on_send=take_for_ever))
+            assert isinstance(error, DeadlineExceeded)
+            assert isinstance(on.gate("first").breaker, Closed)
+
     async def test_what_the_caller_got_wrong_and_clients_that_leave_do_not_count(self) -> None:
         wrong = failing("first", Failure("invalid_request", "", 422))
         async with stage(wrong, breaker=BreakerPolicy(failures=1)) as on:

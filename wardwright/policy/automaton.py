@@ -19,6 +19,7 @@ with the end it had.
 """
 
 from collections.abc import Collection, Iterable, Sequence
+from copy import copy
 from typing import NamedTuple, TypeAlias, TypeVar
 
 from wardwright.policy.pattern_syntax import Anchor, AnchorKind, Chars, Choice, Node, Repeat
@@ -124,8 +125,17 @@ class Automaton:
         self._states: dict[tuple[_Groups, int], _State] = {}
         self._begun: dict[tuple[int, str], tuple[int, ...]] = {}
         self._holds = [holding is None or pattern in holding for pattern in self._pattern_at]
+        self._whole: Automaton | None = None
+        self._left_out: frozenset[int] = frozenset()
         if any(self._matches_nothing(start) for start in self._starts):
             raise PatternError("does not match the empty text: this one would match everywhere")
+
+    def without(self, patterns: Collection[int]) -> "Automaton":
+        """The automaton of the other patterns, under their numbers. It shares this one's program: nothing is compiled."""
+        other = copy(self)
+        other._whole, other._left_out = self, frozenset(patterns)
+        other._states, other._begun, other._kept = {}, {}, 0
+        return other
 
     def prepare(self, characters: str) -> None:
         """Work out the steps that the first of some characters takes, so that nobody waits for it later."""
@@ -202,7 +212,11 @@ class Automaton:
     def _begun_by(self, before: int, character: str) -> tuple[int, ...]:
         """Where threads that begin with a character stand behind it. Kept, since every step asks and there may be many patterns."""
         found = self._begun.get((before, character))
-        if found is None:
+        if found is None and self._whole is not None:
+            begun = self._whole._begun_by(before, character)
+            found = tuple(stop for stop in begun if self._pattern_at[stop] not in self._left_out)
+            self._begun[before, character] = found
+        elif found is None:
             places = self._past_anchors(self._start_stops, before, character)
             stops = (stop for place in places for stop in self._taken(place, character))
             found = self._begun[before, character] = tuple(dict.fromkeys(stops))

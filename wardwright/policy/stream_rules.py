@@ -1,9 +1,11 @@
 """The stream rules of an answer, compiled: which text each of them sees, how much it makes the gateway hold, and what is promised.
 
-Rules are compiled once for each list of them and kept: an automaton learns the texts of its model as it reads them.
+Rules are compiled once for each list of them and kept: an automaton learns the texts of its model as it reads them. What is left when
+some rules have done their work shares what was compiled.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from copy import copy
 from functools import lru_cache
 
 from wardwright.domain.policy import Channel, StreamPolicy, StreamRule
@@ -23,10 +25,24 @@ class StreamRules:
     """
 
     def __init__(self, rules: Sequence[StreamRule], policy: StreamPolicy) -> None:
+        self.by_channel = {channel: _compiled(tuple(r for r in rules if channel in r.on)) for channel in CHANNELS}
+        self._state(rules, policy)
+
+    def without(self, ids: Collection[str]) -> "StreamRules":
+        """The rules but for some. Nothing is compiled."""
+        other = copy(self)
+        other.by_channel = {
+            channel: None if compiled is None else compiled.without(ids)
+            for channel, compiled in self.by_channel.items()
+        }
+        other._state([rule for rule in self.rules if rule.id not in ids], self._policy)
+        return other
+
+    def _state(self, rules: Sequence[StreamRule], policy: StreamPolicy) -> None:
+        self._policy = policy
         self.rules = tuple(rules)
         self.mode = policy.mode
         self.max_hold_bytes = policy.max_hold_bytes
-        self.by_channel = {channel: _compiled(tuple(r for r in rules if channel in r.on)) for channel in CHANNELS}
         self.enforced = frozenset(channel for rule in rules if rule.is_enforced for channel in rule.on)
         holds = [hold for hold in (policy.max_hold_ms, *(rule.max_hold_ms for rule in rules)) if hold is not None]
         self.max_hold_s = min(holds) / 1000 if holds else None

@@ -21,7 +21,8 @@ Positions count characters, offsets bytes of UTF-8. Offsets of a match are those
 stream, after the changes of earlier rules.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from copy import copy
 from typing import Literal, NamedTuple
 
 from wardwright.domain.policy import StreamRule
@@ -61,17 +62,45 @@ class TextRules:
         """Whether there is nothing to look for."""
         return self.observers is None and not self.stages
 
+    def without(self, ids: Collection[str]) -> "TextRules | None":
+        """The rules but for some; None when none is left. Nothing is compiled: that would keep every stream waiting.
+
+        So neighbours that came to stand together stay two stages. That changes nothing of what leaves or whether a rule trips; where
+        two of them complete a match with the same character, the first in order is told, and not the leftmost.
+        """
+        other = copy(self)
+        other.observers = None if self.observers is None else self.observers.without(ids)
+        other.stages = [kept for stage in self.stages if (kept := stage.without(ids)) is not None]
+        other.ahead = None if self.ahead is None or len(other.stages) < 2 else self.ahead.without(ids)
+        return None if other.is_empty else other
+
 
 class _Compiled:
-    """Rules that share an automaton; `reach` is how far back from the present a match can matter, in characters."""
+    """Rules that share an automaton; `reach` is how far back from the present a match can matter, in characters.
+
+    The automaton knows rules by their place in `rules`, of which it may leave some out.
+    """
 
     def __init__(self, rules: Sequence[StreamRule]) -> None:
         self.rules = rules
         nodes = [parse_pattern(rule_pattern(rule)) for rule in rules]
         self.automaton = Automaton(nodes)
         self.automaton.prepare(_USUAL)
-        self.reach = max(reach_of(rule, node) for rule, node in zip(rules, nodes, strict=True))
+        self._reaches = [reach_of(rule, node) for rule, node in zip(rules, nodes, strict=True)]
+        self.reach = max(self._reaches)
         self.changes = rules[0].is_changing if rules else False
+
+    def without(self, ids: Collection[str]) -> "_Compiled | None":
+        """The same but for some rules; None when none is left."""
+        left_out = {number for number, rule in enumerate(self.rules) if rule.id in ids}
+        if not left_out:
+            return self
+        if len(left_out) == len(self.rules):
+            return None
+        other = copy(self)
+        other.automaton = self.automaton.without(left_out)
+        other.reach = max(reach for number, reach in enumerate(self._reaches) if number not in left_out)
+        return other
 
 
 def rule_pattern(rule: StreamRule) -> Pattern:

@@ -15,6 +15,7 @@ from wardwright.domain.route import MODEL_PREFIX, Composition, ModelDefinition
 from wardwright.planner.canary import BUCKETS, bucket_of, takes
 from wardwright.planner.composition import compose, nested_models
 from wardwright.receipts.events import CanarySide
+from wardwright.runtime.stream_book import prepare_rules
 
 Draw = Callable[[int], int]
 
@@ -135,7 +136,7 @@ def activate(
             activations[name] = before
         else:
             activations[name] = Activation(definition, models, concerned)
-            activations[name].composition()  # now, so that no request pays for it
+            prepare_rules(activations[name].composition())  # now, so that no request pays for it
     return activations
 
 

@@ -21,18 +21,23 @@ class Holding:
     def __init__(self, rules: tuple[StreamRule, ...], policy: StreamPolicy) -> None:
         self.rules = rules
         self.policy = policy
-        self._compiled: dict[tuple[frozenset[str], bool], StreamRules] = {}
+        self._whole: dict[bool, StreamRules] = {}
+        self._rest: dict[tuple[frozenset[str], bool], StreamRules] = {}
 
     def compiled(self, without: frozenset[str], *, buffered: bool = False) -> StreamRules:
         """The rules but for some, compiled once; `buffered` when nothing may leave before the end, whatever the policy says."""
-        left_out = without & {rule.id for rule in self.rules if rule.once_per is not None} if without else without
-        found = self._compiled.get((left_out, buffered))
-        if found is None:
-            if len(self._compiled) >= _SUBSETS_KEPT:
-                self._compiled.clear()
+        whole = self._whole.get(buffered)
+        if whole is None:
             policy = replace(self.policy, mode="full_buffer") if buffered else self.policy
-            found = StreamRules([rule for rule in self.rules if rule.id not in left_out], policy)
-            self._compiled[left_out, buffered] = found
+            whole = self._whole[buffered] = StreamRules(self.rules, policy)
+        left_out = without & {rule.id for rule in self.rules if rule.once_per is not None} if without else without
+        if not left_out:
+            return whole
+        found = self._rest.get((left_out, buffered))
+        if found is None:
+            if len(self._rest) >= _SUBSETS_KEPT:
+                self._rest.clear()
+            found = self._rest[left_out, buffered] = whole.without(left_out)
         return found
 
 
@@ -52,6 +57,12 @@ def holdings_of(composition: Composition) -> Mapping[str, Holding]:
             before = found.get(target, Holding((), StreamPolicy("pass_through")))
             found[target] = Holding(before.rules + rules, _together(before.policy, model.stream_policy))
     return found
+
+
+def prepare_rules(composition: Composition) -> None:
+    """Compile the stream rules of a composition, so that no request waits for that."""
+    for holding in holdings_of(composition).values():
+        holding.compiled(frozenset())
 
 
 def _together(one: StreamPolicy, other: StreamPolicy) -> StreamPolicy:

@@ -181,3 +181,23 @@ def test_a_thousand_patterns_are_ready_within_a_second() -> None:
     machine = compiled(*(f"(?i)rule{number}\\s*[:=]\\s*[a-z]{{3,8}}" for number in range(1000)))
     machine.prepare("".join(map(chr, range(9, 127))))
     assert process_time() - began < 1
+
+
+@given(st.lists(expressions(), min_size=2, max_size=4), st.sets(st.integers(0, 3)), TEXTS)
+def test_some_patterns_can_be_left_out_without_compiling_the_others(
+    patterns: list[str], left_out: set[int], text: str
+) -> None:
+    whole = or_reject(*patterns)
+    kept = [number for number in range(len(patterns)) if number not in left_out]
+    rest = Scanner(whole.without(left_out))
+    alone = Scanner(compiled(*(patterns[number] for number in kept)))
+    for character in text:
+        expected = [(kept[match.pattern], match.start, match.end) for match in alone.read(character)]
+        assert sorted(rest.read(character)) == sorted(expected)
+        assert (rest.live_from, rest.quiet_at) == (alone.live_from, alone.quiet_at)
+    assert sorted(rest.finish()) == sorted((kept[m.pattern], m.start, m.end) for m in alone.finish())
+
+
+def test_leaving_patterns_out_of_what_some_were_left_out_of_leaves_both_out() -> None:
+    whole = compiled("a", "b", "c")
+    assert [match.pattern for match in found(whole.without({0}).without({1}), "abc")] == [2]

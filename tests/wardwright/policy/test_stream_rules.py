@@ -2,6 +2,8 @@
 
 import pytest
 from hypothesis import given, reject
+from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tests.wardwright.policy.pattern_samples import TEXTS, expressions
 from wardwright.domain.policy import StreamMode, StreamPolicy, StreamRule
@@ -80,3 +82,37 @@ def test_rules_of_one_list_are_compiled_once() -> None:
     assert compiled.by_channel["text"] is compiled.by_channel["reasoning"]
     assert compiled.by_channel["text"] is StreamRules(list(rules), StreamPolicy()).by_channel["text"]
     assert compiled.by_channel["tool_arguments"] is None
+
+
+@given(
+    st.lists(
+        st.builds(
+            lambda action, contains, replacement: rule(action, contains, replacement=replacement),
+            st.sampled_from(["block", "rewrite", "drop", "annotate"]),
+            st.text("ab", min_size=1, max_size=3),
+            st.sampled_from(["", "x", "ab"]),
+        ),
+        min_size=1,
+        max_size=4,
+    ),
+    st.sets(st.integers(0, 3)),
+    st.lists(st.text("abc", min_size=1, max_size=6), max_size=5),
+)
+def test_rules_that_are_left_out_leave_the_others_as_if_they_had_been_alone(
+    rules: list[StreamRule], left_out: set[int], pieces: list[str]
+) -> None:
+    named = [replace(one, id=str(number)) for number, one in enumerate(rules)]
+    rest = StreamRules(named, StreamPolicy()).without({str(number) for number in left_out})
+    alone = StreamRules([one for number, one in enumerate(named) if number not in left_out], StreamPolicy())
+    assert (rest.rules, rest.enforced, rest.max_hold_s) == (alone.rules, alone.enforced, alone.max_hold_s)
+    compiled, compiled_alone = rest.by_channel["text"], alone.by_channel["text"]
+    assert (compiled is None) is (compiled_alone is None)
+    if compiled is None or compiled_alone is None:
+        return
+    one, other = TextGuard(compiled), TextGuard(compiled_alone)
+    for piece in pieces:
+        assert one.feed(piece) == other.feed(piece)
+        assert (one.held, one.tripped is None) == (other.held, other.tripped is None)
+        if one.tripped is not None:
+            return
+    assert one.finish() == other.finish()

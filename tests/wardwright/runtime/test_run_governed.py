@@ -16,6 +16,7 @@ from wardwright.domain.chat import Completion
 from wardwright.domain.errors import AnswerRefused, ProviderError
 from wardwright.domain.policy import StreamAction, StreamPolicy, StreamRule
 from wardwright.domain.route import MODEL_PREFIX, Cascade, Composition, ModelDefinition, Target
+from wardwright.policy.automaton import Automaton
 from wardwright.ports.provider import UpstreamCall
 from wardwright.providers.canned import ScriptedFailure
 from wardwright.receipts.events import AttemptFinished
@@ -364,6 +365,24 @@ class TestOnce:
             assert len(provider.calls) == 4, "a session is taken up where its receipts have left it"
             await on.ask(RecordingResponder(), caller=Caller(session_id=Attributed("s2", "header")))
             assert len(provider.calls) == 6
+
+    async def test_no_request_waits_for_rules_to_be_compiled(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rules = [
+            rule("retry", id="once", once_per="session"),
+            rule("rewrite", "zzz"),
+            rule("drop", "yyy", once_per="request"),
+        ]
+        provider = Scripted("first", [OLD, "yyy"])
+        async with stage(provider, definition=governed(cascade("first"), *rules, mode="semantic_boundary")) as on:
+            compiled: list[object] = []
+            monkeypatch.setattr(Automaton, "_compile", lambda *args: compiled.append(args))
+            for _ in range(2):
+                responder = RecordingResponder()
+                await on.ask(responder, caller=SESSION)
+                assert responder.text == OLD
+                await settle()
+            assert len(provider.calls) == 3
+            assert compiled == []
 
 
 class TestHolding:

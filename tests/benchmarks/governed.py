@@ -12,7 +12,7 @@ from wardwright.domain.policy import StreamPolicy, StreamRule
 from wardwright.domain.stream import Frame
 from wardwright.policy.patterns import PatternError
 from wardwright.policy.stream_rules import StreamRules
-from wardwright.runtime.answer_policy import GovernedAnswer
+from wardwright.runtime.governed_answer import GovernedAnswer
 from wardwright.wire.openai import parse_chunk
 
 PROMISES: Mapping[str, float] = {

@@ -134,11 +134,13 @@ def _show_stats(found: "Stats", by: str) -> None:
 
 
 def _cells(tally: "Tally", name: str) -> tuple[object, ...]:
+    from wardwright.receipts.events import ANSWERED
+
     latency, first = tally.latency_ms, tally.first_token_ms
     return (
         name,
         tally.requests,
-        tally.statuses.get("completed", 0),
+        sum(tally.statuses.get(status, 0) for status in ANSWERED),
         tally.fallbacks,
         tally.triggers,
         tally.prompt_tokens + tally.completion_tokens,

@@ -12,12 +12,12 @@ from wardwright.cli.terminal import styled
 from wardwright.domain.caller import Attributed, Caller
 from wardwright.domain.route import Skip
 from wardwright.domain.structured import OutputSummary
-from wardwright.receipts.events import Decision
+from wardwright.receipts.events import ANSWERED, Decision
 from wardwright.receipts.fold import Attempt, Final, Receipt
 from wardwright.receipts.stream_outcome import StreamOutcome, StreamPolicyEvent
 from wardwright.receipts.structured_outcome import StructuredOutcome
 
-_GOOD = ("completed", "completed_after_guard", "simulated")
+_GOOD = (*ANSWERED, "simulated")
 _UNDECIDED = ("open", "unfinished", "client_cancelled", "cancelled", "interrupted")
 
 _LABEL_WIDTH = 14

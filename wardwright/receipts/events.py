@@ -36,6 +36,9 @@ FinalStatus = Literal[
     "simulated",
 ]
 
+ANSWERED: tuple[FinalStatus, ...] = ("completed", "completed_after_guard")
+"""How requests end whose answer is given whole."""
+
 AttemptStatus = Literal["completed", "failed", "cancelled", "stopped", "rejected"]
 RetryRefusal = Literal[
     "already_released",

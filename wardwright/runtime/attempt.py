@@ -24,7 +24,7 @@ from wardwright.domain.chat import Completion, Usage
 from wardwright.domain.errors import Clock, DeadlineExceeded, Failure, ProviderError
 from wardwright.domain.stream import Finish, Frame, Reasoning, Text, ToolArguments, UsageReport
 from wardwright.ports.provider import Provider, UpstreamCall
-from wardwright.runtime.answer_policy import GovernedAnswer
+from wardwright.runtime.governed_answer import GovernedAnswer
 
 OUT_OF_TIME = "the request's time is used up"
 HELD_FRAMES = 2**18

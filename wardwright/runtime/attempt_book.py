@@ -11,9 +11,9 @@ from wardwright.domain.money import as_usd
 from wardwright.domain.route import RequestFacts, Target
 from wardwright.planner.cost import cost_nano_usd, estimated_usage, total_usage
 from wardwright.receipts.events import AttemptFinished, AttemptStatus
-from wardwright.runtime.answer_policy import GovernedAnswer
 from wardwright.runtime.attempt import Tally
 from wardwright.runtime.gate import Admission
+from wardwright.runtime.governed_answer import GovernedAnswer
 from wardwright.runtime.ledger import Ledger
 from wardwright.runtime.metrics import Metrics
 from wardwright.runtime.receipt_writer import ReceiptWriter

@@ -39,13 +39,14 @@ from wardwright.domain.route import ModelDefinition, Target
 from wardwright.domain.stream import Frame
 from wardwright.planner.attempts import GiveUp, Next, Retry, Step
 from wardwright.ports.provider import UpstreamCall
-from wardwright.receipts.events import AttemptStarted, Closed, FinalStatus, Opened, PassedOver
+from wardwright.receipts.events import ANSWERED, AttemptStarted, Closed, FinalStatus, Opened, PassedOver
 from wardwright.runtime import attempt
-from wardwright.runtime.answer_policy import AnswerPolicy, GovernedAnswer, Refused, Standing
+from wardwright.runtime.answer_policy import AnswerPolicy, Refused, Standing
 from wardwright.runtime.attempt_book import AttemptBook, LiveAttempt, milliseconds
 from wardwright.runtime.candidates import Candidates
 from wardwright.runtime.decision import refusal_of
 from wardwright.runtime.gate import Admission, NotNow
+from wardwright.runtime.governed_answer import GovernedAnswer
 from wardwright.runtime.health import ProviderMissing
 from wardwright.runtime.ledger import Ledger
 from wardwright.runtime.metrics import Metrics
@@ -159,7 +160,7 @@ class Run:
         outcome = outcome or _bug()
         if outcome.error is not None:
             raise outcome.error
-        if outcome.status in ("completed", "completed_after_guard") and self._delivery == "due":
+        if outcome.status in ANSWERED and self._delivery == "due":
             await self._deliver(outcome)
 
     def interrupt(self) -> None:

@@ -11,12 +11,13 @@ import pytest
 
 from wardwright.cli.receipt_source import StoredReceipts
 from wardwright.cli.receipt_tail import lines_of
+from wardwright.receipts.events import Closed
 from wardwright.receipts.fold import Receipt, summarise
 from wardwright.storage.memory import MemoryReceiptStore
 
 from .conftest import Run, closed_port
 from .fake_daemon import FakeDaemon
-from .samples import FALLBACK, OPENED, payloads, receipt
+from .samples import FALLBACK, OPENED, payloads, receipt, write_receipts
 
 RECEIPT = msgspec.json.decode(msgspec.json.encode(receipt(*FALLBACK)))
 SUMMARY = msgspec.json.decode(msgspec.json.encode(summarise(receipt(*FALLBACK))))
@@ -86,6 +87,12 @@ class TestStats:
         assert header[:5] == ["MODEL", "REQUESTS", "COMPLETED", "FALLBACKS", "TRIGGERS"]
         assert row[:5] == ["coding-balanced", "2", "1", "1", "0"]
         assert row[7:9] == ["1850", "ms"]
+
+    def test_an_answer_that_was_repaired_is_a_completed_one(self, folder: Path, run: Run) -> None:
+        (folder / "wardwright.toml").write_text(f'[storage]\npath = "{folder / "data"}"\n')
+        write_receipts(folder / "data", (OPENED, Closed("completed_after_guard", 2)), (OPENED, Closed("completed", 1)))
+        _, row = (line.split() for line in run("receipts", "stats").stdout.splitlines())
+        assert row[:3] == ["coding-balanced", "2", "2"]
 
     def test_several_groups_have_a_sum(self, stored: Path, run: Run) -> None:
         rows = [line.split()[:2] for line in run("receipts", "stats", "--by", "target").stdout.splitlines()]

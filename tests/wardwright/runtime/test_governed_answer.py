@@ -16,7 +16,7 @@ from wardwright.domain.structured import OutputFinding, OutputSchema, Structured
 from wardwright.policy.resumption import Continuation, Transcript
 from wardwright.policy.stream_rules import StreamRules
 from wardwright.policy.structured_output import ModelDemand, OutputContract
-from wardwright.runtime.answer_policy import GovernedAnswer
+from wardwright.runtime.governed_answer import GovernedAnswer
 from wardwright.wire import openai_rejoin
 
 SCHEMA = '{"type":"object","required":["a"]}'
@@ -63,6 +63,16 @@ def test_all_of_it_leaves_at_the_end_or_nothing(text: str, cuts: list[int], rule
         assert answer.is_stopped
         assert answer.violation is not None
         assert answer.released_bytes == 0
+
+
+def test_more_than_may_be_held_ends_it_unjudged() -> None:
+    answer = GovernedAnswer(StreamRules((), StreamPolicy("full_buffer", max_hold_bytes=100)), CONTRACT)
+    answer.feed([chunk({"content": "x" * 200})], 0.0)
+    assert not answer.finish(0.0)
+    finding = answer.finding()
+    assert finding is not None
+    assert finding.hold_exceeded_bytes is not None
+    assert (answer.is_stopped, answer.is_overfull, answer.violation) == (True, True, None)
 
 
 def _is_good(text: str) -> bool:

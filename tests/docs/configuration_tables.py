@@ -33,6 +33,7 @@ TABLES = (
     Table("`[server]`", "server", format_.ServerSettings),
     Table("`[runtime]`", "runtime", format_.RuntimeSettings),
     Table("`[storage]`", "storage", format_.StorageSettings),
+    Table("`retention` of `[storage]`", "retention", format_.RetentionSettings),
     Table("`[include]`", "include", format_.IncludeSettings),
     Table('`[[providers]]`, kind = "openai-compatible"', "providers", format_.OpenAICompatibleSettings),
     Table('`[[providers]]`, kind = "anthropic"', "providers", format_.AnthropicSettings),
@@ -77,6 +78,9 @@ MEANINGS: Mapping[str, str] = {
     "runtime.backend": "The event loop. asyncio runs on uvloop where there is one.",
     "storage.kind": "What receipts and decisions are kept in: `file`, logs that are text; `sqlite`, a database with indexes; `memory`, which forgets them when the daemon stops.",
     "storage.path": "The data folder: receipts in `receipts/` or `sqlite/`, pulled models in `weights/`. `WARDWRIGHT_DATA_DIR` wins.",
+    "storage.retention": "How long things are kept. See below.",
+    "retention.receipts_days": "Receipts are forgotten when they are older than this: they are in no list any more, nor is what a session came to "
+    "by them. Their space on disk is given back when everything around them is as old. Without it they are kept for good.",
     "storage.durability": "`strict`: an answer ends after its receipt is on disk. `batched`: after it is written; it is on disk within 100 ms of more traffic. "
     "`none`: after it is written. See [what a crash loses](../explanation/what-a-crash-loses.md).",
     "include.models": "Files with `[[models]]` tables and nothing else: paths or globs, relative to this file.",

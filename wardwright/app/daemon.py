@@ -55,6 +55,7 @@ from wardwright.tokens.splintr_counter import SplintrCounter
 
 _CONNECTIONS_CLOSE_S = 2.0
 _STOP_BUDGET_S = 45.0
+_DAY_S = 86_400.0
 
 _log = structlog.get_logger("wardwright")
 
@@ -167,6 +168,7 @@ class Daemon:
                 ledger=self._ledger,
                 boot=self._boot,
                 now=time.time,
+                keep_s=_seconds_kept(settings),
             ),
             catalog=partial(Catalog, self._catalog_parts()),
             providers=self._roster,
@@ -304,6 +306,12 @@ class Daemon:
         )
         if ready.demo:
             _log.warning("canned answers, no language model: these providers only demonstrate", providers=ready.demo)
+
+
+def _seconds_kept(settings: Settings) -> float | None:
+    """How long receipts are kept; None for good."""
+    days = settings.storage.retention.receipts_days
+    return None if days is None else days * _DAY_S
 
 
 def _inline_options() -> InlineOptions:

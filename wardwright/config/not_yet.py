@@ -9,7 +9,7 @@ from collections.abc import Mapping
 KEYS: Mapping[str, frozenset[str]] = {
     "": frozenset({"sinks", "policy_cache", "alert_delivery"}),
     "server": frozenset({"engine", "ping_seconds"}),
-    "storage": frozenset({"retention"}),
+    "storage.retention": frozenset({"events_days", "content_days"}),
     "models": frozenset(
         {
             "capture",

@@ -71,12 +71,19 @@ class RuntimeSettings(_Table, frozen=True, kw_only=True):
     backend: Literal["asyncio", "trio"] = "asyncio"
 
 
+class RetentionSettings(_Table, frozen=True, kw_only=True):
+    """How long things are kept; without a key for good. A day is the least: budgets of a day are made up from its receipts."""
+
+    receipts_days: Annotated[float, Meta(ge=1, le=36_500, description="a number of days, 1 to 36500")] | None = None
+
+
 class StorageSettings(_Table, frozen=True, kw_only=True):
     """Where receipts are kept. `path` also holds pulled model weights."""
 
     kind: Literal["memory", "file", "sqlite"] = "file"
     path: Text = "~/.local/share/wardwright"
     durability: Literal["strict", "batched", "none"] = "strict"
+    retention: RetentionSettings = RetentionSettings()
 
 
 class IncludeSettings(_Table, frozen=True, kw_only=True):

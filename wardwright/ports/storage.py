@@ -133,6 +133,16 @@ class ReceiptStore(ReceiptReader, Protocol):
         """
         ...
 
+    def forget(self, before: str, at_most: int = 1000) -> int:
+        """Let go of closed receipts below an id, so many at most, the oldest first; tell how many. Ask again until none is left.
+
+        They are in no answer any more, for good, and one that is open below the bound goes when it is closed. Entries of receipts that
+        were forgotten count as stored: sending them again changes nothing. Positions stay valid. Space is given back in time.
+
+        Raises: StorageUnavailable.
+        """
+        ...
+
     def check_writable(self) -> None:
         """Raise StorageUnavailable when an append could not succeed now."""
         ...

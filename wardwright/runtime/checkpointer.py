@@ -6,7 +6,7 @@ write in progress, which is why two incarnations never write at the same time.
 
 What a crash here loses: nothing that was acknowledged. Appends under way fail with "outcome unknown", and their senders send them
 again: the store drops what it already has. At the first start after the process died, receipts that it left open are closed as
-`interrupted`.
+`interrupted`. Receipts older than they are kept for are forgotten at the start and once an hour, some at a time, between the batches.
 """
 
 from collections import deque
@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any
 
 import anyio
+import structlog
 
 from supervisors import NO_REPLY, Actor, Call, ExitReason, ReplyTo, Stop
 from wardwright.domain.control import ControlEntry
@@ -26,8 +27,13 @@ from wardwright.ports.storage import ReceiptStore
 from wardwright.receipts.chain import resume
 from wardwright.receipts.events import Closed, Entry, Opened
 from wardwright.runtime.control import ControlBoard, Decide
+from wardwright.runtime.identity import first_receipt_id
 from wardwright.runtime.ledger import Ledger
 from wardwright.runtime.worker import Worker
+
+_RETENTION_INTERVAL_S = 3600.0
+
+_log = structlog.get_logger("wardwright.storage")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +89,10 @@ class Checkpointer(Actor):
         ledger: Ledger,
         boot: str,
         now: Callable[[], float],
+        keep_s: float | None = None,
     ) -> None:
         self._logs = logs
+        self._keep_s = keep_s
         self._board = board
         self._control = control
         self._ledger = ledger
@@ -97,6 +105,7 @@ class Checkpointer(Actor):
         self._batches = 0
         self._appended = 0
         self._interrupted = 0
+        self._forgotten = 0
 
     async def init(self) -> Stop | None:
         """Open the logs (which recovers their tails) and close what a dead process left open.
@@ -108,6 +117,8 @@ class Checkpointer(Actor):
         except StorageUnavailable as error:
             return Stop(ExitReason.shutdown(error))
         self.spawn(self._write_batches)
+        if self._keep_s is not None:
+            self.spawn(partial(self._forget_what_is_older, self._keep_s))
         return None
 
     async def handle_call(self, request: object, reply_to: ReplyTo[Any]) -> object:
@@ -134,6 +145,7 @@ class Checkpointer(Actor):
             "batches": self._batches,
             "entries_appended": self._appended,
             "interrupted_receipts_closed": self._interrupted,
+            "receipts_forgotten": self._forgotten,
             "control_seq": self._control.state.seq,
         }
 
@@ -185,6 +197,16 @@ class Checkpointer(Actor):
         self._appended += len(payloads)
         for _, reply_to in batch:
             reply_to.reply(None)
+
+    async def _forget_what_is_older(self, keep_s: float) -> None:
+        while True:
+            before = first_receipt_id(self._now() - keep_s)
+            try:
+                while forgotten := await self._worker.run(partial(self._board.store.forget, before)):
+                    self._forgotten += forgotten
+            except StorageUnavailable as error:
+                _log.warning("receipts that are old enough to go could not be forgotten", problem=error.message)
+            await anyio.sleep(_RETENTION_INTERVAL_S)
 
     def _open(self) -> ControlState:
         self._control.replace_log(None)

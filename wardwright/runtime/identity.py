@@ -19,6 +19,11 @@ def mint_receipt_id() -> str:
     return f"rcpt_{int(time.time() * 1000):0{_TIME_DIGITS}x}{_draw.getrandbits(52):013x}"
 
 
+def first_receipt_id(at: float) -> str:
+    """An id below all receipt ids that are minted from a time on, and above those from before. `at` is in Unix seconds."""
+    return f"rcpt_{max(0, int(at * 1000)):0{_TIME_DIGITS}x}"
+
+
 def mint_request_id() -> str:
     """An id for a request that brought none."""
     return f"req_{_draw.getrandbits(96):024x}"

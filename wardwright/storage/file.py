@@ -16,10 +16,17 @@ from wardwright.storage.files import FileOps, FolderLock, disk_faults
 from wardwright.storage.index import ReceiptIndex
 from wardwright.storage.indexed import IndexedReceipts
 from wardwright.storage.log import SEGMENT_BYTES, Durability, LogWriter
+from wardwright.storage.retention import read_bound, write_bound
 from wardwright.storage.segments import LogFolder, LogReader, Place, read_payloads
 
 CAPABILITIES = frozenset(
-    {Capability.DURABLE, Capability.RUNTIME_HOT_STORE, Capability.EVENT_REPLAY, Capability.ADVISORY_LOCKS}
+    {
+        Capability.DURABLE,
+        Capability.RUNTIME_HOT_STORE,
+        Capability.EVENT_REPLAY,
+        Capability.ADVISORY_LOCKS,
+        Capability.RETENTION_JOBS,
+    }
 )
 
 
@@ -29,7 +36,7 @@ class _FileReceipts(IndexedReceipts[int]):
     capabilities = CAPABILITIES
 
     def __init__(self, path: Path) -> None:
-        super().__init__(ReceiptIndex(_new_places))
+        super().__init__(ReceiptIndex(_new_places, read_bound(path) if path.is_dir() else ""))
         self._path = path
         self._segments = LogFolder(path)
 
@@ -40,18 +47,24 @@ class _FileReceipts(IndexedReceipts[int]):
     def replay(self, after: int = 0) -> Iterator[Stored]:
         """See `ReceiptReader.replay`. A position is the segment's number and the offset within it."""
         self._refresh()
-        start = None if after == 0 else Place.unpacked(after)
-        if start is not None:
-            self._check_position(start)
+        start = None if after == 0 else self._start(Place.unpacked(after))
         return self._replay(start, self._end().packed())
 
-    def _check_position(self, place: Place) -> None:
+    def _start(self, place: Place) -> Place | None:
+        """Where to read on from; the beginning, when the segment was given back with everything that was forgotten.
+
+        Raises: ValueError when nothing was ever stored there.
+        """
+        first = self._segments.numbers()[0]
+        if 0 < place.segment < first:
+            return None
         try:
             found = place.offset > 0 and bool(read_payloads(self._segments, [place]))
         except StorageUnavailable as error:
             raise ValueError(f"nothing was stored at position {place.packed()}: {error}") from error
         if not found:
             raise ValueError(f"nothing was stored at position {place.packed()}")
+        return place
 
     def _replay(self, start: Place | None, end: int) -> Iterator[Stored]:
         for place, payload in LogReader(self._segments, start).catch_up():
@@ -86,6 +99,7 @@ class FileReceiptStore(_FileReceipts):
     ) -> None:
         super().__init__(path)
         self._durability = durability
+        self._files = files or FileOps()
         self._writing = threading.Lock()
         self._log: LogWriter | None = None
         self._lock = FolderLock(path)
@@ -98,7 +112,7 @@ class FileReceiptStore(_FileReceipts):
             self._log = LogWriter(
                 self._segments,
                 durability=durability,
-                files=files or FileOps(),
+                files=self._files,
                 clock=clock,
                 segment_bytes=segment_bytes,
             )
@@ -131,6 +145,31 @@ class FileReceiptStore(_FileReceipts):
                 places = log.append([payload for _, payload in chosen])
                 self._index.add([head for head, _ in chosen], places)
                 self._last_end = log.end()
+
+    def forget(self, before: str, at_most: int = 1000) -> int:
+        """See `ReceiptStore.forget`. A segment is removed when nothing in it is known any more, and the last one never."""
+        with self._writing:
+            log = self._writer()
+            chosen, bound = self._index.forgettable(before, at_most)
+            if bound != self._index.forgotten_below:
+                write_bound(self._path, bound, self._files)
+            active = Place(log.end().segment, 0).packed()
+            if chosen and self._index.places(chosen[-1])[-1] > active:
+                log.roll()  # else what is forgotten would stay on disk for as long as this segment is written to
+                self._last_end = log.end()
+            self._index.forget(chosen, bound)
+            if len(chosen) < at_most:
+                self._give_back(log.end().segment)
+        return len(chosen)
+
+    def _give_back(self, active: int) -> None:
+        oldest = self._index.oldest_place()
+        first_needed = active if oldest is None else min(active, Place.unpacked(oldest).segment)
+        with disk_faults("remove segments from", self._path):
+            for number in self._segments.numbers():
+                if number < first_needed:
+                    self._segments.segment(number).unlink()
+                    self._files.sync_directory(self._path)  # one after the other: a gap would be taken for damage
 
     def health(self) -> StoreHealth:
         """Counts and facts; touches no disk."""
@@ -198,9 +237,9 @@ class FileReceiptReader(_FileReceipts):
 
     def _refresh(self) -> None:
         with self._refreshing:
-            reader, index = self._reader, self._index
-            if reader.is_astray():
-                reader, index = LogReader(self._segments), ReceiptIndex(_new_places)
+            reader, index, bound = self._reader, self._index, read_bound(self._path)
+            if bound != index.forgotten_below or reader.is_astray():
+                reader, index = LogReader(self._segments), ReceiptIndex(_new_places, bound)
             _recover(reader, index)
             self._reader, self._index = reader, index
 

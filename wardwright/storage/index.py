@@ -8,6 +8,7 @@ receipt is known as well, at some 0.3 KB more.
 import threading
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, MutableSequence, Sequence
+from itertools import islice
 from typing import Generic, TypeVar
 
 import msgspec
@@ -44,8 +45,12 @@ class Head(msgspec.Struct):
 _decode_head = msgspec.json.Decoder(Head).decode
 
 
-def unknown(payloads: Iterable[bytes], last_seq: Callable[[str], int]) -> list[tuple[Head, bytes]]:
+def unknown(
+    payloads: Iterable[bytes], last_seq: Callable[[str], int], forgotten_below: str = ""
+) -> list[tuple[Head, bytes]]:
     """Choose those of a batch that are not stored yet, each with its head. `last_seq` tells how far a receipt is stored.
+
+    What is not stored below the bound of forgetting was stored once, so it is left out.
 
     Raises: ValueError when a payload is no entry, or its receipt lacks the entries before it.
     """
@@ -55,6 +60,8 @@ def unknown(payloads: Iterable[bytes], last_seq: Callable[[str], int]) -> list[t
         head = _head(payload)
         receipt_id, seq = head.receipt_id, head.seq
         expected = (last.get(receipt_id) or last_seq(receipt_id)) + 1
+        if expected == 1 and receipt_id < forgotten_below:
+            continue
         if seq > expected:
             raise ValueError(f"entry {seq} of {receipt_id} cannot be stored before entry {expected}")
         if seq == expected:
@@ -66,8 +73,9 @@ def unknown(payloads: Iterable[bytes], last_seq: Callable[[str], int]) -> list[t
 class ReceiptIndex(Generic[P]):
     """The places of every receipt's entries, in order. One writer; readers may ask at the same time from other threads."""
 
-    def __init__(self, new_places: Callable[[], MutableSequence[P]]) -> None:
+    def __init__(self, new_places: Callable[[], MutableSequence[P]], forgotten_below: str = "") -> None:
         self._new_places = new_places
+        self.forgotten_below = forgotten_below
         self._places: dict[str, MutableSequence[P]] = {}
         self._ids: list[str] = []
         self._open: set[str] = set()
@@ -82,7 +90,7 @@ class ReceiptIndex(Generic[P]):
 
         Raises: ValueError when a payload is no entry, or its receipt lacks the entries before it.
         """
-        return unknown(payloads, self._last_seq)
+        return unknown(payloads, self._last_seq, self.forgotten_below)
 
     def add(self, heads: Sequence[Head], places: Sequence[P]) -> None:
         """Take note of entries that were chosen by `unknown` and are stored now."""
@@ -106,6 +114,32 @@ class ReceiptIndex(Generic[P]):
             if head.seq > expected:
                 self._lost[head.receipt_id] = self._lost.get(head.receipt_id, 0) + head.seq - expected
             self._add(head, place)
+
+    def forgettable(self, before: str, at_most: int) -> tuple[list[str], str]:
+        """The first closed receipts below an id, so many at most, and the bound below which all such are among them."""
+        with self._lock:
+            below = self._ids[: bisect_left(self._ids, before)]
+            chosen = list(islice((receipt_id for receipt_id in below if receipt_id not in self._open), at_most))
+        is_all = len(chosen) < at_most
+        return chosen, max(self.forgotten_below, before if is_all else just_above(chosen[-1]))
+
+    def forget(self, receipt_ids: Sequence[str], bound: str) -> None:
+        """Know these receipts no more. From now on a receipt below the bound is forgotten when it is closed."""
+        gone = set(receipt_ids)
+        with self._lock:
+            self.forgotten_below = bound
+            self._has_strays = True
+            self._ids = [receipt_id for receipt_id in self._ids if receipt_id not in gone]
+            for receipt_id in gone:
+                del self._places[receipt_id]
+                self._lost.pop(receipt_id, None)
+            newest = self._newest_of_session
+            self._newest_of_session = {session: known for session, known in newest.items() if known not in gone}
+
+    def oldest_place(self) -> P | None:
+        """The least place of all; None when there is none."""
+        with self._lock:
+            return min((places[0] for places in self._places.values()), default=None)  # type: ignore[type-var]
 
     def places(self, receipt_id: str) -> tuple[P, ...]:
         """Where a receipt's entries are, in order; empty when unknown."""
@@ -153,12 +187,26 @@ class ReceiptIndex(Generic[P]):
         places.append(place)
         if head.event.type == CLOSED:
             self._open.discard(head.receipt_id)
+            if head.receipt_id < self.forgotten_below:
+                self._drop(head.receipt_id)
+
+    def _drop(self, receipt_id: str) -> None:
+        del self._places[receipt_id], self._ids[bisect_left(self._ids, receipt_id)]
+        self._lost.pop(receipt_id, None)
+        self._has_strays = True
+        newest = self._newest_of_session
+        self._newest_of_session = {session: known for session, known in newest.items() if known != receipt_id}
 
     def _note_session(self, head: Head) -> None:
         caller = head.event.caller
         if caller is not None and caller.session_id is not None:
             session = (head.event.model_id, caller.session_id.value)
             self._newest_of_session[session] = max(head.receipt_id, self._newest_of_session.get(session, ""))
+
+
+def just_above(receipt_id: str) -> str:
+    """A bound that a receipt is below, and the next one is not: ids have no spaces."""
+    return f"{receipt_id} "
 
 
 def _head(payload: bytes) -> Head:

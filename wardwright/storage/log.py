@@ -83,6 +83,11 @@ class LogWriter:
         self._end = end
         return list(accumulate(map(len, frames[:-1]), initial=begin))
 
+    def roll(self) -> None:
+        """Begin the next segment. Raises: StorageUnavailable; then the next append does it."""
+        if self._fd is not None:
+            self._roll()
+
     def end(self) -> Place:
         """Where the log ends: everything before counts, and whatever follows is no part of it yet."""
         return Place(self._number, self._end)

@@ -14,7 +14,9 @@ from wardwright.storage.control import MemoryControlLog
 from wardwright.storage.index import ReceiptIndex
 from wardwright.storage.indexed import IndexedReceipts
 
-CAPABILITIES = frozenset({Capability.RUNTIME_HOT_STORE, Capability.TRANSACTIONAL, Capability.EVENT_REPLAY})
+CAPABILITIES = frozenset(
+    {Capability.RUNTIME_HOT_STORE, Capability.TRANSACTIONAL, Capability.EVENT_REPLAY, Capability.RETENTION_JOBS}
+)
 
 
 class MemoryLog:
@@ -22,7 +24,7 @@ class MemoryLog:
 
     def __init__(self) -> None:
         self.index = ReceiptIndex[bytes](list)
-        self.payloads: list[bytes] = []
+        self.payloads: list[bytes | None] = []
         self.writing = threading.Lock()
 
 
@@ -47,13 +49,32 @@ class MemoryReceiptStore(IndexedReceipts[bytes]):
             kept = [payload for _, payload in chosen]
             self._index.add([head for head, _ in chosen], kept)
             self._log.payloads.extend(kept)
+            if any(head.receipt_id < self._index.forgotten_below for head, _ in chosen):
+                self._let_go()
 
     def replay(self, after: int = 0) -> Iterator[Stored]:
         """See `ReceiptReader.replay`. Positions count from 1."""
         payloads = self._log.payloads
         if not 0 <= after <= len(payloads):
             raise ValueError(f"nothing was stored at position {after}")
-        return (Stored(place + 1, payloads[place]) for place in range(after, len(payloads)))
+        places = range(after, len(payloads))
+        return (Stored(place + 1, payload) for place in places if (payload := payloads[place]) is not None)
+
+    def forget(self, before: str, at_most: int = 1000) -> int:
+        """See `ReceiptStore.forget`."""
+        with self._log.writing:
+            self.check_writable()
+            chosen, bound = self._index.forgettable(before, at_most)
+            self._index.forget(chosen, bound)
+            self._let_go()
+        return len(chosen)
+
+    def _let_go(self) -> None:
+        """Keep what the index knows; what is forgotten leaves its position behind."""
+        payloads = self._log.payloads
+        for place, payload in enumerate(payloads):
+            if payload is not None and not self._index.holds(payload, payload):
+                payloads[place] = None
 
     def health(self) -> StoreHealth:
         """Counts and facts."""

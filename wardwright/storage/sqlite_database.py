@@ -62,7 +62,13 @@ CREATE TABLE control (
 ) STRICT;
 """
 
-_STEPS = (_FIRST_STEP,)
+# How far receipts were forgotten, and the last position that was ever given out: SQLite would give those of deleted rows again.
+_RETENTION = """
+CREATE TABLE retention (below TEXT NOT NULL, last_position INTEGER NOT NULL) STRICT;
+INSERT INTO retention VALUES ('', 0);
+"""
+
+_STEPS = (_FIRST_STEP + _RETENTION,)
 FORMAT = len(_STEPS)
 
 

@@ -16,7 +16,7 @@ from wardwright.receipts.events import Entry, decode_entry
 from wardwright.receipts.fold import Summary, fold, summarise
 from wardwright.receipts.query import Page, ReceiptFilter, cursor
 from wardwright.storage.files import FileOps, FolderLock, disk_faults
-from wardwright.storage.index import CLOSED, Head, unknown
+from wardwright.storage.index import CLOSED, Head, just_above, unknown
 from wardwright.storage.log import SYNC_INTERVAL_S, Durability
 from wardwright.storage.sqlite_database import (
     FACETS,
@@ -31,11 +31,18 @@ from wardwright.storage.sqlite_database import (
 from wardwright.storage.sqlite_query import facets_of, matching_ids
 
 CAPABILITIES = frozenset(
-    {Capability.DURABLE, Capability.TRANSACTIONAL, Capability.EVENT_REPLAY, Capability.ADVISORY_LOCKS}
+    {
+        Capability.DURABLE,
+        Capability.TRANSACTIONAL,
+        Capability.EVENT_REPLAY,
+        Capability.ADVISORY_LOCKS,
+        Capability.RETENTION_JOBS,
+    }
 )
 
 _REPLAY_CHUNK = 500
 _PAYLOADS = "SELECT crc, payload, position FROM entries WHERE receipt_id = ? ORDER BY seq"
+_PUT_ENTRY = "INSERT INTO entries (position, receipt_id, seq, crc, payload) VALUES (?, ?, ?, ?, ?)"
 _COLUMNS = ("receipt_id", "is_open", "created_at", "simulation", *FACETS)
 _PUT_RECEIPT = f"INSERT OR REPLACE INTO receipts ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608 - our own words
 
@@ -98,9 +105,8 @@ class SqliteReceiptReader:
     def replay(self, after: int = 0) -> Iterator[Stored]:
         """See `ReceiptReader.replay`. Positions count from 1."""
         with self._readers.reading() as found:
-            last = found.execute("SELECT max(position) FROM entries").get or 0
-            known = after == 0 or found.execute("SELECT 1 FROM entries WHERE position = ?", (after,)).get
-        if not known:
+            last = _last_position(found)
+        if not 0 <= after <= last:
             raise ValueError(f"nothing was stored at position {after}")
         return self._replay(after, last)
 
@@ -127,9 +133,11 @@ class SqliteReceiptReader:
         sql = (
             "SELECT crc, payload, position FROM entries WHERE position > ? AND position <= ? ORDER BY position LIMIT ?"
         )
-        while after < last:
+        while True:
             with self._readers.reading() as found:
                 rows: list[Any] = found.execute(sql, (after, last, _REPLAY_CHUNK)).fetchall()
+            if not rows:
+                return
             for crc, payload, position in rows:
                 yield Stored(position, self._sound(crc, payload, position))
                 after = position
@@ -206,6 +214,24 @@ class SqliteReceiptStore(SqliteReceiptReader):
                 connection.close()
                 raise
 
+    def forget(self, before: str, at_most: int = 1000) -> int:
+        """See `ReceiptStore.forget`. What becomes free in the database is used again for what comes."""
+        with self._writing, database_faults("write to", self._path):
+            if not self._is_open:
+                raise self._is_closed()
+            connection = self._writer()
+            connection.pragma("synchronous", "FULL")
+            with transaction(connection) as changed:
+                sql = "SELECT receipt_id FROM receipts WHERE receipt_id < ? AND NOT is_open ORDER BY receipt_id LIMIT ?"
+                chosen = [str(row[0]) for row in changed.execute(sql, (before, at_most)).fetchall()]
+                bound = before if len(chosen) < at_most else just_above(chosen[-1])
+                changed.execute(
+                    "UPDATE retention SET below = max(below, ?), last_position = ?", (bound, _last_position(changed))
+                )
+                forgotten = _forget(changed, bound)
+            self._counts = (self._counts[0] - forgotten, self._counts[1])
+        return forgotten
+
     def health(self) -> StoreHealth:
         """Counts and facts; touches no disk."""
         return self._health(*self._counts, durable=self._durability == "strict")
@@ -246,10 +272,17 @@ class SqliteReceiptStore(SqliteReceiptReader):
         is_due = self._is_sync_due()
         connection.pragma("synchronous", "FULL" if is_due else "NORMAL")
         with transaction(connection) as changed:
-            chosen = unknown(payloads, lambda receipt_id: _last_seq(changed, receipt_id))
-            rows = [(head.receipt_id, head.seq, crc32(payload), payload) for head, payload in chosen]
-            changed.executemany("INSERT INTO entries (receipt_id, seq, crc, payload) VALUES (?, ?, ?, ?)", rows)
+            bound = str(changed.execute("SELECT below FROM retention").get)
+            chosen = unknown(payloads, lambda receipt_id: _last_seq(changed, receipt_id), bound)
+            first = _last_position(changed) + 1
+            rows = [
+                (at, head.receipt_id, head.seq, crc32(payload), payload)
+                for at, (head, payload) in enumerate(chosen, first)
+            ]
+            changed.executemany(_PUT_ENTRY, rows)
             counts = self._note(changed, [head for head, _ in chosen])
+            if any(head.receipt_id < bound and head.event.type == CLOSED for head, _ in chosen):
+                counts = (counts[0] - _forget(changed, bound), counts[1])
         self._counts = counts
         if is_due:
             self._synced_at = self._clock()
@@ -288,6 +321,22 @@ class SqliteReceiptStore(SqliteReceiptReader):
 
     def _is_closed(self) -> StorageUnavailable:
         return StorageUnavailable(f"the receipt store in {self._path} is closed")
+
+
+def _forget(changed: apsw.Cursor, bound: str) -> int:
+    """Remove the closed receipts below a bound; tell how many."""
+    gone = "SELECT receipt_id FROM receipts WHERE receipt_id < ? AND NOT is_open"
+    changed.execute(f"DELETE FROM entries WHERE receipt_id IN ({gone})", (bound,))  # noqa: S608 - our own words
+    changed.execute("DELETE FROM receipts WHERE receipt_id < ? AND NOT is_open", (bound,))
+    return changed.connection.changes()
+
+
+def _last_position(found: apsw.Cursor) -> int:
+    """The last position that was ever given out."""
+    last = found.execute(
+        "SELECT max(last_position, coalesce((SELECT max(position) FROM entries), 0)) FROM retention"
+    ).get
+    return int(str(last))
 
 
 def _last_seq(found: apsw.Cursor, receipt_id: str) -> int:

@@ -46,6 +46,13 @@ class BesideMemory(RuleBasedStateMachine):
         """Append the end of a receipt, whose beginning may be missing."""
         self._both(lambda store: store.append(_record(number)[start:]))
 
+    @precondition(lambda self: Capability.RETENTION_JOBS in self.capabilities)
+    @rule(before=st.integers(0, _RECEIPTS - 2), at_most=st.integers(1, 3))
+    def forget(self, before: int, at_most: int) -> None:
+        """Let go of some of the oldest receipts."""
+        forgotten = [store.forget(receipt_id(before), at_most) for store in (self.store, self.expected)]
+        assert forgotten[0] == forgotten[1]
+
     @rule(wanted=queries(_RECEIPTS))
     def ask(self, wanted: ReceiptFilter) -> None:
         """Ask for all pages of an answer."""

@@ -49,6 +49,7 @@ __all__ = [
     "TestHealth",
     "TestQueries",
     "TestReading",
+    "TestRetentionJobs",
     "TestRuntimeHotStore",
     "TestTransactional",
     "TestWhatWasSkipped",
@@ -433,6 +434,82 @@ class TestDurable(Clauses):
         receipts.append(plain(len(found)).payloads)
         assert len(_ids(receipts)) == len(found) + 1
         receipts.close()
+
+
+class TestRetentionJobs(Clauses):
+    """What was forgotten is gone for good, and nothing else is."""
+
+    needs = Capability.RETENTION_JOBS
+
+    def test_closed_receipts_below_the_bound_are_in_no_answer(
+        self, provider: StorageProvider, receipts: ReceiptStore
+    ) -> None:
+        for number in (2, 1, 3, 4):
+            receipts.append(plain(number, session_id=f"s{number}").payloads)
+        reader = provider.read()
+        assert receipts.forget(receipt_id(3)) == 2
+        assert receipts.forget(receipt_id(3)) == 0
+        for each in (receipts, reader, provider.read()):
+            assert _ids(each) == [receipt_id(4), receipt_id(3)]
+            assert [summary.receipt_id for summary in each.page(ReceiptFilter()).data] == _ids(each)
+            assert (each.entries(receipt_id(1)), each.payloads(receipt_id(2))) == ((), ())
+            assert each.newest_of_session("coding", "s1") is None
+            assert each.newest_of_session("coding", "s3") == receipt_id(3)
+            assert each.health().receipt_count == 2
+            if Capability.EVENT_REPLAY in provider.capabilities:
+                kept = [*plain(3, session_id="s3").payloads, *plain(4, session_id="s4").payloads]
+                assert [stored.payload for stored in each.replay()] == kept
+
+    def test_an_open_receipt_goes_when_it_is_closed(self, receipts: ReceiptStore) -> None:
+        receipts.append(plain(1, closed=False).payloads + plain(2).payloads)
+        assert receipts.forget(receipt_id(9)) == 1
+        assert receipts.payloads(receipt_id(1)) == plain(1, closed=False).payloads
+        assert receipts.health().open_count == 1
+        receipts.append(plain(1).payloads)
+        assert (_ids(receipts), receipts.open_receipts()) == ([], ())
+        assert (receipts.health().receipt_count, receipts.health().open_count) == (0, 0)
+
+    def test_what_is_sent_again_stays_forgotten(self, receipts: ReceiptStore) -> None:
+        receipts.append(plain(1).payloads + plain(3).payloads)
+        receipts.forget(receipt_id(2))
+        receipts.append([*plain(1).payloads, *plain(1).payloads[1:], *plain(3).payloads, *plain(4).payloads])
+        assert _ids(receipts) == [receipt_id(4), receipt_id(3)]
+
+    def test_so_many_are_forgotten_at_a_time_the_oldest_first(self, receipts: ReceiptStore) -> None:
+        for number in range(7):
+            receipts.append(plain(number, closed=number != 1).payloads)
+        assert [receipts.forget(receipt_id(6), 2) for _ in range(4)] == [2, 2, 1, 0]
+        assert _ids(receipts) == [receipt_id(6), receipt_id(1)]
+
+    def test_positions_stay_valid(self, provider: StorageProvider, receipts: ReceiptStore) -> None:
+        if Capability.EVENT_REPLAY not in provider.capabilities:
+            return
+        for number in range(40):
+            receipts.append(plain(number).payloads)
+        before = list(receipts.replay())
+        receipts.forget(receipt_id(40))
+        receipts.append(plain(41).payloads)
+        after = list(receipts.replay())
+        assert [stored.payload for stored in after] == list(plain(41).payloads)
+        assert after[0].position > before[-1].position
+        for stored in before:
+            assert list(receipts.replay(stored.position)) == after
+
+    def test_what_was_forgotten_stays_so_after_a_restart(
+        self, provider: StorageProvider, receipts: ReceiptStore
+    ) -> None:
+        if Capability.DURABLE not in provider.capabilities:
+            return
+        for number in range(40):
+            receipts.append(plain(number, closed=number != 5, session_id="s").payloads)
+        receipts.forget(receipt_id(30))
+        receipts.close()
+        again = provider.open()
+        assert _ids(again) == [*(receipt_id(number) for number in range(39, 29, -1)), receipt_id(5)]
+        assert [record[0].receipt_id for record in again.open_receipts()] == [receipt_id(5)]
+        again.append(plain(0).payloads + plain(5, session_id="s").payloads)
+        again.close()
+        assert len(_ids(provider.read())) == 10
 
 
 class TestTransactional(Clauses):

@@ -154,7 +154,7 @@ def test_what_may_be_a_secret_is_never_shown() -> None:
     ("tree", "problem"),
     [
         ({"sinks": []}, "sinks"),
-        ({"storage": {"retention": {}}}, "storage.retention"),
+        ({"storage": {"retention": {"content_days": 7}}}, "storage.retention.content_days"),
         ({"models": [{"id": "m", "capture": "full_session"}]}, "models.m.capture"),
         ({"models": [{"id": "m", "sinks": []}]}, "models.m.sinks"),
         ({"models": [{"id": "m", "prompt_transforms": {}}]}, "models.m.prompt_transforms"),
@@ -188,8 +188,10 @@ def test_no_key_is_both_supported_and_not_yet() -> None:
     for kind, keys in not_yet.KEYS.items():
         for key in keys:
             tree: dict[str, Any] = {key: []} if kind == "" else {}
-            if kind in ("server", "storage"):
+            if kind == "server":
                 tree = {kind: {key: 1}}
+            elif kind == "storage.retention":
+                tree = {"storage": {"retention": {key: 1}}}
             elif kind == "providers":
                 tree = {"providers": [provider(**{key: 1})]}
             elif kind == "targets":

@@ -30,9 +30,10 @@ from wardwright.domain.errors import StorageUnavailable
 from wardwright.ports.control import ControlLog
 from wardwright.ports.storage import ReceiptStore
 from wardwright.receipts.chain import verify
-from wardwright.receipts.events import AttemptStarted, Closed
+from wardwright.receipts.events import AttemptStarted, Closed, decode_entry
 from wardwright.runtime.checkpointer import Append, Checkpointer, Logs, StoreBoard
 from wardwright.runtime.control import ControlBoard, decide
+from wardwright.runtime.identity import first_receipt_id
 from wardwright.runtime.ledger import Ledger
 from wardwright.storage.control import FileControlLog, MemoryControlLog, read_control
 from wardwright.storage.file import FileReceiptStore
@@ -40,6 +41,7 @@ from wardwright.storage.file import FileReceiptStore
 pytestmark = pytest.mark.anyio
 
 PATH = "test/storage"
+NOW = 1_900_000_000.5
 STARTED = AttemptStarted(1, "local/small", "local", "small:7b")
 
 
@@ -79,6 +81,7 @@ async def desk(
     open_control: Callable[[], ControlLog] = MemoryControlLog,
     *,
     boot: str = "boot-1",
+    keep_s: float | None = None,
 ) -> AsyncIterator[Desk]:
     board, control, events = StoreBoard(), ControlBoard(), EventLog()
     logs = Logs(open_store, open_control)
@@ -89,7 +92,8 @@ async def desk(
         control=control,
         ledger=Ledger(now=lambda: 0.0),
         boot=boot,
-        now=lambda: 1_900_000_000.5,
+        now=lambda: NOW,
+        keep_s=keep_s,
     )
     children = [ChildSpec("storage", start, shutdown=30.0)]
     async with System("test", Supervisor(children), on_event=events) as system:
@@ -422,6 +426,53 @@ class TestOpening:
             async with desk(refuse):
                 pass
         assert "another daemon writes here" in str(caught.value)
+
+
+def of(at: float) -> list[bytes]:
+    """A closed receipt that was made at a time."""
+    return sealed([opened(), Closed("completed", 0)], receipt_id=f"{first_receipt_id(at)}0123456789abc")
+
+
+class TestRetention:
+    async def test_what_is_older_than_it_is_kept_for_is_forgotten_at_the_start_and_every_hour(
+        self, threads: InlineThreads
+    ) -> None:
+        store = ScriptedStore()
+        store.append([*of(NOW - 5000), *of(NOW - 4000.5), *of(NOW - 3999)])
+        async with desk(lambda: store, keep_s=4000) as storage:
+            await anyio.sleep(1)
+            assert [record[0].receipt_id for record in store.newest()] == [decode_entry(of(NOW - 3999)[0]).receipt_id]
+            assert storage.shows("receipts_forgotten") == 2
+
+    async def test_without_a_term_everything_is_kept(self, threads: InlineThreads) -> None:
+        store = ScriptedStore()
+        store.append(of(0))
+        async with desk(lambda: store):
+            await anyio.sleep(10_000)
+        assert len(list(store.newest())) == 1
+
+    async def test_a_disk_that_fails_is_asked_again_an_hour_later(self, threads: InlineThreads) -> None:
+        store = ForgetfulStore(failures=1)
+        store.append(of(NOW - 5000))
+        async with desk(lambda: store, keep_s=4000) as storage:
+            await anyio.sleep(3500)
+            assert storage.shows("receipts_forgotten") == 0
+            await anyio.sleep(200)
+            assert storage.shows("receipts_forgotten") == 1
+
+
+class ForgetfulStore(ScriptedStore):
+    """A store whose disk fails when it is to forget, so many times."""
+
+    def __init__(self, failures: int) -> None:
+        super().__init__()
+        self.failures = failures
+
+    def forget(self, before: str, at_most: int = 1000) -> int:
+        if self.failures:
+            self.failures -= 1
+            raise StorageUnavailable("the disk is full")
+        return super().forget(before, at_most)
 
 
 class TestStoreBoard:

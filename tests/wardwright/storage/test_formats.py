@@ -14,7 +14,10 @@ from wardwright.storage.folder import FileStorage
 from wardwright.storage.sqlite import SqliteStorage
 
 FORMATS = Path(__file__).parent / "formats"
-PROVIDERS: dict[str, Callable[[Path], StorageProvider]] = {"file-1": FileStorage, "sqlite-1": SqliteStorage}
+PROVIDERS: dict[str, Callable[[Path], StorageProvider]] = {
+    "file-1": FileStorage,
+    "sqlite-1": SqliteStorage,
+}
 
 
 @pytest.fixture(params=sorted(PROVIDERS))

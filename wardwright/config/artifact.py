@@ -15,6 +15,7 @@ from wardwright.config.definitions import content_version, define_model, selecto
 from wardwright.config.examine import examine
 from wardwright.config.problems import ConfigError, Problem, is_within, shown
 from wardwright.config.settings import ModelSettings, ProviderSettings, TargetSettings
+from wardwright.config.structured_output import check_structured_output
 from wardwright.domain.route import MODEL_PREFIX, ModelDefinition
 
 _HASH = "sha256:"
@@ -79,6 +80,9 @@ def decode_artifact(raw: bytes | msgspec.Raw) -> Defined:
     """
     try:
         artifact = msgspec.json.decode(raw, type=ArtifactSettings)
+        faults = tuple(check_structured_output(artifact.structured_output, ""))
+        if faults:
+            raise ConfigError("a stored version", faults)
         return define(artifact, artifact.targets)
     except (msgspec.DecodeError, LookupError) as error:
         raise ConfigError(

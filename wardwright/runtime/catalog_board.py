@@ -15,6 +15,7 @@ from wardwright.domain.route import MODEL_PREFIX, Composition, ModelDefinition
 from wardwright.planner.canary import BUCKETS, bucket_of, takes
 from wardwright.planner.composition import compose, nested_models
 from wardwright.receipts.events import CanarySide
+from wardwright.runtime.output_book import demands_of
 from wardwright.runtime.stream_book import prepare_rules
 
 Draw = Callable[[int], int]
@@ -136,7 +137,9 @@ def activate(
             activations[name] = before
         else:
             activations[name] = Activation(definition, models, concerned)
-            prepare_rules(activations[name].composition())  # now, so that no request pays for it
+            composition = activations[name].composition()  # now, so that no request pays for it
+            prepare_rules(composition)
+            demands_of(composition)
     return activations
 
 

@@ -8,6 +8,7 @@ import pytest
 from tests.wardwright.config.test_checks import MODEL, PROVIDER, TARGET, problems
 from wardwright.config.artifact import concise, decode_artifact, define, encode_artifact, read_artifact
 from wardwright.config.load import Loaded, load_config
+from wardwright.config.problems import ConfigError
 from wardwright.config.structured_output import output_guarantee
 from wardwright.domain.structured import (
     USUAL_OUTPUT,
@@ -70,6 +71,13 @@ def test_it_is_kept_with_a_stored_version(tmp_path: Path) -> None:
         concise(defined.artifact), targets=loaded.settings.targets, providers=loaded.settings.providers
     )
     assert again.definition == defined.definition
+
+
+def test_a_stored_schema_that_cannot_be_enforced_any_more_is_told(tmp_path: Path) -> None:
+    loaded = load(tmp_path, BASE + SCHEMA)
+    raw = bytes(encode_artifact(define(loaded.settings.models[0], loaded.settings.targets).artifact))
+    with pytest.raises(ConfigError, match=r"structured_output\.schemas\.answer: expected a JSON Schema that"):
+        decode_artifact(raw.replace(b'"type":"object"', b'"type":"strange"'))
 
 
 @pytest.mark.parametrize(

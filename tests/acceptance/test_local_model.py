@@ -138,12 +138,12 @@ def test_an_answer_with_a_form_comes_as_the_object_that_a_client_asked_for(daemo
     }
     with openai.OpenAI(base_url=f"{daemon.url}/v1", api_key="unused", max_retries=0) as client:
         parsed = client.chat.completions.parse(
-            model="coding-balanced", messages=[asked], response_format=Place, max_tokens=80, temperature=0
+            model="coding-balanced", messages=[asked], response_format=Place, max_tokens=400, temperature=0
         )
     assert isinstance(parsed.choices[0].message.parsed, Place)
     receipt = daemon.receipt(daemon.receipts(model="coding-balanced")[0]["receipt_id"])
     assert receipt["request"]["structured_output"] == {"response_format": "json_schema"}
-    assert receipt["final"]["structured_output"]["attempt_count"] == 1
+    assert receipt["final"]["structured_output"]["final_status"] in ("completed", "completed_after_guard")
 
 
 def test_kill_9_of_the_model_server_mid_stream_is_told_and_the_next_request_is_answered(daemon: Daemon) -> None:

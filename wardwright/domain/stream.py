@@ -76,6 +76,11 @@ class Place(NamedTuple):
 ResumedBy = Literal["prefill", "repeat"]
 """How another target goes on with an answer: it is given the beginning, or has to repeat it."""
 
+# named, because each is asked about for every event, and a union is made anew each time
+TEXTS = (Text, Reasoning, ToolArguments)
+_NO_CONTENT = frozenset({Start, UsageReport})
+_FINAL = frozenset({Finish, UsageReport})
+
 StreamEvent = Start | Text | Reasoning | ToolCallStart | ToolArguments | UsageReport | Finish
 
 
@@ -92,9 +97,9 @@ class Frame(msgspec.Struct, frozen=True):
     @property
     def is_content(self) -> bool:
         """Whether a client may act on this frame: anything but the bare start of a choice or a usage report."""
-        return any(not isinstance(event, Start | UsageReport) for event in self.events)
+        return not _NO_CONTENT.issuperset(map(type, self.events))
 
     @property
     def is_final(self) -> bool:
         """Whether the frame ends a choice or follows the end: it may leave only after the receipt is closed."""
-        return any(isinstance(event, Finish | UsageReport) for event in self.events)
+        return not _FINAL.isdisjoint(map(type, self.events))

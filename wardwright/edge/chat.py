@@ -127,10 +127,9 @@ class _ChatAnswer:
         self._is_in_doubt, self._has_started = False, True
 
     def _render(self, frames: Sequence[Frame]) -> bytes:
-        chunks = (
-            render_chunk(frame, model=self._shown_model, include_usage=self._request.include_usage) for frame in frames
-        )
-        return b"".join(chunk for chunk in chunks if chunk is not None)
+        model, include_usage = self._shown_model, self._request.include_usage
+        chunks = [render_chunk(frame, model=model, include_usage=include_usage) for frame in frames]
+        return b"".join([chunk for chunk in chunks if chunk is not None])
 
     def _show_target(self, head: AnswerHead) -> None:
         if head.definition.reveal_target and head.selected_target is not None:

@@ -22,7 +22,7 @@ from supervisors import Callback, System
 from wardwright.config.settings import Timeouts
 from wardwright.domain.chat import Completion, Usage
 from wardwright.domain.errors import Clock, DeadlineExceeded, Failure, ProviderError
-from wardwright.domain.stream import Finish, Frame, Reasoning, Text, ToolArguments, UsageReport
+from wardwright.domain.stream import TEXTS, Finish, Frame, UsageReport
 from wardwright.ports.provider import Provider, UpstreamCall
 from wardwright.runtime.governed_answer import GovernedAnswer
 
@@ -30,6 +30,9 @@ OUT_OF_TIME = "the request's time is used up"
 HELD_FRAMES = 2**18
 HELD_BYTES = 2**24
 """How much of a streamed answer may wait for its first content or its end: so many events, and so many bytes of the stream."""
+
+_LOOK_UP_EVERY = 8
+"""How many batches are taken before it is asked whether anybody still wants them; to ask costs a tenth of a batch."""
 
 Release = Callable[[Sequence[Frame]], Awaitable[None]]
 
@@ -53,7 +56,7 @@ class Tally(msgspec.Struct):
         """Take in frames from the provider."""
         for frame in frames:
             for event in frame.events:
-                if isinstance(event, Text | Reasoning | ToolArguments):
+                if isinstance(event, TEXTS):
                     self.generated_bytes += _utf8_length(event.text)
                 elif isinstance(event, Finish):
                     self.finish_reasons.append(event.reason)
@@ -185,12 +188,15 @@ async def stream(
     Raises: ProviderError, DeadlineExceeded.
     """
     held = _Held()
+    taken = 0
     with clocks:
         clocks.wait_for_first_token()
         async with provider.stream(call) as batches:
             async for batch in batches:
-                # asyncio cancels who waits, and nobody waits for a provider that always has more
-                await checkpoint_if_cancelled()
+                taken += 1
+                if taken % _LOOK_UP_EVERY == 0:
+                    # asyncio cancels who waits, and nobody waits for a provider that always has more
+                    await checkpoint_if_cancelled()
                 now = clocks.now()
                 tally.observe(batch, now)
                 leaving = batch if governed is None else governed.feed(batch, now)
@@ -208,7 +214,7 @@ async def stream(
                         tally.client_s += clocks.now() - now
                     tally.has_released = True
                     cleared = tally.generated_bytes if governed is None else governed.released_bytes
-                    tally.released_bytes = cleared - _content_bytes(held.frames)
+                    tally.released_bytes = cleared - (_content_bytes(held.frames) if held else 0)
                     if governed is not None:
                         governed.forgive(clocks.now() - now)
                 if tally.first_token is not None:
@@ -274,7 +280,7 @@ class _Held:
 
 def _content_bytes(frames: Sequence[Frame]) -> int:
     events = (event for frame in frames for event in frame.events)
-    return sum(_utf8_length(event.text) for event in events if isinstance(event, Text | Reasoning | ToolArguments))
+    return sum(_utf8_length(event.text) for event in events if isinstance(event, TEXTS))
 
 
 def _utf8_length(text: str) -> int:

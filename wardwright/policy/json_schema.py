@@ -73,8 +73,8 @@ class CompiledSchema:
             if isinstance(error, SchemaFault):
                 raise
             raise SchemaFault("is JSON, and nested less deeply") from error
-        self.checks = measured.checks
-        self._is_recursive = measured.is_recursive
+        self.checks = measured.whole.checks
+        self._returns = measured.whole.returns
         self._has_choices = measured.has_choices
 
     def faults(self, value: Any, values: int = 1) -> tuple[str, ...] | None:
@@ -84,12 +84,19 @@ class CompiledSchema:
         """
         if self._validator.is_valid(value):
             return None
-        if values * self.checks > MOST_EXPLAINED or self._is_recursive:
+        if not self._can_be_explained(value, values):
             return (self._first_fault(value),)
         return tuple(_told(fault) for fault in islice(self._validator.iter_errors(value), _FAULTS_TOLD))
 
+    def _can_be_explained(self, value: Any, values: int) -> bool:
+        work = values * self.checks
+        if work > MOST_EXPLAINED or self._returns < 2:
+            return work <= MOST_EXPLAINED
+        # Each time it leads back to itself, at every level anew: what it has said of a value is not remembered here.
+        return bool(work * self._returns ** _levels(value) <= MOST_EXPLAINED)
+
     def _first_fault(self, value: Any) -> str:
-        if not (self._is_recursive or self._has_choices):
+        if not (self._returns or self._has_choices):
             try:
                 self._validator.validate(value)
             except jsonschema_rs.ValidationError as fault:
@@ -149,43 +156,50 @@ def read_json(text: str, checks: int) -> Document:
         raise Unreadable(f"it is no valid JSON: {error}") from None
 
 
+class _Extent(NamedTuple):
+    """What a schema comes to: its checks, over how many steps it leads on in place, and how often it leads back to where it is in."""
+
+    checks: int
+    steps: int
+    returns: int
+
+
 class _Measure:
     """How much a schema comes to when every reference is replaced by what it refers to. Raises: SchemaFault."""
 
     def __init__(self, schema: Any) -> None:
         self._root = schema
         self._anchors: dict[str, Any] = {}
-        self._done: dict[int, tuple[int, int]] = {}
+        self._done: dict[int, _Extent] = {}
         self._open: dict[int, int] = {}
-        self.is_recursive = self.has_choices = False
-        self.checks, _ = self._of(schema, 0)
-        if self.checks > MOST_CHECKS:
+        self.has_choices = False
+        self.whole = self._of(schema, 0)
+        if self.whole.checks > MOST_CHECKS:
             raise SchemaFault(f"is smaller: with every reference written out it has more than {MOST_CHECKS} parts")
 
-    def _of(self, schema: Any, below: int) -> tuple[int, int]:
-        """The checks of a schema, and over how many steps it leads on in place; `below` counts how deep into the value it stands."""
+    def _of(self, schema: Any, below: int) -> _Extent:
+        """What a schema comes to; `below` counts how deep into the value it stands."""
         if not isinstance(schema, dict):
-            return 1, 1
+            return _Extent(1, 1, 0)
         key = id(schema)
         if key in self._open:
             if self._open[key] == below:
                 raise SchemaFault("does not refer to itself in a circle that never goes into the value")
-            self.is_recursive = True
-            return 1, 1
+            return _Extent(1, 1, 1)
         found = self._done.get(key)
         if found is None:
             if isinstance(schema.get("$id"), str) and schema is not self._root:
                 raise SchemaFault("has no $id but its own")
             self._open[key] = below
-            checks, steps = 1, 0
-            for part in self._in_place(schema):
-                more, further = self._of(part, below)
-                checks, steps = checks + more, max(steps, further)
-            for part in _parts_below(schema):
-                checks += self._of(part, below + 1)[0]
+            in_place = [self._of(part, below) for part in self._in_place(schema)]
+            parts = in_place + [self._of(part, below + 1) for part in _parts_below(schema)]
             del self._open[key]
-            found = self._done[key] = (checks, steps + 1)
-            if steps >= MOST_STEPS:
+            found = self._done[key] = _Extent(
+                checks=1 + sum(part.checks for part in parts),
+                steps=1 + max((part.steps for part in in_place), default=0),
+                returns=sum(part.returns for part in parts),
+            )
+            if found.steps > MOST_STEPS:
                 raise SchemaFault(f"leads on over at most {MOST_STEPS} steps for one value")
         return found
 
@@ -247,6 +261,10 @@ def _tables(value: Any) -> Iterator[dict[str, Any]]:
         yield value
     for entry in _entries(value):
         yield from _tables(entry)
+
+
+def _levels(value: Any) -> int:
+    return 1 + max(map(_levels, _entries(value)), default=0)
 
 
 def _is_deeper(text: str, levels: int) -> bool:

@@ -74,7 +74,10 @@ def test_no_more_than_a_few_faults_are_told() -> None:
 def test_a_schema_may_refer_to_itself() -> None:
     compiled = schema(TREE)
     assert compiled.faults({"value": 1, "next": {"value": 2, "next": {"value": 3}}}) is None
-    assert compiled.faults({"value": 1, "next": {"next": {}}}) == ("does not match the schema",)
+    assert compiled.faults({"value": 1, "next": {"next": {}}}) == (
+        '/next: "value" is a required property',
+        '/next/next: "value" is a required property',
+    )
 
 
 @pytest.mark.parametrize("link", ["#/$defs/a", "#name", "#/properties/b"])
@@ -166,7 +169,27 @@ class TestWhatWouldTakeForever:
         value: Any = {"x": 1}
         for _ in range(100):
             value = {"x": value}
-        compiled.faults(value)
+        assert compiled.faults(value) in (None, ("does not match the schema",))
+
+    def test_a_schema_that_leads_back_twice_explains_what_is_not_nested_deeply(self) -> None:
+        below = {"$ref": "#"}
+        compiled = schema(
+            {
+                "anyOf": [
+                    {"type": "integer"},
+                    {"type": "array", "items": below},
+                    {"type": "object", "additionalProperties": below},
+                ]
+            }
+        )
+        assert compiled.faults([1, {"a": [2]}]) is None
+        told = compiled.faults(["a"], 2)
+        assert told is not None
+        assert "anyOf" in told[0]
+        deep: Any = "a"
+        for _ in range(100):
+            deep = [deep]
+        assert compiled.faults(deep, 101) == ("does not match the schema",)
 
     def test_faults_without_number_are_not_told_one_by_one(self) -> None:
         compiled = schema({"items": {"anyOf": [{"minimum": 10 + number} for number in range(1000)]}})

@@ -46,7 +46,8 @@ class Provider(Protocol):
     """An adapter to one provider. Safe for concurrent use; owned by one provider actor, which closes it.
 
     Timeouts for first token, idle gap and total time are the caller's to watch (it cancels); an adapter watches only its
-    connect timeout. Cancellation closes the upstream connection before it propagates.
+    connect timeout. Cancellation closes the upstream connection before it propagates; a stream that always has more can be
+    cancelled all the same.
     """
 
     @property

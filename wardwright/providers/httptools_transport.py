@@ -8,11 +8,16 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
+from anyio.lowlevel import checkpoint_if_cancelled
+
 from wardwright.domain.errors import ProviderError
 from wardwright.providers.http1.connection import Connection
 from wardwright.providers.http1.pool import ConnectionPool
 from wardwright.providers.http1.request import Endpoint, Origin, parse_endpoint, render_request
 from wardwright.providers.transport import Response, TransportOptions, checked_headers, fault
+
+_READS_UNCHECKED = 8
+"""asyncio cancels who waits, and a reader whose provider always has more is never found waiting: it looks for itself, now and then."""
 
 
 def open_transport(options: TransportOptions) -> "HttptoolsTransport":
@@ -53,6 +58,7 @@ class _Exchange:
         self._origin = origin
         self._request = request
         self._connection: Connection | None = None
+        self._reads = 0
 
     async def __aenter__(self) -> Response:
         connection = self._pool.take(self._origin) or await self._pool.connect(self._origin)
@@ -84,6 +90,9 @@ class _Exchange:
         connection = self._connection
         if connection is None:
             raise fault("stream_broken", "the answer was left before it was read", status=self.status)
+        self._reads += 1
+        if not self._reads % _READS_UNCHECKED:
+            await checkpoint_if_cancelled()
         while not (data := connection.take()):
             answer = connection.answer
             if answer.is_complete:

@@ -3,6 +3,7 @@
 What every transport promises, whichever library does the work (`tests/wardwright/providers/test_transport.py` proves it):
 
 * A body is handed out as it arrives: the first bytes are never held back to fill a buffer.
+* Who reads a body can be cancelled, before long, even when there is always more to be read at once.
 * Leaving `request(...)` before the end of the body, cancellation included, closes that connection at once. Only a connection
   whose answer was read to its end is used again.
 * Nothing is sent but the given headers, those allowed by `ALLOWED_HEADERS`, and what HTTP itself needs. No cookies are kept, no

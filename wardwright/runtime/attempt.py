@@ -16,7 +16,6 @@ from typing import Literal, Self
 
 import anyio
 import msgspec
-from anyio.lowlevel import checkpoint_if_cancelled
 
 from supervisors import Callback, System
 from wardwright.config.settings import Timeouts
@@ -30,9 +29,6 @@ OUT_OF_TIME = "the request's time is used up"
 HELD_FRAMES = 2**18
 HELD_BYTES = 2**24
 """How much of a streamed answer may wait for its first content or its end: so many events, and so many bytes of the stream."""
-
-_LOOK_UP_EVERY = 8
-"""How many batches are taken before it is asked whether anybody still wants them; to ask costs a tenth of a batch."""
 
 Release = Callable[[Sequence[Frame]], Awaitable[None]]
 
@@ -188,15 +184,10 @@ async def stream(
     Raises: ProviderError, DeadlineExceeded.
     """
     held = _Held()
-    taken = 0
     with clocks:
         clocks.wait_for_first_token()
         async with provider.stream(call) as batches:
             async for batch in batches:
-                taken += 1
-                if taken % _LOOK_UP_EVERY == 0:
-                    # asyncio cancels who waits, and nobody waits for a provider that always has more
-                    await checkpoint_if_cancelled()
                 now = clocks.now()
                 tally.observe(batch, now)
                 leaving = batch if governed is None else governed.feed(batch, now)

@@ -167,6 +167,18 @@ async def test_cancelling_the_wait_for_the_body_closes_the_connection(upstream: 
     assert await to_thread.run_sync(upstream.wait_for_hang_ups, 1)
 
 
+async def test_a_body_that_always_has_more_is_left_all_the_same(upstream: Upstream, transport: Transport) -> None:
+    async with transport.request("POST", f"{upstream.url}/x", headers={}, body=request_body("flood")) as response:
+        reads = 0
+        with anyio.CancelScope() as scope:
+            async for _ in response:
+                sum(range(20_000))  # meanwhile more comes
+                scope.cancel()
+                reads += 1
+        assert scope.cancelled_caught
+        assert reads < 100
+
+
 async def test_a_cancelled_exchange_leaves_the_transport_usable(upstream: Upstream, transport: Transport) -> None:
     with anyio.move_on_after(0.05):
         await post(transport, upstream.url, "hang")

@@ -5,11 +5,13 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import httpx2
 import openai
 import pydantic
 import pytest
 
 from tests.acceptance.daemon import Daemon, run_daemon
+from tests.support.upstream import Upstream
 
 ALLOWED = {"WARDWRIGHT_ALLOW_TEST_CONFIG": "1"}
 GOOD = {"answer": "42", "confidence": 0.9}
@@ -197,16 +199,53 @@ class TestWhatARequestAsksFor:
         assert "outside of itself" in error["message"]
 
 
-def test_the_model_is_told_what_is_wrong_with_its_last_answer(daemon: Daemon, shared_upstream: Any) -> None:
+class TestToolArguments:
+    """The upstream calls `look_up` with a city, whatever it is asked."""
+
+    def asked(self, daemon: Daemon, upstream: Upstream, watched: str, **properties: Any) -> httpx2.Response:
+        place_upstream(daemon, upstream, "tool-call", structured_output={"tool_arguments": watched})
+        parameters = {
+            "type": "object",
+            "properties": properties,
+            "required": [*properties],
+            "additionalProperties": False,
+        }
+        function = {"name": "look_up", "strict": True, "parameters": parameters}
+        return daemon.chat(model="asked", stream=True, tools=[{"type": "function", "function": function}])
+
+    def test_that_match_leave_as_they_came(self, daemon: Daemon, shared_upstream: Upstream) -> None:
+        answer = self.asked(daemon, shared_upstream, "strict", city={"type": "string"})
+        assert answer.text.rstrip().endswith("[DONE]")
+        receipt = daemon.receipt(answer.headers["x-wardwright-receipt-id"])
+        assert receipt["request"]["structured_output"] == {"tools": 1}
+        assert receipt["attempts"][0]["structured_output"] == {"accepted": True}
+
+    def test_that_do_not_never_reach_the_client(self, daemon: Daemon, shared_upstream: Upstream) -> None:
+        answer = self.asked(daemon, shared_upstream, "strict", city={"type": "integer"})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (422, "structured_output_exhausted")
+        events = daemon.receipt(answer.headers["x-wardwright-receipt-id"])["final"]["structured_output"]["guard_events"]
+        assert [(event["rule_id"], event["call"]) for event in events] == [("tool_arguments", 0)] * 3
+
+    def test_are_left_to_the_client_where_nobody_asked(self, daemon: Daemon, shared_upstream: Upstream) -> None:
+        answer = self.asked(daemon, shared_upstream, "pass_on", city={"type": "integer"})
+        assert answer.text.rstrip().endswith("[DONE]")
+
+
+def place_upstream(daemon: Daemon, upstream: Upstream, behaviour: str, **keys: Any) -> None:
+    """Put a model before the daemon whose answers come from the test upstream."""
     target = {
-        "model": "up/say",
+        "model": f"up/{behaviour}",
         "context_window": 8192,
         "provider_kind": "openai-compatible",
-        "provider_base_url": shared_upstream.url,
+        "provider_base_url": upstream.url,
     }
     with daemon.client() as client:
-        artifact = {"model_id": "asked", "targets": [target], "structured_output": guarded()}
-        assert client.post("/__test/config", json=artifact).status_code == 200
+        answer = client.post("/__test/config", json={"model_id": "asked", "targets": [target], **keys})
+        assert answer.status_code == 200, answer.text
+
+
+def test_the_model_is_told_what_is_wrong_with_its_last_answer(daemon: Daemon, shared_upstream: Upstream) -> None:
+    place_upstream(daemon, shared_upstream, "say", structured_output=guarded())
     shared_upstream.calls.clear()
     answers = [['{"answer": ', '"MARKER"}'], ["no"], [json.dumps(GOOD)]]
     answer = daemon.chat(model="asked", stream=True, say=answers, say_as=str(uuid.uuid4()))

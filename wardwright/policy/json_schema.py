@@ -78,7 +78,7 @@ class CompiledSchema:
         self._has_choices = measured.has_choices
 
     def faults(self, value: Any, values: int = 1) -> tuple[str, ...] | None:
-        """Validate a value: None when it is accepted, else what is wrong, in words without any of its text.
+        """Validate a value: None when it is accepted, else what is wrong, in words without any of its values.
 
         `values` is how many there are in it: where there may be too many faults, only the first is told, or none of them.
         """

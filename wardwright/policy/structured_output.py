@@ -252,11 +252,11 @@ class OutputContract:
 
 
 def _choices(events: Iterable[StreamEvent]) -> dict[int, _Choice]:
-    choices: defaultdict[int, _Choice] = defaultdict(_Choice, {0: _Choice()})
+    choices: defaultdict[int, _Choice] = defaultdict(_Choice)
     for event in events:
         if not isinstance(event, UsageReport):
             choices[event.choice].take(event)
-    return choices
+    return choices or {0: _Choice()}
 
 
 def _told(schemas: Sequence[OutputSchema], rejections: Sequence[tuple[str, ...]]) -> tuple[str, ...]:

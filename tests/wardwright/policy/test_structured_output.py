@@ -83,6 +83,9 @@ class TestTheSchemasOfAModel:
     def test_an_answer_without_any_event_is_rejected_too(self) -> None:
         assert violation(model()).guard_type == "json_syntax"
 
+    def test_only_choices_that_there_are_count(self) -> None:
+        assert finding(model(), Text(1, "[]")) == OutputFinding(True, "list")
+
     def test_every_choice_counts(self) -> None:
         found = violation(model(), Text(1, "no"), Text(0, "[]"))
         assert (found.choice, found.finding) == (1, OutputFinding(False, None, "structured-json", "json_syntax", 1))

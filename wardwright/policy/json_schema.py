@@ -8,6 +8,7 @@ The validator is jsonschema-rs. It has the whole draft; what is kept from it her
 - A schema that says much with few words is refused: written out, every reference replaced by what it refers to, it may not grow
   beyond `MOST_CHECKS`, nor lead on and on without going into the value. What refers to itself counts once, for the validator remembers
   what such a schema has said of a value.
+- A panic of the validator's is a fault of the schema, or of the answer.
 - An answer is not validated that is nested deeper than `DEEPEST`, or so large that its values times the checks are over
   `MOST_WORK`. Both bound how long the one event loop is kept, and the first the stack. Where that is over `MOST_EXPLAINED`, faults are
   not told one by one: there may be as many, and the validator makes them all, with all that led to each where a schema has choices.
@@ -17,6 +18,7 @@ A schema's `$schema` is not looked at: what is valid in this draft is read in it
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -61,12 +63,13 @@ class CompiledSchema:
         try:
             schema = msgspec.json.decode(text)
             measured = _Measure(schema)
-            self._validator = jsonschema_rs.Draft202012Validator(
-                schema,
-                pattern_options=jsonschema_rs.RegexOptions(size_limit=_LARGEST_PATTERN),
-                offline=True,
-                mask=_MASK,
-            )
+            with _panic_as_fault():
+                self._validator = jsonschema_rs.Draft202012Validator(
+                    schema,
+                    pattern_options=jsonschema_rs.RegexOptions(size_limit=_LARGEST_PATTERN),
+                    offline=True,
+                    mask=_MASK,
+                )
         except jsonschema_rs.ValidationError as error:
             raise SchemaFault(_complaint(error)) from None
         except (RecursionError, msgspec.DecodeError, ValueError) as error:
@@ -82,8 +85,13 @@ class CompiledSchema:
 
         `values` is how many there are in it: where there may be too many faults, only the first is told, or none of them.
         """
-        if self._validator.is_valid(value):
-            return None
+        try:
+            with _panic_as_fault():
+                return None if self._validator.is_valid(value) else self._explained(value, values)
+        except SchemaFault:
+            return ("cannot be validated",)
+
+    def _explained(self, value: Any, values: int) -> tuple[str, ...]:
         if not self._can_be_explained(value, values):
             return (self._first_fault(value),)
         return tuple(_told(fault) for fault in islice(self._validator.iter_errors(value), _FAULTS_TOLD))
@@ -102,6 +110,17 @@ class CompiledSchema:
             except jsonschema_rs.ValidationError as fault:
                 return _told(fault)
         return "does not match the schema"
+
+
+@contextmanager
+def _panic_as_fault() -> Iterator[None]:
+    """Make a fault of a panic of the validator's. Panics of Rust are no `Exception`: one would take the whole daemon along."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ == "PanicException":
+            raise SchemaFault("the validator can follow; on this one it fails") from error
+        raise
 
 
 class SchemaCache:

@@ -222,6 +222,24 @@ class TestWhatWouldTakeForever:
             read_json(text, 10_000)
 
 
+class PanicException(BaseException):
+    """What a panic of Rust is to Python."""
+
+
+def test_a_panic_of_the_validator_ends_nothing_but_the_judgement(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Panicking:
+        def __init__(self, *_: object, **__: object) -> None:
+            if "panic" in str(_):
+                raise PanicException
+
+        def is_valid(self, _: object) -> bool:
+            raise PanicException
+
+    monkeypatch.setattr("jsonschema_rs.Draft202012Validator", Panicking)
+    assert schema({}).faults(1) == ("cannot be validated",)
+    assert fault({"title": "panic"}) == "the validator can follow; on this one it fails"
+
+
 @pytest.mark.parametrize("text", ["", "{", "nonsense", '{"a": 1} and more', "```json\n{}\n```", "NaN", "\ud800"])
 def test_what_is_no_json_is_not_read(text: str) -> None:
     with pytest.raises(Unreadable, match="no valid JSON"):

@@ -8,6 +8,7 @@ import base64
 import binascii
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -89,6 +90,13 @@ class ReceiptFilter(msgspec.Struct, frozen=True):
             getattr(summary, name, None) == value for name, value in self.exact
         )
 
+    def traces(self) -> tuple[bytes, ...]:
+        """Bytes that the encoded entries of every receipt contain which matches: each is in one of them. Purity: pure.
+
+        Whoever looks through many receipts searches for these first, which costs a tenth of decoding.
+        """
+        return tuple(_trace(value) for _, value in self.exact if value is not False)
+
     def going_on(self, next_cursor: str) -> "ReceiptFilter":
         """The same question below a page's cursor. Purity: pure. Raises: RequestError when it is no cursor."""
         return msgspec.structs.replace(self, before=_before(next_cursor))
@@ -101,22 +109,30 @@ class Page(msgspec.Struct, frozen=True):
     next_cursor: str | None
 
 
-def page(newest: Iterable[Sequence[Entry]], wanted: ReceiptFilter) -> Page:
+class Unlike(NamedTuple):
+    """A receipt that was seen not to match without decoding it, and when it was opened."""
+
+    receipt_id: str
+    at: float
+
+
+def page(newest: Iterable[Sequence[Entry] | Unlike], wanted: ReceiptFilter) -> Page:
     """Gather one page from receipts by descending id, which begin below `wanted.before` (see `ReceiptStore.newest`).
 
     Reads no more of the iterator than it needs to know whether another match follows. Purity: pure but for the iterator.
     """
     found: list[Summary] = []
     for scanned, entries in enumerate(newest, start=1):
-        if entries[0].at < wanted.created_at_min - CLOCK_SLACK_S:
+        first = entries if isinstance(entries, Unlike) else entries[0]
+        if first.at < wanted.created_at_min - CLOCK_SLACK_S:
             break  # and so is everything after it
-        receipt = fold(entries)
-        if wanted.matches(receipt):
+        receipt = None if isinstance(entries, Unlike) else fold(entries)
+        if receipt is not None and wanted.matches(receipt):
             if len(found) == wanted.limit:
                 return Page(tuple(found), cursor(found[-1].receipt_id))
             found.append(summarise(receipt))
         if scanned == MAX_SCANNED:
-            return Page(tuple(found), cursor(receipt.receipt_id))
+            return Page(tuple(found), cursor(first.receipt_id))
     return Page(tuple(found), None)
 
 
@@ -134,6 +150,16 @@ def _exact(given: Mapping[str, str]) -> tuple[tuple[str, str | bool], ...]:
         # Any other word stays a word, which equals no receipt's true or false.
         exact.append(("simulation", {"true": True, "false": False}.get(text, text)))
     return tuple(exact)
+
+
+def _trace(value: str | bool) -> bytes:
+    """What a fact looks like in an encoded entry."""
+    if value is True:
+        return b'"simulation":true'
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return b"\xff"  # which no entry contains, as none has a value that cannot be encoded
 
 
 def _seconds(text: str | None, *, absent: float, unparsable: float) -> float:

@@ -25,6 +25,8 @@ _HEADER = len("ww1 00000000 00000000 00000000 ")
 _NEWLINE = ord("\n")
 _LENGTH = slice(4, 12)
 _SYNCED = slice(13, 21)
+_CHECKED = slice(0, 22)
+_CRC = slice(22, _HEADER)
 _LARGEST_FRAME = _HEADER + MAX_PAYLOAD + 1
 _CHUNK = 1024 * 1024
 _FIRST_READ = 4096
@@ -50,18 +52,17 @@ def encode_frame(payload: bytes, synced: int) -> bytes:
     return b"%b%08x %b\n" % (covered, crc32(payload, crc32(covered)), payload)
 
 
-def decode_frame(buffer: bytes, at: int = 0) -> Frame | None:
-    """Read the frame that begins at `at`; None when it is not whole. Its place is counted within the buffer."""
+def decode_frame(buffer: bytes, at: int = 0, base: int = 0) -> Frame | None:
+    """Read the frame that begins at `at`; None when it is not whole. Its place is counted from where the buffer begins, `base`."""
     header = buffer[at : at + _HEADER]
     length = _frame_length(header)
-    if length is None or at + length > len(buffer):
+    if length is None or at + length > len(buffer) or buffer[at + length - 1] != _NEWLINE:
         return None
     payload = buffer[at + _HEADER : at + length - 1]
-    synced = _number(header[_SYNCED])
-    # Made again and compared as bytes, so that nothing but the very form that was written is accepted.
-    if header != _header(payload, synced) or buffer[at + length - 1] != _NEWLINE:
+    # Compared as bytes, over the bytes as they are: nothing but the very form that was written is accepted.
+    if header[_CRC] != b"%08x " % crc32(payload, crc32(header[_CHECKED])):
         return None
-    return Frame(at, at + length, synced, payload)
+    return Frame(base + at, base + at + length, _number(header[_SYNCED]), payload)
 
 
 def read_frame(fd: int, offset: int) -> Frame | None:
@@ -70,8 +71,7 @@ def read_frame(fd: int, offset: int) -> Frame | None:
     length = _frame_length(begin[:_HEADER])
     if length is not None and length > len(begin):
         begin = os.pread(fd, length, offset)
-    frame = decode_frame(begin)
-    return frame and _moved(frame, offset)
+    return decode_frame(begin, base=offset)
 
 
 def scan(fd: int, start: int, end: int) -> Iterator[Frame]:
@@ -80,9 +80,9 @@ def scan(fd: int, start: int, end: int) -> Iterator[Frame]:
     while start < end:
         chunk = os.pread(fd, min(size, end - start), start)
         done = 0
-        while (frame := decode_frame(chunk, done)) is not None:
-            yield _moved(frame, start)
-            done = frame.end
+        while (frame := decode_frame(chunk, done, start)) is not None:
+            yield frame
+            done = frame.end - start
         if done:
             start, size = start + done, _CHUNK
         elif start + len(chunk) >= end or size > _LARGEST_FRAME:
@@ -106,15 +106,10 @@ def _whole_frames(fd: int, offset: int, end: int) -> Iterator[Frame]:
     rest = os.pread(fd, end - offset, offset)
     at = rest.find(_MAGIC)
     while at >= 0:
-        frame = decode_frame(rest, at)
+        frame = decode_frame(rest, at, offset)
         if frame is not None:
-            yield _moved(frame, offset)
-        at = rest.find(_MAGIC, frame.end if frame else at + 1)
-
-
-def _header(payload: bytes, synced: int) -> bytes:
-    covered = _COVERED % (len(payload), synced)
-    return b"%b%08x " % (covered, crc32(payload, crc32(covered)))
+            yield frame
+        at = rest.find(_MAGIC, frame.end - offset if frame else at + 1)
 
 
 def _frame_length(header: bytes) -> int | None:
@@ -130,7 +125,3 @@ def _number(digits: bytes) -> int:
         return int(digits, 16)
     except ValueError:
         return -1
-
-
-def _moved(frame: Frame, by: int) -> Frame:
-    return Frame(frame.offset + by, frame.end + by, frame.synced, frame.payload)

@@ -159,6 +159,12 @@ class ReceiptIndex(Generic[P]):
             position = len(self._ids) if receipt_id is None else bisect_left(self._ids, receipt_id)
             return self._ids[position - 1] if position else None
 
+    def newest_below(self, receipt_id: str | None, at_most: int) -> list[str]:
+        """The greatest ids below another, or of all, so many at most, by descending id."""
+        with self._lock:
+            position = len(self._ids) if receipt_id is None else bisect_left(self._ids, receipt_id)
+            return self._ids[max(0, position - at_most) : position][::-1]
+
     def newest_of_session(self, model_id: str, session_id: str) -> str | None:
         """The greatest id of a session's receipts; None when there is none."""
         with self._lock:

@@ -8,10 +8,19 @@ import msgspec
 
 from wardwright.domain.errors import StorageUnavailable
 from wardwright.receipts.events import Entry, decode_entry
-from wardwright.receipts.query import Page, ReceiptFilter, page
+from wardwright.receipts.query import Page, ReceiptFilter, Unlike, page
 from wardwright.storage.index import ReceiptIndex
 
 P = TypeVar("P")
+
+_BATCH = 64
+
+
+class _Opening(msgspec.Struct):
+    at: float
+
+
+_decode_opening = msgspec.json.Decoder(_Opening).decode
 
 
 class IndexedReceipts(ABC, Generic[P]):
@@ -41,11 +50,13 @@ class IndexedReceipts(ABC, Generic[P]):
         """Receipts by descending id, strictly below `before` when given; each is read when it is asked for."""
         self._refresh()
         while (before := self._index.below(before)) is not None:
-            yield self._entries(before)
+            if entries := self._entries(before):  # else it was forgotten this very moment
+                yield entries
 
     def page(self, wanted: ReceiptFilter) -> Page:
-        """A page of the receipts that a filter matches, found by looking at one after the other."""
-        return page(self.newest(wanted.before), wanted)
+        """A page of the receipts that a filter matches, found by looking at one after the other, only as closely as need be."""
+        self._refresh()
+        return page(self._candidates(wanted), wanted)
 
     def open_receipts(self) -> tuple[tuple[Entry, ...], ...]:
         """Every receipt that has no closing entry yet, by id."""
@@ -57,8 +68,38 @@ class IndexedReceipts(ABC, Generic[P]):
         self._refresh()
         return self._index.newest_of_session(model_id, session_id)
 
+    def _candidates(self, wanted: ReceiptFilter) -> Iterator[tuple[Entry, ...] | Unlike]:
+        traces, before = wanted.traces(), wanted.before
+        while receipt_ids := self._index.newest_below(before, _BATCH):
+            before = receipt_ids[-1]
+            places = [self._index.places(receipt_id) for receipt_id in receipt_ids]
+            for receipt_id, payloads in zip(receipt_ids, self._fetch_each(places), strict=True):
+                if not payloads:
+                    continue  # it was forgotten this very moment
+                elif all(any(trace in payload for payload in payloads) for trace in traces):
+                    yield self._decoded(receipt_id, payloads)
+                else:
+                    yield self._unlike(receipt_id, payloads[0])
+
+    def _fetch_each(self, places: Sequence[Sequence[P]]) -> list[list[bytes]]:
+        """Fetch the payloads of several receipts."""
+        return [self._fetch(each) for each in places]
+
     def _entries(self, receipt_id: str) -> tuple[Entry, ...]:
+        return self._decoded(receipt_id, self._fetch(self._index.places(receipt_id)))
+
+    def _decoded(self, receipt_id: str, payloads: Sequence[bytes]) -> tuple[Entry, ...]:
         try:
-            return tuple(decode_entry(payload) for payload in self._fetch(self._index.places(receipt_id)))
+            return tuple(decode_entry(payload) for payload in payloads)
         except msgspec.DecodeError as error:
-            raise StorageUnavailable(f"{receipt_id} holds an entry that this version cannot read: {error}") from error
+            raise _unreadable(receipt_id, error) from error
+
+    def _unlike(self, receipt_id: str, opening: bytes) -> Unlike:
+        try:
+            return Unlike(receipt_id, _decode_opening(opening).at)
+        except msgspec.DecodeError as error:
+            raise _unreadable(receipt_id, error) from error
+
+
+def _unreadable(receipt_id: str, error: msgspec.DecodeError) -> StorageUnavailable:
+    return StorageUnavailable(f"{receipt_id} holds an entry that this version cannot read: {error}")

@@ -11,9 +11,10 @@ from tests.wardwright.receipts.receipt_samples import AT, entries, fallback_stor
 from wardwright.domain.caller import Attributed, Caller
 from wardwright.domain.errors import RequestError
 from wardwright.receipts import query
-from wardwright.receipts.events import Closed, Entry
+from wardwright.receipts.events import Closed, Entry, decode_entry
 from wardwright.receipts.fold import fold
-from wardwright.receipts.query import MAX_LIMIT, ReceiptFilter, cursor, page
+from wardwright.receipts.query import MAX_LIMIT, ReceiptFilter, Unlike, cursor, page
+from wardwright.testing.sample_receipts import Written, histories, queries
 
 RECEIPT = fold(entries(fallback_story()))
 
@@ -64,6 +65,23 @@ def test_a_caller_filter_finds_only_callers_who_stated_that_id(name: str) -> Non
 @pytest.mark.parametrize("name", ["tool_namespace", "tool_name", "tool_call_id"])
 def test_no_receipt_has_facts_of_tools_yet(name: str) -> None:
     assert not ReceiptFilter.parse({name: "search"}).matches(RECEIPT)
+
+
+@given(histories(3).filter(bool), queries(3))
+def test_what_matches_shows_all_traces_in_its_encoded_entries(history: list[Written], wanted: ReceiptFilter) -> None:
+    for record in history:
+        if wanted.matches(fold([decode_entry(payload) for payload in record.payloads])):
+            assert all(any(trace in payload for payload in record.payloads) for trace in wanted.traces())
+
+
+def test_receipts_that_were_not_decoded_count_and_end_a_page_by_their_time() -> None:
+    log = receipt_log(5)
+    seen = [Unlike(record[0].receipt_id, record[0].at) if place % 2 else record for place, record in enumerate(log)]
+    assert [summary.receipt_id for summary in page(seen, ReceiptFilter()).data] == [
+        log[at][0].receipt_id for at in (0, 2, 4)
+    ]
+    late = ReceiptFilter.parse({"created_at_min": str(int(AT + 10_000))})
+    assert page([seen[1]], late) == page([], late)
 
 
 def test_filters_are_and_combined() -> None:

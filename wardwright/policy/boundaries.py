@@ -11,36 +11,44 @@ _FENCES = ("```", "~~~")
 
 
 class BoundaryGate:
-    """One text, let go of at its boundaries. `held` is what waits for the next one."""
+    """One text, let go of at its boundaries. A piece costs no more for what is held before it."""
 
     def __init__(self) -> None:
-        self.held = ""
-        self._seen = 0  # how much of `held` was looked at
+        self._held: list[str] = []
         self._line = ""  # the beginning of the line being read, as far as a fence may stand there
         self._fence = ""
         self._before = ""
         self._value: _JsonValue | None = None
         self._has_begun = False
 
+    @property
+    def held(self) -> str:
+        """What waits for the next boundary."""
+        return "".join(self._held)
+
     def feed(self, text: str) -> str:
         """Take in the next piece; return what may leave."""
-        self.held += text
         until = 0
-        for place in range(self._seen, len(self.held)):
-            if self._is_boundary(self.held[place]):
-                until = place + 1
-        released, self.held = self.held[:until], self.held[until:]
-        self._seen = len(self.held)
+        for place, character in enumerate(text, 1):
+            if self._is_boundary(character):
+                until = place
+        if not until:
+            if text:
+                self._held.append(text)
+            return ""
+        released = "".join((*self._held, text[:until]))
+        self._held = [text[until:]] if until < len(text) else []
         return released
 
     def tell(self, text: str) -> None:
         """Take note of text that has left before."""
         self.feed(text)
-        self.held, self._seen = "", 0
+        self._held.clear()
 
     def finish(self) -> str:
         """Take in the end: everything may leave."""
-        released, self.held, self._seen = self.held, "", 0
+        released = self.held
+        self._held.clear()
         return released
 
     def _is_boundary(self, character: str) -> bool:

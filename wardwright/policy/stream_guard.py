@@ -449,11 +449,13 @@ class _HeldText:
     def _let_go(self, released: str, left: list[Frame]) -> None:
         """Nothing was changed: frames leave as they came, but for one that may be cut."""
         waiting = self._waiting
-        while waiting and len(waiting[0].text) <= len(released):
+        place = 0
+        while waiting and len(waiting[0].text) <= len(released) - place:
             first = waiting.popleft()
             self._load.bytes -= first.size
             left.append(first.frame)
-            released = released[len(first.text) :]
+            place += len(first.text)
+        released = released[place:]
         if released:
             frame, text, since, size = waiting[0]
             left.append(self._reframe.with_text(frame, self.channel, self.choice, released))

@@ -75,13 +75,8 @@ class StoredReceipts:
         return _as_json(fold(entries))
 
     def each(self, filters: Mapping[str, str]) -> Iterator[Receipt]:
-        """Find a page, and fold each receipt on it."""
-        wanted: ReceiptFilter | None = ReceiptFilter.parse({**filters, "limit": str(MAX_LIMIT)})
-        while wanted is not None:
-            page = self._store.page(wanted)
-            for summary in page.data:
-                yield fold(self._store.entries(summary.receipt_id))
-            wanted = None if page.next_cursor is None else wanted.going_on(page.next_cursor)
+        """Have the store select them."""
+        return self._store.select(ReceiptFilter.parse(filters))
 
     def _page(self, parameters: Mapping[str, str]) -> Json:
         return _as_json(self._store.page(ReceiptFilter.parse(parameters)))

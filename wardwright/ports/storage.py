@@ -14,6 +14,7 @@ import msgspec
 from wardwright.domain.control import ControlEntry
 from wardwright.ports.control import ControlLog
 from wardwright.receipts.events import Entry
+from wardwright.receipts.fold import Receipt
 from wardwright.receipts.query import Page, ReceiptFilter
 
 CONTRACT = 1
@@ -86,6 +87,10 @@ class ReceiptReader(Protocol):
         A page may come short, even empty, and still have a cursor; the pages up to the one without are the whole answer, and that
         is the same from every store that holds the same receipts.
         """
+        ...
+
+    def select(self, wanted: ReceiptFilter) -> Iterator[Receipt]:
+        """Every receipt that a filter matches, whole, by descending id, below its cursor; lazily read. The limit is for pages alone."""
         ...
 
     def newest_of_session(self, model_id: str, session_id: str) -> str | None:

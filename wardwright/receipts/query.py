@@ -7,7 +7,7 @@ is no number, a model that does not exist) finds nothing. Only `limit` and `curs
 import base64
 import binascii
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -134,6 +134,16 @@ def page(newest: Iterable[Sequence[Entry] | Unlike], wanted: ReceiptFilter) -> P
         if scanned == MAX_SCANNED:
             return Page(tuple(found), cursor(first.receipt_id))
     return Page(tuple(found), None)
+
+
+def select(newest: Iterable[Sequence[Entry] | Unlike], wanted: ReceiptFilter) -> Iterator[Receipt]:
+    """Choose the receipts that a filter matches, all of them: the limit is for pages. Purity: pure but for the iterator."""
+    for entries in newest:
+        first = entries if isinstance(entries, Unlike) else entries[0]
+        if first.at < wanted.created_at_min - CLOCK_SLACK_S:
+            return  # and so is everything after it
+        if not isinstance(entries, Unlike) and wanted.matches(receipt := fold(entries)):
+            yield receipt
 
 
 def cursor(receipt_id: str) -> str:

@@ -8,7 +8,8 @@ import msgspec
 
 from wardwright.domain.errors import StorageUnavailable
 from wardwright.receipts.events import Entry, decode_entry
-from wardwright.receipts.query import Page, ReceiptFilter, Unlike, page
+from wardwright.receipts.fold import Receipt
+from wardwright.receipts.query import Page, ReceiptFilter, Unlike, page, select
 from wardwright.storage.index import ReceiptIndex
 
 P = TypeVar("P")
@@ -67,6 +68,11 @@ class IndexedReceipts(ABC, Generic[P]):
         """The id of a session's newest receipt; None when it has none."""
         self._refresh()
         return self._index.newest_of_session(model_id, session_id)
+
+    def select(self, wanted: ReceiptFilter) -> Iterator[Receipt]:
+        """See `ReceiptReader.select`."""
+        self._refresh()
+        return select(self._candidates(wanted), wanted)
 
     def _candidates(self, wanted: ReceiptFilter) -> Iterator[tuple[Entry, ...] | Unlike]:
         traces, before = wanted.traces(), wanted.before

@@ -13,7 +13,7 @@ import msgspec
 from wardwright.domain.errors import StorageUnavailable
 from wardwright.ports.storage import Capability, Stored, StoreHealth
 from wardwright.receipts.events import Entry, decode_entry
-from wardwright.receipts.fold import Summary, fold, summarise
+from wardwright.receipts.fold import Receipt, Summary, fold, summarise
 from wardwright.receipts.query import Page, ReceiptFilter, cursor
 from wardwright.storage.files import FileOps, FolderLock, disk_faults
 from wardwright.storage.index import CLOSED, Head, just_above, unknown
@@ -41,6 +41,7 @@ CAPABILITIES = frozenset(
 )
 
 _REPLAY_CHUNK = 500
+_SELECT_CHUNK = 100
 _PAYLOADS = "SELECT crc, payload, position FROM entries WHERE receipt_id = ? ORDER BY seq"
 _PUT_ENTRY = "INSERT INTO entries (position, receipt_id, seq, crc, payload) VALUES (?, ?, ?, ?, ?)"
 _COLUMNS = ("receipt_id", "is_open", "created_at", "simulation", *FACETS)
@@ -88,6 +89,16 @@ class SqliteReceiptReader:
             ids = [str(row[0]) for row in found.execute(*statement).fetchall()]
             shown = [summarise(fold(self._entries(found, receipt_id))) for receipt_id in ids[: wanted.limit]]
         return Page(tuple(shown), cursor(shown[-1].receipt_id) if len(ids) > wanted.limit else None)
+
+    def select(self, wanted: ReceiptFilter) -> Iterator[Receipt]:
+        """See `ReceiptReader.select`. So many at a time are of one snapshot."""
+        some: ReceiptFilter | None = msgspec.structs.replace(wanted, limit=_SELECT_CHUNK)
+        while some is not None:
+            with self._readers.reading() as found:
+                ids = [str(row[0]) for row in found.execute(*matching_ids(some)).fetchall()]
+                receipts = [fold(self._entries(found, receipt_id)) for receipt_id in ids[:_SELECT_CHUNK]]
+            yield from receipts
+            some = None if len(ids) <= _SELECT_CHUNK else msgspec.structs.replace(some, before=ids[_SELECT_CHUNK - 1])
 
     def newest_of_session(self, model_id: str, session_id: str) -> str | None:
         """See `ReceiptReader.newest_of_session`."""

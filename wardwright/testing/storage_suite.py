@@ -29,7 +29,7 @@ from wardwright.domain.errors import StorageUnavailable
 from wardwright.ports.storage import CONTRACT, Capability, ReceiptReader, ReceiptStore, StorageProvider
 from wardwright.receipts.chain import verify
 from wardwright.receipts.events import decode_entry
-from wardwright.receipts.fold import Summary, fold, summarise
+from wardwright.receipts.fold import Receipt, fold, summarise
 from wardwright.receipts.query import ReceiptFilter
 from wardwright.testing.doomed_writer import RECEIPTS_IN_BATCH, kill_while_it_writes
 from wardwright.testing.sample_receipts import Written, histories, plain, queries, receipt_id
@@ -279,7 +279,9 @@ class TestQueries(Clauses):
                 for record in data.draw(st.permutations(history)):
                     receipts.append(record.payloads)
                 for wanted in asked:
-                    assert whole_answer(receipts, wanted) == _meant(history, wanted)
+                    meant = _meant(history, wanted)
+                    assert whole_answer(receipts, wanted) == [summarise(receipt) for receipt in meant]
+                    assert list(receipts.select(wanted)) == meant
             finally:
                 receipts.close()
 
@@ -649,8 +651,8 @@ def _ids(receipts: ReceiptReader, before: str | None = None) -> list[str]:
     return [record[0].receipt_id for record in receipts.newest(before)]
 
 
-def _meant(history: list[Written], wanted: ReceiptFilter) -> list[Summary]:
+def _meant(history: list[Written], wanted: ReceiptFilter) -> list[Receipt]:
     """The receipts that a filter means, newest first."""
     folded = [fold([decode_entry(payload) for payload in record.payloads]) for record in reversed(history)]
     below = (receipt for receipt in folded if wanted.before is None or receipt.receipt_id < wanted.before)
-    return [summarise(receipt) for receipt in below if wanted.matches(receipt)]
+    return [receipt for receipt in below if wanted.matches(receipt)]

@@ -27,6 +27,7 @@ RULES = {
     "retry-never": 'contains = "OldClient("\naction = "retry"\nmax_retries = 0',
     "retry-long": f'contains = "OldClient("\naction = "retry_with_reminder"\nreminder = "{"word " * 2000}"',
     "hold": 'contains = "OldClient("\naction = "block"\nmax_hold_ms = 1',
+    "hold-open": 'contains = "OldClient("\naction = "block"\nmax_hold_ms = 1\non_hold_exceeded = "open"',
 }
 CHAIN = """
 [[models.stream_rules]]
@@ -119,6 +120,13 @@ class TestWhatIsReleased:
         assert seen.error is not None
         assert (seen.status, seen.error["code"]) == (422, "stream_policy_hold_exceeded")
         assert seen.policy["events"][0]["type"] == "stream_policy.hold_exceeded"
+
+    def test_a_hold_that_fails_open_lets_go(self, daemon: Daemon) -> None:
+        seen = ask(daemon, "hold-open", ["an Old", "er", " one"])
+        assert (seen.status, seen.text, seen.is_done) == (200, "an Older one", True)
+        blocked = ask(daemon, "hold-open", ["an Old", "Client("])
+        assert blocked.error is not None
+        assert (blocked.error["code"], OLD in blocked.text) == ("stream_policy_blocked", False)
 
     def test_no_more_of_a_stream_is_held_than_may_be(self, daemon: Daemon) -> None:
         assert ask(daemon, "bounded", ["a", "b"]).text == "ab"

@@ -192,6 +192,8 @@ MEANINGS: Mapping[str, str] = {
     "stream_rules.max_hold_ms": "How long any text may be held while this rule is in force.",
     "stream_policy.mode": "`horizon`: text leaves unless it may still become part of a match. `semantic_boundary`: in whole sentences, lines, code blocks, JSON values "
     "and tool calls. `full_buffer`: at the end. `pass_through`: at once, with rules that only observe.",
+    "stream_policy.on_hold_exceeded": "What becomes of text that the mode has held for `max_hold_ms` (up to a boundary): `closed` ends the answer, `open` lets it leave.",
+    "stream_rules.on_hold_exceeded": "What becomes of text that has been held for `max_hold_ms`: `closed` ends the answer; `open` lets leave what only such rules hold.",
     "stream_policy.max_hold_bytes": "How much of a provider's stream may be held of one answer, in bytes as it sent them, chunks and all; then the answer ends with `stream_policy_hold_exceeded`. It bounds what the modes `full_buffer` and `semantic_boundary` hold, and tool calls.",
     "stream_policy.max_hold_ms": "How long any text may be held; then the answer ends with `stream_policy_hold_exceeded`. Tool calls, which are held whole, do not "
     "count.",

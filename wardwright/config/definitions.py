@@ -141,11 +141,12 @@ def stream_rule_of(rule: StreamRuleSettings) -> StreamRule:
         shadow=rule.shadow,
         horizon_bytes=rule.horizon_bytes,
         max_hold_ms=rule.max_hold_ms,
+        on_hold_exceeded=rule.on_hold_exceeded,
     )
 
 
 def _holding(settings: StreamPolicySettings) -> StreamPolicy:
-    policy = StreamPolicy(settings.mode, settings.max_hold_ms, settings.max_hold_bytes)
+    policy = StreamPolicy(settings.mode, settings.max_hold_ms, settings.max_hold_bytes, settings.on_hold_exceeded)
     return USUAL_HOLDING if policy == USUAL_HOLDING else policy  # the very default, or msgspec would not leave it out
 
 

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from wardwright.domain.chat import PrefillStyle
+from wardwright.domain.policy import HoldExceeded
 from wardwright.domain.tokens import Tokenizer
 from wardwright.planner.attempts import RetryPolicy
 from wardwright.planner.breaker import BreakerPolicy
@@ -307,7 +308,7 @@ class StreamRuleSettings(_Table, frozen=True, kw_only=True):
 
     `annotate` only tells the receipt; `rewrite` puts `replacement` in the place of a match, `drop` nothing; `block` refuses the answer;
     `retry` asks again, `retry_with_reminder` with `reminder` behind the messages, `escalate` at `target`. A `shadow` rule is observed
-    and does nothing. A pattern without a longest match needs `horizon_bytes`, or the mode `full_buffer`.
+    and does nothing. `on_hold_exceeded` says whether text that was held for too long ends the answer, or leaves. A pattern without a longest match needs `horizon_bytes`, or the mode `full_buffer`.
     """
 
     id: Selectable
@@ -323,6 +324,7 @@ class StreamRuleSettings(_Table, frozen=True, kw_only=True):
     shadow: bool = False
     horizon_bytes: Annotated[int, Meta(ge=1, le=1_048_576, description="a number of bytes, 1 to 1048576")] | None = None
     max_hold_ms: Holding | None = None
+    on_hold_exceeded: HoldExceeded = "closed"
 
 
 class StreamPolicySettings(_Table, frozen=True, kw_only=True):
@@ -333,6 +335,7 @@ class StreamPolicySettings(_Table, frozen=True, kw_only=True):
     max_hold_bytes: Annotated[
         int, Meta(ge=1024, le=1_073_741_824, description="a number of bytes, 1024 to 1073741824")
     ] = 33_554_432
+    on_hold_exceeded: HoldExceeded = "closed"
 
 
 class NumberRuleSettings(_Table, frozen=True, kw_only=True, tag_field="kind", tag="json_path_number"):

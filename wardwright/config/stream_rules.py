@@ -6,7 +6,7 @@ import msgspec
 
 from wardwright.config.definitions import stream_rule_of
 from wardwright.config.problems import Problem, below, nearest_hint, shown
-from wardwright.config.settings import ModelSettings, StreamRuleSettings
+from wardwright.config.settings import ModelSettings, StreamPolicySettings, StreamRuleSettings
 from wardwright.domain.policy import StreamRule
 from wardwright.domain.route import ModelDefinition
 from wardwright.policy.automaton import Automaton
@@ -32,7 +32,11 @@ def check_stream_rules(
             message = f'expected an id of its own, but another stream rule of this model is "{rule.id}" too'
             yield Problem(below(place, "id"), message, file)
         seen.add(rule.id)
-        for key, message in (*_pattern_faults(rule, mode), *_action_faults(rule, target_ids)):
+        for key, message in (
+            *_pattern_faults(rule, mode),
+            *_action_faults(rule, target_ids),
+            *_hold_faults(rule, model.stream_policy),
+        ):
             yield Problem(below(place, key), message, file)
     enforced = [rule.id for rule in model.stream_rules if stream_rule_of(rule).is_enforced]
     if mode == "pass_through" and enforced:
@@ -79,6 +83,11 @@ def _pattern_faults(rule: StreamRuleSettings, mode: str) -> Iterator[tuple[str, 
                 'or stream_policy = { mode = "full_buffer" }, got nothing'
             ),
         )
+
+
+def _hold_faults(rule: StreamRuleSettings, policy: StreamPolicySettings) -> Iterator[tuple[str, str]]:
+    if rule.on_hold_exceeded == "open" and rule.max_hold_ms is None and policy.max_hold_ms is None:
+        yield "on_hold_exceeded", 'expected "open" only with max_hold_ms, here or in stream_policy, got it without'
 
 
 def _action_faults(rule: StreamRuleSettings, target_ids: Sequence[str]) -> Iterator[tuple[str, str]]:

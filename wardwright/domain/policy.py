@@ -40,11 +40,15 @@ StreamMode = Literal["pass_through", "horizon", "semantic_boundary", "full_buffe
 Channel = Literal["text", "reasoning", "tool_arguments"]
 
 
+HoldExceeded = Literal["closed", "open"]
+
+
 class StreamRule(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """A rule over an answer's text, before it is released.
 
     `on` are the channels that it watches. `horizon_bytes` states how long a match of an unbounded pattern is reckoned with; a bounded
-    one needs no such statement. `target` is where `escalate` goes. A `shadow` rule is observed and not enforced. A rule `once_per`
+    one needs no such statement. `on_hold_exceeded` says what becomes of text that has been held for too long: the answer is ended, or what only
+    such rules hold is let go. `target` is where `escalate` goes. A `shadow` rule is observed and not enforced. A rule `once_per`
     request or session is left out of every later answer of it, once it has fired: it steers, and guards no longer.
     """
 
@@ -61,6 +65,7 @@ class StreamRule(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     shadow: bool = False
     horizon_bytes: int | None = None
     max_hold_ms: int | None = None
+    on_hold_exceeded: HoldExceeded = "closed"
 
     @property
     def is_enforced(self) -> bool:
@@ -82,11 +87,13 @@ class StreamPolicy(msgspec.Struct, frozen=True, omit_defaults=True):
     """How the answers of a model are held back.
 
     `max_hold_ms` is how long any text may be held for the sake of a rule, `max_hold_bytes` how much of a provider's stream, as it came.
+    `on_hold_exceeded` is what becomes of text that the mode has held for too long.
     """
 
     mode: StreamMode = "horizon"
     max_hold_ms: int | None = None
     max_hold_bytes: int = 33_554_432
+    on_hold_exceeded: HoldExceeded = "closed"
 
 
 USUAL_HOLDING = StreamPolicy()

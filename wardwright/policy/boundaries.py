@@ -45,11 +45,15 @@ class BoundaryGate:
         self.feed(text)
         self._held.clear()
 
-    def finish(self) -> str:
-        """Take in the end: everything may leave."""
+    def let_go(self) -> str:
+        """Give up what is held; the text goes on."""
         released = self.held
         self._held.clear()
         return released
+
+    def finish(self) -> str:
+        """Take in the end: everything may leave."""
+        return self.let_go()
 
     def _is_boundary(self, character: str) -> bool:
         """Whether the text may be cut behind this character."""

@@ -102,6 +102,7 @@ class StreamGuard:
         self._lost = 0  # what came behind the end of its choice
         self._load = _Load()
         self.is_overfull = False
+        self.opened_bytes = 0
         self.account = Account()
         self.fired: list[RuleFired] = []
         self.fired_rules: set[str] = set()
@@ -148,6 +149,21 @@ class StreamGuard:
             return None
         since = [text.held_since for text in self._texts.values() if text is not None and text.held_since is not None]
         return min(since) + patience if since else None
+
+    def let_go(self, now: float) -> Sequence[Frame]:
+        """Give up text that has been held for as long as it may, where what holds it fails open; return what may leave of it."""
+        patience = self._rules.max_hold_s
+        if patience is None or self.tripped is not None or self.is_overfull:
+            return ()
+        released_before = self.account.released
+        left: list[Frame] = []
+        for text in self._texts.values():
+            if text is not None and text.held_since is not None and text.held_since + patience <= now:
+                text.let_go(left, mode_opens=self._rules.mode_opens)
+                self._note_text(text)
+        ready = self._let_out(left, released_before)
+        self.opened_bytes += self.account.released - released_before
+        return ready
 
     def postpone(self, seconds: float) -> None:
         """Take what is held for so much younger."""
@@ -426,6 +442,15 @@ class _HeldText:
         size = _size_of(frame)
         self._load.bytes += size
         self._waiting.append(_Waiting(frame, text, since, size))
+
+    def let_go(self, left: list[Frame], *, mode_opens: bool) -> None:
+        """Give up what is held, as far as what holds it fails open."""
+        released = "" if self._guard is None else self._guard.let_go()
+        if released is None:
+            return
+        if self._gate is not None:
+            released = self._gate.feed(released) + (self._gate.let_go() if mode_opens else "")
+        self._settle(released, left)
 
     def _rest(self) -> str:
         rest = "" if self._guard is None else self._guard.finish()

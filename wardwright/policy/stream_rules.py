@@ -46,6 +46,9 @@ class StreamRules:
         self.enforced = frozenset(channel for rule in rules if rule.is_enforced for channel in rule.on)
         holds = [hold for hold in (policy.max_hold_ms, *(rule.max_hold_ms for rule in rules)) if hold is not None]
         self.max_hold_s = min(holds) / 1000 if holds else None
+        self.mode_opens = policy.on_hold_exceeded == "open"
+        may_open = self.mode_opens or any(rule.on_hold_exceeded == "open" for rule in rules)
+        self.may_open = self.max_hold_s is not None and may_open
 
     @property
     def is_empty(self) -> bool:
@@ -95,6 +98,8 @@ def guarantee(rule: StreamRule, policy: StreamPolicy) -> str:
         held += ", and up to the next boundary"
     if mode in ("full_buffer", "semantic_boundary") or "tool_arguments" in rule.on or not _ends_for_sure(rule):
         held += f"; never over {policy.max_hold_bytes} bytes of a stream, or the answer is ended"
+    if rule.on_hold_exceeded == "open":
+        held += "; lets go of what it alone has held for too long"
     if rule.is_retrying and mode != "full_buffer":
         held += "; asks again only while nothing has left"
     return held + (f"; until it has fired once in a {rule.once_per}" if rule.once_per else "")

@@ -84,7 +84,7 @@ class _Compiled:
     def __init__(self, rules: Sequence[StreamRule]) -> None:
         self.rules = rules
         nodes = [parse_pattern(rule_pattern(rule)) for rule in rules]
-        self.automaton = Automaton(nodes)
+        self.automaton = Automaton(nodes, [n for n, rule in enumerate(rules) if rule.on_hold_exceeded == "closed"])
         self.automaton.prepare(_USUAL)
         self._reaches = [reach_of(rule, node) for rule, node in zip(rules, nodes, strict=True)]
         self.reach = max(self._reaches)
@@ -172,6 +172,23 @@ class TextGuard:
             self._observer.tell(text)
         if self._ahead is not None:
             self._ahead.stand_back()
+
+    def let_go(self) -> str | None:
+        """Give up what only rules hold that fail open; return what may leave of it. None when another rule holds some of it."""
+        if self._has_tripped():
+            return None
+        chunk = max(0, self._chunks - 1)
+        released = ""
+        if self._ahead is not None and not self._ahead.is_resting:
+            before = self._ahead.held
+            self._ahead.stand_back()
+            self._hand_over(self._ahead)
+            released = self._in_steps(before, chunk)
+        if any(stage.fails_closed for stage in self._stages):
+            return released or None
+        for number, stage in enumerate(self._stages, 1):
+            released += self._in_steps(stage.let_go(chunk), chunk, first=number)
+        return released
 
     def feed(self, text: str) -> str:
         """Take in the next piece of the text; return what may leave now."""
@@ -301,6 +318,12 @@ class _Reader:
             position = self._scanner.position + ahead.passed_characters
             self._scanner = Scanner(self._compiled.automaton, before=self.last_read, position=position)
 
+    @property
+    def fails_closed(self) -> bool:
+        """Whether the first of what is held is held for a rule that would end the answer for it."""
+        from_ = self._scanner.holding_from
+        return from_ is not None and bool(self.held) and from_ <= self._scanner.position - len(self.held)
+
     def _keep(self, text: str) -> None:
         self.held += text
         self.last_read = text[-1:] or self.last_read
@@ -365,6 +388,11 @@ class _WatchingStage(_Reader):
             return ""
         return self._release(self._scanner.position)
 
+    def let_go(self, chunk: int) -> str:
+        """Give up what is held, up to where a rule that fails closed begins to."""
+        from_ = self._scanner.holding_from
+        return self._release(self._scanner.position if from_ is None else from_)
+
     def _trip(self, matches: Sequence[Match], chunk: int) -> None:
         first = min(matches, key=lambda match: (match.end, match.start, match.pattern))
         begun = max(first.start, self._scanner.position - len(self.held))
@@ -397,6 +425,15 @@ class _ChangingStage(_Reader):
         for match in self._scanner.finish():
             self._cover(match, chunk)
         return "" if self.tripped is not None else self._change(self._scanner.position, chunk)
+
+    @property
+    def fails_closed(self) -> bool:
+        """Whether something is held, and the answer would have to be ended."""
+        return bool(self.held) and self._rule.on_hold_exceeded == "closed"
+
+    def let_go(self, chunk: int) -> str:
+        """Give up all that is held, but for what is known to be a match."""
+        return self._change(self._scanner.position, chunk)
 
     def _cover(self, match: Match, chunk: int) -> None:
         start, end = max(match.start, match.end - 1 - self._reach), match.end

@@ -173,7 +173,7 @@ class StreamFinding(msgspec.Struct, frozen=True, omit_defaults=True):
     good; `rewritten_bytes` were replaced or dropped, `inserted_bytes` came in their place: generated and inserted are together what
     was released, rewritten and held. `hold_exceeded_ms` is how long text had been held when that was too long, `hold_exceeded_bytes` how
     much of the provider's stream would have had to be held when that was too much. `spent` are rules that
-    hold once per session and have fired.
+    hold once per session and have fired, `opened_bytes` left because they had been held for as long as they might.
     """
 
     mode: StreamMode
@@ -189,6 +189,7 @@ class StreamFinding(msgspec.Struct, frozen=True, omit_defaults=True):
     hold_exceeded_ms: float | None = None
     hold_exceeded_bytes: int | None = None
     spent: tuple[str, ...] = ()
+    opened_bytes: int = 0
 
 
 class AttemptFinished(msgspec.Struct, frozen=True, tag="attempt.finished", omit_defaults=True):

@@ -11,6 +11,8 @@ the gateway waits for the provider: a slow client costs its provider no time.
 
 import math
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from functools import partial
 from types import TracebackType
 from typing import Literal, Self
 
@@ -24,6 +26,7 @@ from wardwright.domain.errors import Clock, DeadlineExceeded, Failure, ProviderE
 from wardwright.domain.stream import TEXTS, Finish, Frame, UsageReport
 from wardwright.ports.provider import Provider, UpstreamCall
 from wardwright.runtime.governed_answer import GovernedAnswer
+from wardwright.runtime.late_release import LateRelease, beside
 
 OUT_OF_TIME = "the request's time is used up"
 HELD_FRAMES = 2**18
@@ -92,6 +95,11 @@ class Clocks:
             self._alarm.cancel()
         return bool(self._scope.__exit__(kind, error, traceback))
 
+    @property
+    def system(self) -> System:
+        """Whose timer all clocks go by."""
+        return self._system
+
     def now(self) -> float:
         """The time by which all clocks are read."""
         return self._system.now()
@@ -100,9 +108,9 @@ class Clocks:
         """From now on the provider has its time to send a first token."""
         self._watch("first_token", self._system.now() + self._timeouts.first_token)
 
-    def wait_for_more(self, hold_ends: float | None = None) -> None:
-        """From now on the provider has its time to send anything more, or what is held its time to be let go."""
-        self._watch("idle", self._system.now() + self._timeouts.idle)
+    def wait_for_more(self, hold_ends: float | None = None, *, silent_s: float = 0.0) -> None:
+        """From now on the provider has the rest of its time to send anything more, or what is held its time to be let go."""
+        self._watch("idle", self._system.now() + self._timeouts.idle - silent_s)
         if hold_ends is not None and hold_ends < self._due:
             self._due = hold_ends
             if self._due < self._rings_at:
@@ -183,37 +191,22 @@ async def stream(
     Returns: the frames that may leave only once the receipt is closed (finish reasons, usage).
     Raises: ProviderError, DeadlineExceeded.
     """
-    held = _Held()
+    delivery = _Delivery(tally, clocks, release, governed)
     with clocks:
         clocks.wait_for_first_token()
-        async with provider.stream(call) as batches:
+        async with provider.stream(call) as batches, delivery.turns() as turn:
             async for batch in batches:
-                now = clocks.now()
-                tally.observe(batch, now)
-                leaving = batch if governed is None else governed.feed(batch, now)
+                if turn is None:
+                    await delivery.take(batch)
+                else:
+                    async with turn:
+                        await delivery.take(batch)
                 if governed is not None and governed.is_stopped:
                     return []
-                if held or any(frame.is_final or not frame.is_content for frame in leaving):
-                    ready = held.let_pass(leaving, begun=tally.has_released)
-                else:
-                    ready = leaving
-                if ready:
-                    clocks.wait_for_client()
-                    try:
-                        await release(ready)
-                    finally:
-                        tally.client_s += clocks.now() - now
-                    tally.has_released = True
-                    cleared = tally.generated_bytes if governed is None else governed.released_bytes
-                    tally.released_bytes = cleared - (_content_bytes(held.frames) if held else 0)
-                    if governed is not None:
-                        governed.forgive(clocks.now() - now)
-                if tally.first_token is not None:
-                    clocks.wait_for_more(None if governed is None else governed.overdue_at())
         if governed is None:
             tally.released_bytes = tally.generated_bytes
-            return held.frames  # it leaves with the closed receipt, like a whole answer
-        tail = [*held.frames, *governed.finish(clocks.now())]
+            return delivery.held.frames  # it leaves with the closed receipt, like a whole answer
+        tail = [*delivery.held.frames, *governed.finish(clocks.now())]
         if governed.is_stopped:
             return []
         tally.released_bytes = governed.released_bytes
@@ -223,6 +216,77 @@ async def stream(
         if governed.is_stopped:
             return []
     raise clocks.fault()
+
+
+class _Delivery:
+    """The way of one streamed answer to its client."""
+
+    def __init__(self, tally: Tally, clocks: Clocks, release: Release, governed: GovernedAnswer | None) -> None:
+        self.held = _Held()
+        self._tally = tally
+        self._clocks = clocks
+        self._release = release
+        self._governed = governed
+        self._listening_since = 0.0
+
+    def turns(self) -> AbstractAsyncContextManager[LateRelease | None]:
+        """Where text may leave for its age, whoever looks at what is held does so in turn with an alarm; else nobody else does."""
+        governed = self._governed
+        if governed is None or not governed.may_open:
+            return nullcontext()
+        return beside(LateRelease(self._clocks.system, governed.overdue_at, partial(self._open_overdue, governed)))
+
+    async def take(self, batch: Sequence[Frame]) -> None:
+        """Take in what a read has brought, and release what may leave."""
+        governed, now = self._governed, self._clocks.now()
+        self._tally.observe(batch, now)
+        ready = self._ready(batch if governed is None else governed.feed(batch, now))
+        if ready:
+            await self._send(ready, now)
+        if self._tally.first_token is not None:
+            self._listen(0.0)
+
+    async def _open_overdue(self, governed: GovernedAnswer) -> bool:
+        """Release text whose time has come; the provider is not given any more of it for that."""
+        now = self._clocks.now()
+        silent_s = now - self._listening_since
+        ready = self._ready(governed.open_overdue(now))
+        if ready:
+            await self._send(ready, now)
+        self._listen(silent_s)
+        return not governed.is_stopped
+
+    def _ready(self, leaving: Sequence[Frame]) -> Sequence[Frame]:
+        """What of the frames that the rules let go of may leave now."""
+        if self._governed is not None and self._governed.is_stopped:
+            return ()
+        if self.held or any(frame.is_final or not frame.is_content for frame in leaving):
+            return self.held.let_pass(leaving, begun=self._tally.has_released)
+        return leaving
+
+    async def _send(self, ready: Sequence[Frame], now: float) -> None:
+        tally, clocks, governed, held = self._tally, self._clocks, self._governed, self.held
+        clocks.wait_for_client()
+        try:
+            await self._release(ready)
+        finally:
+            tally.client_s += clocks.now() - now
+        tally.has_released = True
+        cleared = tally.generated_bytes if governed is None else governed.released_bytes
+        tally.released_bytes = cleared - (_content_bytes(held.frames) if held else 0)
+        if governed is not None:
+            governed.forgive(clocks.now() - now)
+
+    def _listen(self, silent_s: float) -> None:
+        """Watch the provider again, who has been silent for so long."""
+        governed, clocks = self._governed, self._clocks
+        if governed is None:
+            clocks.wait_for_more()
+        elif not governed.may_open:
+            clocks.wait_for_more(governed.overdue_at())
+        else:
+            clocks.wait_for_more(silent_s=silent_s)
+            self._listening_since = clocks.now() - silent_s
 
 
 class _Held:

@@ -90,19 +90,21 @@ class GovernedAnswer:
 
         Raises: ProviderError when the answer does not go on with the one that it should.
         """
-        self.look_at(now)
+        opened = self.open_overdue(now)
         if self.is_stopped:
             return ()
         if self._continuation is None:
-            return self._guard.feed(frames, now)
-        return self._behind_the_seam(self._guard.feed(self._continuation.arriving(frames), now))
+            left = self._guard.feed(frames, now)
+        else:
+            left = self._behind_the_seam(self._guard.feed(self._continuation.arriving(frames), now))
+        return [*opened, *left] if opened else left
 
     def finish(self, now: float) -> Sequence[Frame]:
         """Take in the end; return what may leave. Raises: ProviderError like `feed`."""
-        self.look_at(now)
+        opened = self.open_overdue(now)
         left = () if self.is_stopped else self._guard.finish(now)
         self._hold_to_form(chain(self._begun(), (event for frame in left for event in frame.events)))
-        return () if self.is_stopped else self._behind_the_seam(left)
+        return () if self.is_stopped else [*opened, *self._behind_the_seam(left)]
 
     def _begun(self) -> Iterator[StreamEvent]:
         """What the client has of the answer that this one does not say again."""
@@ -144,6 +146,23 @@ class GovernedAnswer:
         if self.violation is not None:
             self._guard.withhold()
 
+    @property
+    def may_open(self) -> bool:
+        """Whether text that has been held for as long as it may can leave for that alone."""
+        return self._rules.may_open
+
+    def open_overdue(self, now: float) -> Sequence[Frame]:
+        """Let go of text that has been held for as long as it may; return what may leave. Where that may not leave, the answer is ended.
+
+        Raises: ProviderError like `feed`.
+        """
+        opened: Sequence[Frame] = ()
+        due = self._guard.overdue_at()
+        if due is not None and now >= due and self.may_open:
+            opened = self._behind_the_seam(self._guard.let_go(now))
+        self.look_at(now)
+        return opened
+
     def overdue_at(self) -> float | None:
         """When text will have been held as long as it may."""
         return self._guard.overdue_at()
@@ -184,6 +203,7 @@ class GovernedAnswer:
             hold_exceeded_ms=None if self._held_too_long_s is None else round(self._held_too_long_s * 1000, 3),
             hold_exceeded_bytes=guard.load_bytes if guard.is_overfull else None,
             spent=tuple(sorted(once & guard.fired_rules)),
+            opened_bytes=guard.opened_bytes,
         )
 
     @property

@@ -54,8 +54,11 @@ def holdings_of(composition: Composition) -> Mapping[str, Holding]:
             continue
         rules = tuple(replace(r, id=prefix + r.id) for r in model.stream_rules) if prefix else model.stream_rules
         for target in targets:
-            before = found.get(target, Holding((), StreamPolicy("pass_through")))
-            found[target] = Holding(before.rules + rules, _together(before.policy, model.stream_policy))
+            before = found.get(target)
+            if before is None:
+                found[target] = Holding(rules, model.stream_policy)
+            else:
+                found[target] = Holding(before.rules + rules, _together(before.policy, model.stream_policy))
     return found
 
 
@@ -72,4 +75,5 @@ def _together(one: StreamPolicy, other: StreamPolicy) -> StreamPolicy:
         max(one.mode, other.mode, key=_STRICTER.index),
         min(holds, default=None),
         min(one.max_hold_bytes, other.max_hold_bytes),
+        "open" if one.on_hold_exceeded == other.on_hold_exceeded == "open" else "closed",
     )

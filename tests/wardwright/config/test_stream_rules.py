@@ -146,6 +146,13 @@ def test_an_escalation_that_leads_nowhere_is_told(tmp_path: Path) -> None:
     assert str(warning) == f"{AT}.target: never answers: nothing in this model's route graph leads to it"
 
 
+def test_who_fails_open_says_after_how_long(tmp_path: Path) -> None:
+    opening = rule('action = "block"\ncontains = "a"\non_hold_exceeded = "open"')
+    wanted = f'{AT}.on_hold_exceeded: expected "open" only with max_hold_ms, here or in stream_policy, got it without'
+    assert problems(tmp_path, BASE + opening) == [wanted]
+    load(tmp_path, BASE + opening + "max_hold_ms = 5\n")
+
+
 def test_the_loader_says_what_each_rule_promises(tmp_path: Path) -> None:
     rules = rule('action = "block"\non = ["text"]\ncontains = "OldClient("') + rule(
         'action = "annotate"\nregex = "a+"', "s"

@@ -43,6 +43,11 @@ def rule(action: str = "block", contains: str | None = None, **fields: object) -
             "horizon",
             f"holds at most 1 byte{LIMIT}; asks again only while nothing has left",
         ),
+        (
+            rule(contains="ab", on=("text",), max_hold_ms=5, on_hold_exceeded="open"),
+            "horizon",
+            "holds at most 1 byte; lets go of what it alone has held for too long",
+        ),
         (rule(contains="ab", shadow=True), "horizon", "observes: holds nothing, stops nothing"),
         (
             rule(contains="ab", once_per="session"),

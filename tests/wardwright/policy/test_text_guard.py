@@ -218,3 +218,48 @@ def test_rules_that_find_nothing_cost_microseconds(count: int, limit_us: float) 
             guarded.feed(piece)
         taken.append((process_time() - began) / len(pieces) * 1e6)
     assert min(taken) < 3 * limit_us  # the machine may be busy; `make bench` has the figure
+
+
+class TestLettingGo:
+    def test_what_only_open_rules_hold_leaves(self) -> None:
+        guarded = guard(rule("block", OLD, on_hold_exceeded="open"))
+        assert guarded.feed("call Old") == "call "
+        assert (guarded.let_go(), guarded.held) == ("Old", "")
+        assert guarded.feed("Cli") == ""
+        assert guarded.feed("ent(x)") == ""
+        assert guarded.tripped is not None, "it is a match all the same"
+
+    def test_what_a_closed_rule_holds_does_not_leave(self) -> None:
+        guarded = guard(rule("block", OLD, on_hold_exceeded="open"), rule("block", "Older"))
+        assert guarded.feed("Old") == ""
+        assert guarded.let_go() is None
+        assert guarded.feed("C") == ""
+        assert guarded.let_go() == "OldC", "now it cannot become a match of the closed one"
+
+    def test_of_one_stage_leaves_what_came_before_a_closed_rule_began_to_hold(self) -> None:
+        guarded = guard(
+            rule("block", "ab", on_hold_exceeded="open"),
+            rule("block", regex="b+x", id="b"),
+        )
+        assert guarded.feed("a") == ""
+        assert guarded.let_go() == "a"
+
+    def test_the_rest_of_a_match_that_has_left_in_part_is_replaced(self) -> None:
+        guarded = guard(rule("rewrite", OLD, replacement="N(", on_hold_exceeded="open"))
+        assert (guarded.feed("Old"), guarded.let_go(), guarded.feed("Client(x")) == ("", "Old", "N(x")
+
+    def test_later_rules_read_what_earlier_ones_let_go(self) -> None:
+        first, second = rule("rewrite", OLD, on_hold_exceeded="open"), rule("block", "Older", id="b")
+        guarded = guard(first, second)
+        assert guarded.feed("Old") == ""
+        assert not guarded.let_go(), "the closed one holds it too"
+        assert guarded.feed("er") == ""
+        assert guarded.tripped is not None
+
+    @pytest.mark.parametrize("rules", [("rewrite", "block"), ("block", "block"), ("drop", "rewrite")])
+    def test_nothing_is_lost_or_said_twice(self, rules: tuple[StreamAction, StreamAction]) -> None:
+        guarded = guard(*(rule(action, OLD, id=str(n), on_hold_exceeded="open") for n, action in enumerate(rules)))
+        text, left = "an Old hat, an OldClie", ""
+        for character in text:
+            left += guarded.feed(character) + (guarded.let_go() or "")
+        assert left + guarded.finish() == text

@@ -78,6 +78,11 @@ class TestAnAnswerThatIsTooMuchToHold:
             assert 8192 < finding(attempt).hold_exceeded_bytes < 8192 + 200
             assert finding(attempt).blocked_bytes == attempt.generated_bytes > 0
 
+    async def test_a_model_may_have_a_larger_limit_than_the_usual(self) -> None:
+        policy = StreamPolicy("full_buffer", max_hold_bytes=2**30, on_hold_exceeded="open")
+        definition = replace(cascade("first"), stream_policy=policy)
+        assert holdings_of(Composition(definition))["first/m"].policy == policy
+
     async def test_a_sentence_that_ends_in_time_is_not_too_much(self) -> None:
         provider = Scripted("first", ["word. "] * 200)
         definition = governed(cascade("first"), mode="semantic_boundary", max_hold_bytes=8192)
@@ -383,6 +388,70 @@ class TestOnce:
                 await settle()
             assert len(provider.calls) == 3
             assert compiled == []
+
+
+class TestHoldingThatFailsOpen:
+    def opening(self, *others: StreamRule, **policy: Any) -> ModelDefinition:
+        opening = rule("block", max_hold_ms=5000, on_hold_exceeded="open")
+        return governed(cascade("first"), opening, *others, **policy)
+
+    async def test_text_leaves_when_its_time_has_come_though_the_provider_is_silent(self) -> None:
+        provider = Scripted("first", ["see: Old", "er"], delay_s=20.0)
+        async with stage(provider, definition=self.opening()) as on:
+            left: list[tuple[float, str]] = []
+
+            async def look(what: str) -> None:
+                left.append((on.system.now() - began, responder.text))
+
+            began = on.system.now()
+            responder = RecordingResponder(look)
+            await on.ask(responder)
+            assert responder.text == "see: Older"
+            assert left == [(20.0, ""), (25.0, "see: "), (40.0, "see: Old"), (40.0, "see: Older")]
+            [attempt] = receipt_of(on, responder).attempts
+            assert finding(attempt).opened_bytes == 3
+            assert attempt.released_bytes == 10
+
+    async def test_what_is_completed_later_is_a_match_all_the_same(self) -> None:
+        provider = Scripted("first", ["see: Old", "Client(x"], delay_s=20.0)
+        async with stage(provider, definition=self.opening()) as on:
+            responder = RecordingResponder()
+            error = await on.ask_for_error(responder)
+            assert (error.code, responder.text) == ("stream_policy_blocked", "see: Old")
+
+    async def test_a_rule_that_fails_closed_ends_the_answer_where_it_holds_the_text_too(self) -> None:
+        provider = Scripted("first", ["see: Old", "er"], delay_s=20.0)
+        async with stage(provider, definition=self.opening(rule("block", "Oldest", id="closed"))) as on:
+            began = on.system.now()
+            responder = RecordingResponder()
+            error = await on.ask_for_error(responder)
+            assert (error.code, responder.text) == ("stream_policy_hold_exceeded", "see: ")
+            assert (on.system.now() - began, provider.open_calls) == (25.0, 0)
+
+    async def test_a_sentence_leaves_unfinished_where_the_mode_says_so(self) -> None:
+        provider = Scripted("first", ["It is", " long."], delay_s=20.0)
+        definition = governed(cascade("first"), mode="semantic_boundary", max_hold_ms=5000, on_hold_exceeded="open")
+        async with stage(provider, definition=definition) as on:
+            responder = RecordingResponder()
+            await on.ask(responder)
+            assert [len(batch) for batch in responder.batches] == [2, 1, 1]
+
+    async def test_text_that_leaves_late_gives_its_provider_no_more_time(self) -> None:
+        provider = Scripted("first", ["Old", "x"], delay_s=45.0)
+        async with stage(provider, definition=self.opening()) as on:
+            began = on.system.now()
+            responder = RecordingResponder()
+            error = await on.ask_for_error(responder)
+            assert isinstance(error, ProviderError)
+            assert error.failure.clock == "idle"
+            assert (on.system.now() - began, responder.text) == (75.0, "Old")
+
+    async def test_a_failure_of_the_provider_comes_out_as_it_is(self) -> None:
+        provider = Scripted("first", ["Old"], failures=[ScriptedFailure(REFUSED)])
+        async with stage(provider, definition=self.opening()) as on:
+            error = await on.ask_for_error(RecordingResponder())
+            assert isinstance(error, ProviderError)
+            assert error.failure == REFUSED
 
 
 class TestHolding:

@@ -262,13 +262,15 @@ class _Requests:
         self._tasks = tasks
         self._answer = answer
         self._latest: Inbox | None = None
+        self._many: set[Inbox] = set()  # those of HTTP/2, where requests come side by side
         self.sending = 0
         """How many answers over HTTP/2 wait for room: there a client can refuse to take one though its connection has room."""
 
     @property
     def is_receiving(self) -> bool:
-        """Whether the last request has not come whole."""
-        return self._latest is not None and not self._latest.is_whole
+        """Whether the last request has not come whole, or over HTTP/2 any that is being served."""
+        is_latest_whole = self._latest is None or self._latest.is_whole
+        return not (is_latest_whole and all(inbox.is_whole for inbox in self._many))
 
     async def spawn_app(
         self, app: Endpoint, _: Config, scope: Scope, send: Send
@@ -278,7 +280,7 @@ class _Requests:
         if not scope["http_version"].startswith(
             "1."
         ):  # many answers at once: the protocol itself decides what leaves together
-            self._tasks.spawn(_serve, app, scope, inbox, self._counted(send), send)
+            self._tasks.spawn(self._serve_beside_others, app, scope, inbox, send)
         else:
             self._tasks.spawn(_serve, app, scope, inbox, _Joined(send, self._answer, inbox), send)
         return inbox.put
@@ -287,6 +289,15 @@ class _Requests:
         """Where the messages of the next request are put."""
         inbox = self._latest = scope[CLIENT] = Inbox()
         return inbox
+
+    async def _serve_beside_others(
+        self, app: Endpoint, scope: Scope, inbox: Inbox, send: Callable[..., Awaitable[None]]
+    ) -> None:
+        self._many.add(inbox)
+        try:
+            await _serve(app, scope, inbox, self._counted(send), send)
+        finally:
+            self._many.discard(inbox)
 
     def _counted(self, send: Send) -> Send:
         async def counted(message: Message) -> None:

@@ -7,6 +7,7 @@ from importlib import import_module
 import anyio
 import h2.config
 import h2.connection
+import h2.events
 import h2.settings
 import pytest
 from hypercorn.config import Config
@@ -142,6 +143,11 @@ async def at_length(send: Send) -> None:
     await send({"type": "http.response.body", "body": b"x" * 1_000_000})
 
 
+async def at_once(send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"done"})
+
+
 HEAD = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n"
 WHOLE = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -234,13 +240,20 @@ async def test_an_answer_that_is_taken_in_drops_is_not(anyio_backend_name: str) 
         assert at.line.was_aborted
 
 
+def http_2_client() -> h2.connection.H2Connection:
+    client = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
+    client.initiate_connection()
+    return client
+
+
+HTTP_2_HEAD = ((":method", "POST"), (":path", "/"), (":scheme", "http"), (":authority", "a"))
+
+
 async def test_a_client_of_http_2_that_opens_no_window_is_let_go(anyio_backend_name: str) -> None:
     async with served(anyio_backend_name, at_length) as at:
-        client = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
-        client.initiate_connection()
+        client = http_2_client()
         client.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 0})
-        head = [(":method", "GET"), (":path", "/"), (":scheme", "http"), (":authority", "a")]
-        client.send_headers(1, head, end_stream=True)
+        client.send_headers(1, HTTP_2_HEAD, end_stream=True)
         at.line.give(client.data_to_send())
         await settle()
         assert at.received, "the request has come"
@@ -248,6 +261,22 @@ async def test_a_client_of_http_2_that_opens_no_window_is_let_go(anyio_backend_n
         assert at.line.was_aborted
         await settle()
         assert at.was_told
+
+
+async def test_so_is_one_whose_request_never_ends_though_others_do(anyio_backend_name: str) -> None:
+    async with served(anyio_backend_name, at_once) as at:
+        client = http_2_client()
+        client.send_headers(1, HTTP_2_HEAD)
+        client.send_data(1, b"half of it")
+        client.send_headers(3, HTTP_2_HEAD, end_stream=True)
+        at.line.give(client.data_to_send())
+        await settle()
+        ended = [event for event in client.receive_data(at.line.written) if isinstance(event, h2.events.StreamEnded)]
+        assert [event.stream_id for event in ended] == [3]
+        await at.age(STALL_S + TICK_S)
+        assert at.line.was_aborted
+        await settle()
+        assert at.received[-1]["type"] == "http.disconnect"
 
 
 @pytest.mark.parametrize("said", [b"", b"GET / HTTP/1.1\r\nHos"], ids=["nothing", "half-a-head"])

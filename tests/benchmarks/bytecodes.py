@@ -71,9 +71,16 @@ def _ask(client: socket.socket, request: bytes, times: int) -> None:
     for _ in range(times):
         client.sendall(request)
         answer = AnswerReader()
-        while not answer.feed(client.recv(65536)):
+        while not answer.feed(_some_of(client)):
             pass
         assert answer.status == 200
+
+
+def _some_of(client: socket.socket) -> bytes:
+    received = client.recv(65536)
+    if not received:
+        raise ConnectionError("the daemon closed the connection within an answer")
+    return received
 
 
 def _part_of(file: str) -> str:

@@ -13,6 +13,7 @@ has them held until they are whole, and what ends a choice ends the matter.
 """
 
 from collections.abc import Iterator, Sequence
+from io import StringIO
 from typing import Protocol
 
 from wardwright.domain.chat import Fields, Usage
@@ -57,7 +58,7 @@ class Transcript:
 
     def __init__(self, rejoin: Rejoin) -> None:
         self._rejoin = rejoin
-        self._pieces: dict[Channel, list[str]] = {"text": [], "reasoning": []}
+        self._texts = _no_texts()
         self._size = 0
         self._is_closed = False
         self.shared: Fields = {}
@@ -78,10 +79,7 @@ class Transcript:
 
     def text(self, channel: Channel = "text") -> str:
         """All that was released of a channel."""
-        pieces = self._pieces[channel]
-        if len(pieces) > 1:
-            pieces[:] = ["".join(pieces)]
-        return pieces[0] if pieces else ""
+        return self._texts[channel].getvalue()
 
     def size(self, channel: Channel) -> int:
         """How many bytes that is."""
@@ -97,14 +95,19 @@ class Transcript:
                 self._close()
                 return
             if isinstance(event, Text | Reasoning):
-                self._pieces[_channel_of(event)].append(event.text)
+                self._texts[_channel_of(event)].write(event.text)
                 self._size += utf8_size(event.text)
         if self._size > LONGEST:
             self._close()
 
     def _close(self) -> None:
         self._is_closed = True
-        self._pieces = {"text": [], "reasoning": []}
+        self._texts = _no_texts()
+
+
+def _no_texts() -> dict[Channel, StringIO]:
+    # not universal newlines: what was released is to be repeated to the character
+    return {"text": StringIO(newline=""), "reasoning": StringIO(newline="")}
 
 
 def way_to_resume(transcript: Transcript, *, has_prefill: bool) -> ResumedBy:

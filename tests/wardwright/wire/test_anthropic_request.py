@@ -5,7 +5,7 @@ import pytest
 
 from wardwright.domain.errors import RequestError
 from wardwright.wire.anthropic_request import message_body
-from wardwright.wire.openai_request import parse_chat_request
+from wardwright.wire.openai_request import parse_chat_request, with_beginning
 
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
 USER: dict[str, object] = {"role": "user", "content": "a"}
@@ -236,3 +236,10 @@ def test_a_message_that_cannot_be_said_is_refused_at_its_place(message: dict[str
     with pytest.raises(RequestError) as caught:
         body_of({"role": "user", "content": "", **message})
     assert words in caught.value.message
+
+
+def test_the_beginning_of_an_answer_is_the_last_message_and_off_the_limit() -> None:
+    request = parse_chat_request(json.dumps({"model": "public", "messages": [USER], "max_tokens": 50}).encode())
+    body = json.loads(message_body(with_beginning(request, "Once upon", 3), "up", 1000))
+    assert body["messages"][-1] == {"role": "assistant", "content": [text("Once upon")]}
+    assert body["max_tokens"] == 47

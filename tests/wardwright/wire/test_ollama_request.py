@@ -5,7 +5,7 @@ import pytest
 
 from wardwright.domain.errors import RequestError
 from wardwright.wire.ollama_request import ollama_chat_body
-from wardwright.wire.openai_request import parse_chat_request
+from wardwright.wire.openai_request import parse_chat_request, with_beginning
 
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
 
@@ -141,3 +141,11 @@ def test_a_message_that_cannot_be_said_is_refused_at_its_place(message: dict[str
     with pytest.raises(RequestError) as caught:
         body_of({"role": "user", "content": "", **message})
     assert words in caught.value.message
+
+
+def test_the_beginning_of_an_answer_is_the_last_message_and_off_the_limit() -> None:
+    asked = {"model": "public", "messages": [{"role": "user", "content": "a"}], "max_tokens": 50}
+    begun = with_beginning(parse_chat_request(json.dumps(asked).encode()), "Once upon", 3)
+    body = json.loads(ollama_chat_body(begun, "up", 4096))
+    assert body["messages"][-1] == {"role": "assistant", "content": "Once upon"}
+    assert body["options"]["num_predict"] == 47

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from wardwright.cli.client import CommandFailed, NoAnswer
 from wardwright.cli.receipt_source import ReceiptSource
 from wardwright.cli.receipt_story import clock
 
@@ -22,7 +23,10 @@ def lines_of(
     as_json: bool,
     pause: Callable[[float], None] = time.sleep,
 ) -> Iterator[str]:
-    """The last `count` receipts, oldest first; with `follow` without end every further one once it has ended."""
+    """The last `count` receipts, oldest first; with `follow` without end every further one once it has ended.
+
+    Raises: WardwrightError, CommandFailed when a daemon that answered before answers no more.
+    """
     render = _as_json if as_json else _as_line
     window = source.list(filters, max(count, 1))["data"]
     yield from (render(summary) for summary in reversed(window[:count]))
@@ -31,7 +35,11 @@ def lines_of(
     told = {summary["receipt_id"] for summary in window if summary["status"] is not None}
     while follow:
         pause(_INTERVAL_S)
-        window = _back_to(source, filters, min(told, default=floor))
+        try:
+            window = _back_to(source, filters, min(told, default=floor))
+        except NoAnswer as gone:
+            # No longer a reason to ask somebody else instead, who would tell what was told already.
+            raise CommandFailed(gone.message) from gone
         for summary in reversed(window):
             if summary["receipt_id"] >= floor and summary["status"] is not None and summary["receipt_id"] not in told:
                 yield render(summary)

@@ -4,11 +4,14 @@ import csv
 import io
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
+from wardwright.cli.client import CommandFailed, NoAnswer
 from wardwright.cli.receipt_source import StoredReceipts
 from wardwright.cli.receipt_tail import lines_of
 from wardwright.receipts.events import Closed
@@ -145,3 +148,21 @@ class TestTail:
             ("rcpt_0002", "completed"),
         ]
         assert [one["receipt_id"] for one in told[3:]] == [f"rcpt_{number:04}" for number in range(5, 305)]
+
+    def test_a_daemon_that_stops_meanwhile_ends_it(self) -> None:
+        class Stopping(StoredReceipts):
+            asked = 0
+
+            def list(self, filters: Mapping[str, str], limit: int) -> dict[str, Any]:
+                self.asked += 1
+                if self.asked > 1:
+                    raise NoAnswer("no daemon answers")
+                return super().list(filters, limit)
+
+        store = MemoryReceiptStore()
+        store.append(payloads(FALLBACK))
+        lines = lines_of(Stopping(store), {}, 10, follow=True, as_json=True, pause=lambda seconds: None)
+        assert len([next(lines)]) == 1
+        with pytest.raises(CommandFailed) as caught:
+            next(lines)
+        assert not isinstance(caught.value, NoAnswer), "which would have the data folder asked, from the beginning"

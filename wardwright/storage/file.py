@@ -166,6 +166,7 @@ class FileReceiptStore(_FileReceipts):
                 self._last_end = log.end()
             self._index.forget(chosen, bound)
             if len(chosen) < at_most:
+                self._index.let_sessions_go()
                 self._give_back(log.end().segment)
         return len(chosen)
 

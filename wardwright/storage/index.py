@@ -17,6 +17,8 @@ from wardwright.receipts.events import Closed
 
 P = TypeVar("P")
 
+Session = tuple[str, str]
+
 CLOSED = Closed.__struct_config__.tag
 
 
@@ -78,10 +80,11 @@ class ReceiptIndex(Generic[P]):
         self.forgotten_below = forgotten_below
         self._places: dict[str, MutableSequence[P]] = {}
         self._ids: list[str] = []
-        self._open: set[str] = set()
+        self._open: dict[str, Session | None] = {}
         # Entries that a power failure took, by receipt: only without strict durability, so almost always empty.
         self._lost: dict[str, int] = {}
-        self._newest_of_session: dict[tuple[str, str], str] = {}
+        # May name a receipt that was forgotten since; then only one that is open can be left of its session.
+        self._newest_of_session: dict[Session, str] = {}
         self._lock = threading.Lock()
         self._has_strays = False
 
@@ -129,12 +132,21 @@ class ReceiptIndex(Generic[P]):
         with self._lock:
             self.forgotten_below = bound
             self._has_strays = True
-            self._ids = [receipt_id for receipt_id in self._ids if receipt_id not in gone]
+            if receipt_ids:
+                end = bisect_left(self._ids, receipt_ids[-1]) + 1
+                self._ids[:end] = [receipt_id for receipt_id in self._ids[:end] if receipt_id not in gone]
             for receipt_id in gone:
                 del self._places[receipt_id]
                 self._lost.pop(receipt_id, None)
-            newest = self._newest_of_session
-            self._newest_of_session = {session: known for session, known in newest.items() if known not in gone}
+
+    def let_sessions_go(self) -> None:
+        """Free what is kept of sessions whose receipts are all forgotten. For the writer, beside which nobody changes them."""
+        newest = {session: known for session, known in self._newest_of_session.items() if known in self._places}
+        for receipt_id, session in self._open.items():
+            if session is not None:
+                newest[session] = max(receipt_id, newest.get(session, ""))
+        with self._lock:
+            self._newest_of_session = newest
 
     def oldest_place(self) -> P | None:
         """The least place of all; None when there is none."""
@@ -167,8 +179,12 @@ class ReceiptIndex(Generic[P]):
 
     def newest_of_session(self, model_id: str, session_id: str) -> str | None:
         """The greatest id of a session's receipts; None when there is none."""
+        session = (model_id, session_id)
         with self._lock:
-            return self._newest_of_session.get((model_id, session_id))
+            known = self._newest_of_session.get(session)
+            if known is None or known in self._places:
+                return known
+            return max((receipt_id for receipt_id, of in self._open.items() if of == session), default=None)
 
     def open_ids(self) -> list[str]:
         """The receipts without a closing entry, by id."""
@@ -188,11 +204,10 @@ class ReceiptIndex(Generic[P]):
         if places is None:
             places = self._places[head.receipt_id] = self._new_places()
             insort(self._ids, head.receipt_id)
-            self._open.add(head.receipt_id)
-            self._note_session(head)
+            self._open[head.receipt_id] = self._note_session(head)
         places.append(place)
         if head.event.type == CLOSED:
-            self._open.discard(head.receipt_id)
+            self._open.pop(head.receipt_id, None)
             if head.receipt_id < self.forgotten_below:
                 self._drop(head.receipt_id)
 
@@ -200,14 +215,14 @@ class ReceiptIndex(Generic[P]):
         del self._places[receipt_id], self._ids[bisect_left(self._ids, receipt_id)]
         self._lost.pop(receipt_id, None)
         self._has_strays = True
-        newest = self._newest_of_session
-        self._newest_of_session = {session: known for session, known in newest.items() if known != receipt_id}
 
-    def _note_session(self, head: Head) -> None:
+    def _note_session(self, head: Head) -> Session | None:
         caller = head.event.caller
-        if caller is not None and caller.session_id is not None:
-            session = (head.event.model_id, caller.session_id.value)
-            self._newest_of_session[session] = max(head.receipt_id, self._newest_of_session.get(session, ""))
+        if caller is None or caller.session_id is None:
+            return None
+        session = (head.event.model_id, caller.session_id.value)
+        self._newest_of_session[session] = max(head.receipt_id, self._newest_of_session.get(session, ""))
+        return session
 
 
 def just_above(receipt_id: str) -> str:

@@ -66,6 +66,7 @@ class MemoryReceiptStore(IndexedReceipts[bytes]):
             self.check_writable()
             chosen, bound = self._index.forgettable(before, at_most)
             self._index.forget(chosen, bound)
+            self._index.let_sessions_go()
             self._let_go()
         return len(chosen)
 

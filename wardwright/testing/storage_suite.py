@@ -471,6 +471,20 @@ class TestRetentionJobs(Clauses):
         assert (_ids(receipts), receipts.open_receipts()) == ([], ())
         assert (receipts.health().receipt_count, receipts.health().open_count) == (0, 0)
 
+    @pytest.mark.parametrize("rounds", [1, 2])
+    def test_of_a_session_an_open_receipt_may_be_left(self, receipts: ReceiptStore, rounds: int) -> None:
+        receipts.append(plain(1, closed=False, session_id="a").payloads + plain(2, session_id="a").payloads)
+        receipts.append(plain(0, closed=False, session_id="a").payloads)
+        for _ in range(rounds):
+            receipts.forget(receipt_id(9), 1)
+        assert receipts.newest_of_session("coding", "a") == receipt_id(1)
+        receipts.append(plain(1, session_id="a").payloads)
+        assert receipts.newest_of_session("coding", "a") == receipt_id(0)
+        receipts.append(plain(0, session_id="a").payloads)
+        assert receipts.newest_of_session("coding", "a") is None
+        receipts.append(plain(10, session_id="a").payloads)
+        assert receipts.newest_of_session("coding", "a") == receipt_id(10)
+
     def test_what_is_sent_again_stays_forgotten(self, receipts: ReceiptStore) -> None:
         receipts.append(plain(1).payloads + plain(3).payloads)
         receipts.forget(receipt_id(2))

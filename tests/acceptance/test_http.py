@@ -6,9 +6,12 @@ connection has been used for before.
 
 import socket
 from collections.abc import Iterator
+from itertools import pairwise
 
 import h11
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.acceptance.conftest import gateway_config
 from tests.acceptance.daemon import Daemon, run_daemon
@@ -102,6 +105,37 @@ def test_a_request_may_come_in_two_pieces(daemon: Daemon, cut: int) -> None:
         client.sendall(whole[:cut])
         client.sendall(whole[cut:] + LAST)
         assert [status for status, _ in read_answers(rest(client), [b"POST", b"GET"])] == [400, 200]
+
+
+SEVERAL = st.lists(
+    st.sampled_from(
+        [
+            (GET, 200),
+            (b"GET /livez HTTP/1.1\r\nHost: a\r\nX: a\r\nX: b\r\n\r\n", 200),
+            (b"POST " + CHAT + b"Content-Length: 2\r\n\r\n{}", 400),
+            (b"POST " + CHAT + b"Content-Type: text/plain\r\nContent-Length: 3\r\n\r\nabc", 415),
+            (b"POST " + CHAT + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n\r\n", 400),
+            (b"GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n", 404),
+        ]
+    ),
+    max_size=5,
+)
+
+
+@settings(max_examples=10, deadline=None)
+@given(several=SEVERAL, cuts=st.lists(st.integers(1, 600), max_size=4))
+def test_however_requests_come_each_is_answered_in_its_turn(
+    daemon: Daemon, several: list[tuple[bytes, int]], cuts: list[int]
+) -> None:
+    data = b"".join(request for request, _ in several) + LAST
+    with connected(daemon) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for begin, end in pairwise([0, *sorted(cuts), len(data)]):
+            client.sendall(data[begin:end])
+        statuses = [status for status, _ in read_answers(rest(client), [b"GET"] * 9)]
+    # a request that is not read to its end is the last one of its connection
+    assert statuses == [*(status for _, status in several), 200][: len(statuses)]
+    assert len(statuses) == len(several) + 1 or statuses[-1] == 415
 
 
 Answer = tuple[int, bytes]

@@ -176,7 +176,7 @@ class FileReceiptStore(_FileReceipts):
         with disk_faults("remove segments from", self._path):
             for number in self._segments.numbers():
                 if number < first_needed:
-                    self._segments.segment(number).unlink()
+                    self._files.remove(self._segments.segment(number))
                     self._files.sync_directory(self._path)  # one after the other: a gap would be taken for damage
 
     def health(self) -> StoreHealth:

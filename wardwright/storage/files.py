@@ -39,6 +39,14 @@ class FileOps:
         """Cut a file back."""
         os.ftruncate(fd, length)
 
+    def replace(self, draft: Path, path: Path) -> None:
+        """Give a draft its name, in the place of what had it."""
+        draft.replace(path)
+
+    def remove(self, path: Path) -> None:
+        """Remove a file."""
+        path.unlink()
+
     def sync_directory(self, path: Path) -> None:
         """Return when the names in a folder are on disk."""
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

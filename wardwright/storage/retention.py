@@ -46,5 +46,5 @@ def write_bound(folder: Path, bound: str, files: FileOps) -> None:
             files.fdatasync(fd)
         finally:
             os.close(fd)
-        draft.replace(path)
+        files.replace(draft, path)
         files.sync_directory(folder)

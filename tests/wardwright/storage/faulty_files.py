@@ -58,6 +58,14 @@ class FaultyFiles(FileOps):
         self._pass("truncate")
         super().truncate(fd, length)
 
+    def replace(self, draft: Path, path: Path) -> None:
+        self._pass("replace")
+        super().replace(draft, path)
+
+    def remove(self, path: Path) -> None:
+        self._pass("remove")
+        super().remove(path)
+
     def sync_directory(self, path: Path) -> None:
         self._pass("sync_directory")
         super().sync_directory(path)

@@ -75,7 +75,13 @@ def test_forgotten_lines_leave_the_segment_that_is_written_to_once_they_are_all_
 
 @pytest.mark.parametrize(
     ("operation", "error"),
-    [("create", NO_SPACE), ("write", NO_SPACE), ("fdatasync", IO_ERROR), ("sync_directory", IO_ERROR)],
+    [
+        ("create", NO_SPACE),
+        ("write", NO_SPACE),
+        ("fdatasync", IO_ERROR),
+        ("replace", IO_ERROR),
+        ("sync_directory", IO_ERROR),
+    ],
 )
 def test_a_disk_that_fails_lets_nothing_be_forgotten_yet(tmp_path: Path, operation: str, error: int) -> None:
     files = FaultyFiles()
@@ -89,6 +95,22 @@ def test_a_disk_that_fails_lets_nothing_be_forgotten_yet(tmp_path: Path, operati
     files.heal()
     assert store.forget(receipt_id(20)) == 20
     assert len(kept(store)) == 10
+    store.close()
+
+
+def test_segments_that_cannot_be_removed_are_removed_later(tmp_path: Path) -> None:
+    files = FaultyFiles()
+    store = filled(tmp_path, files=files)
+    before = segments(tmp_path)
+    files.fail("remove", IO_ERROR)
+    with pytest.raises(StorageUnavailable, match="cannot remove segments from"):
+        store.forget(receipt_id(20))
+    assert (len(kept(store)), segments(tmp_path)) == (10, before)
+    files.heal()
+    assert store.forget(receipt_id(20)) == 0
+    assert len(segments(tmp_path)) < len(before)
+    store.append(plain(30).payloads)
+    assert len(kept(store)) == 11
     store.close()
 
 

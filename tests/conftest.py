@@ -25,7 +25,9 @@ REAL_TIME = ("asyncio-real", "uvloop-real", "trio-real")
 
 
 # How long an example takes says nothing of what is tested, only of how busy the machine is.
-hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.register_profile(
+    "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("unhurried")
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import run_state_machine_as_test
 
@@ -58,6 +58,8 @@ __all__ = [
 _SKIPPED = pytest.StashKey[dict[str, set[Capability]]]()
 _HISTORY = 25
 _PATIENCE_S = 60
+# A verdict never depends on how fast the machine is.
+_PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 CONTROL = (
     ControlEntry(1, 1.0, KeyCreated("key_1", "m", "first", "wwk_1", "hash")),
@@ -271,7 +273,7 @@ class TestQueries(Clauses):
     def test_every_page_holds_what_the_filter_means(
         self, store: StorageBench, tmp_path_factory: pytest.TempPathFactory
     ) -> None:
-        @settings(max_examples=40, deadline=None)
+        @settings(_PATIENT, max_examples=40)
         @given(history=histories(_HISTORY), asked=st.lists(queries(_HISTORY), min_size=1, max_size=12), data=st.data())
         def ask(history: list[Written], asked: list[ReceiptFilter], data: st.DataObject) -> None:
             receipts = store.at(tmp_path_factory.mktemp("queries") / "place").open()
@@ -623,7 +625,7 @@ class TestBesideMemory(Clauses):
             def __init__(self) -> None:
                 super().__init__(store, lambda: tmp_path_factory.mktemp("life") / "place")
 
-        run_state_machine_as_test(Life, settings=settings(max_examples=30, stateful_step_count=15, deadline=None))
+        run_state_machine_as_test(Life, settings=settings(_PATIENT, max_examples=30, stateful_step_count=15))
 
 
 class TestWhatWasSkipped(Clauses):

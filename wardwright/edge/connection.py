@@ -68,6 +68,7 @@ class Connection:
         self._must_end = False
         self._is_ending = False
         self._is_joining = False
+        self._is_taking = False
         self._unsent = b""
         self._quiet_s = 0.0
         self._read_bytes = 0
@@ -118,6 +119,10 @@ class Connection:
         elif self._stalled_s >= self._service.stall_s:
             _log.info("a client was let go: it sent no more of its request, or took no more of its answer")
             self._line.abort()
+        elif self._is_taking and self._line.has_hung_up():
+            self._requests.spawn(
+                self._lose
+            )  # it has asked ahead and gone: what it asked is not read to where that shows
 
     def _is_stalled(self, unsent: int) -> bool:
         """Whether the client has to move and has moved next to nothing since it was last seen to."""
@@ -132,7 +137,9 @@ class Connection:
         while data := await self._line.read():
             self._read_bytes += len(data)
             if not self._is_ending:
+                self._is_taking = True
                 await self._take(data)
+                self._is_taking = False
 
     async def _take(self, data: bytes) -> None:
         if self._hypercorn is None:

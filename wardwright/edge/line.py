@@ -5,6 +5,7 @@ lost track leaves its client's next request without an answer. So nothing here i
 request that is killed while its client has room finishes the step it is in.
 """
 
+import select
 import socket
 import sys
 from typing import Protocol
@@ -33,6 +34,10 @@ class Line(Protocol):
     @property
     def unsent(self) -> int:
         """How many bytes of what was written wait here, because the client does not take what went before."""
+        ...
+
+    def has_hung_up(self) -> bool:
+        """Whether the client has gone, or sends no more, though there may be something unread. What the system does not tell is no."""
         ...
 
     def has_unread(self) -> bool:
@@ -70,6 +75,15 @@ def prepare(connection: socket.socket) -> None:
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if sys.platform == "linux":
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_IN_SYSTEM)
+
+
+def is_hung_up(connection: socket.socket) -> bool:
+    """Whether the other end of a socket has ended or broken it, whatever is still to be read; False where the system does not tell."""
+    if sys.platform != "linux" or connection.fileno() < 0:
+        return False
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLRDHUP)
+    return bool(poll.poll(0))
 
 
 def address_of(name: object) -> Address | None:

@@ -6,7 +6,7 @@ import socket
 from hypercorn.asyncio.task_group import TaskGroup
 from hypercorn.asyncio.worker_context import WorkerContext
 
-from wardwright.edge.line import FLUSH_S, READ_AHEAD, Address, Line, address_of
+from wardwright.edge.line import FLUSH_S, READ_AHEAD, Address, Line, address_of, is_hung_up
 
 __all__ = ["WorkerContext", "open_line", "task_group"]
 
@@ -43,6 +43,10 @@ class AsyncioLine(asyncio.Protocol):
     def unsent(self) -> int:
         """See `Line`."""
         return self._transport.get_write_buffer_size()
+
+    def has_hung_up(self) -> bool:
+        """See `Line`."""
+        return self._is_at_end or is_hung_up(self._transport.get_extra_info("socket"))
 
     def has_unread(self) -> bool:
         """See `Line`."""

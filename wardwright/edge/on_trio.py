@@ -7,7 +7,7 @@ import trio
 from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.worker_context import WorkerContext
 
-from wardwright.edge.line import READ_AHEAD, Address, Line, address_of
+from wardwright.edge.line import READ_AHEAD, Address, Line, address_of, is_hung_up
 
 __all__ = ["WorkerContext", "open_line", "task_group"]
 
@@ -40,6 +40,10 @@ class TrioLine:
     def unsent(self) -> int:
         """See `Line`."""
         return len(self._unsent)
+
+    def has_hung_up(self) -> bool:
+        """See `Line`."""
+        return is_hung_up(self._socket)
 
     def has_unread(self) -> bool:
         """See `Line`. Whatever has come is in the socket."""

@@ -2,6 +2,7 @@
 
 import socket
 import struct
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import import_module
@@ -232,6 +233,24 @@ async def test_it_knows_of_what_nobody_has_read(anyio_backend_name: str) -> None
                 await anyio.lowlevel.checkpoint()
         await at.line.read()
         assert not at.line.has_unread()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody tells")
+@pytest.mark.parametrize("end", ["half", "close", "reset"])
+async def test_it_knows_of_the_clients_end_though_something_is_unread(anyio_backend_name: str, end: str) -> None:
+    async with pair(anyio_backend_name) as at:
+        await at.send(b"x" * 100)
+        assert not at.line.has_hung_up()
+        match end:
+            case "half":
+                at.client.shutdown(socket.SHUT_WR)
+            case "close":
+                at.client.close()
+            case _:
+                at.reset()
+        with anyio.fail_after(5):
+            while not at.line.has_hung_up():
+                await anyio.lowlevel.checkpoint()
 
 
 async def test_it_knows_both_ends(anyio_backend_name: str) -> None:

@@ -39,6 +39,7 @@ class ScriptedLine:
         self.unsent = 0
         self.was_aborted = False
         self.was_closed = False
+        self.is_hung_up = False
         self._pieces: list[bytes] = []
         self._change = anyio.Event()
 
@@ -51,6 +52,9 @@ class ScriptedLine:
         """The client takes."""
         self.unsent = max(0, self.unsent - count)
         self._change.set()
+
+    def has_hung_up(self) -> bool:
+        return self.is_hung_up
 
     def has_unread(self) -> bool:
         return bool(self._pieces)
@@ -131,7 +135,7 @@ async def served(backend: str, answer: Answer) -> AsyncIterator[Served]:
         tasks.start_soon(at.connection.run)
         await settle()
         yield at
-        at.line.abort()
+        tasks.cancel_scope.cancel()
 
 
 async def never(_: Send) -> None:
@@ -291,3 +295,15 @@ async def test_a_connection_that_asks_nothing_is_closed_however_it_drips(anyio_b
             await at.age(KEPT_ALIVE_S)
         assert at.line.was_closed
         assert not at.received
+
+
+@pytest.mark.parametrize("asked", [WHOLE, not_plain(WHOLE)], ids=["plain", "not-plain"])
+async def test_a_client_that_asked_ahead_and_left_is_missed_before_long(anyio_backend_name: str, asked: bytes) -> None:
+    async with served(anyio_backend_name, never) as at:
+        at.line.give(asked + b"GET /next")
+        await settle()
+        await at.age(TICK_S)
+        assert not at.was_told
+        at.line.is_hung_up = True
+        await at.age(TICK_S)
+        assert at.was_told

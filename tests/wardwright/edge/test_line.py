@@ -38,6 +38,16 @@ class Pair:
             received += piece
         return received
 
+    def end(self, how: str) -> None:
+        """Leave, politely or not, or only say no more."""
+        match how:
+            case "half":
+                self.client.shutdown(socket.SHUT_WR)
+            case "close":
+                self.client.close()
+            case _:
+                self.reset()
+
     def reset(self) -> None:
         """Leave in the rudest way there is."""
         self.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -102,13 +112,7 @@ async def test_the_clients_end_is_the_end_of_what_is_read(anyio_backend_name: st
     async with pair(anyio_backend_name) as at:
         await at.send(b"last")
         assert await at.line.read() == b"last"
-        match end:
-            case "half":
-                at.client.shutdown(socket.SHUT_WR)
-            case "close":
-                at.client.close()
-            case _:
-                at.reset()
+        at.end(end)
         assert await at.line.read() == b""
         assert await at.line.read() == b""
 
@@ -241,13 +245,7 @@ async def test_it_knows_of_the_clients_end_though_something_is_unread(anyio_back
     async with pair(anyio_backend_name) as at:
         await at.send(b"x" * 100)
         assert not at.line.has_hung_up()
-        match end:
-            case "half":
-                at.client.shutdown(socket.SHUT_WR)
-            case "close":
-                at.client.close()
-            case _:
-                at.reset()
+        at.end(end)
         with anyio.fail_after(5):
             while not at.line.has_hung_up():
                 await anyio.lowlevel.checkpoint()

@@ -5,9 +5,11 @@ Afterwards no permit is taken, nothing is reserved, the budget is the sum of the
 
 import random
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 import anyio
 import httpx2
@@ -121,6 +123,14 @@ def killing(daemon: Daemon, draw: random.Random) -> Iterator[None]:
         thread.join(30)
 
 
+def wait_until_ready(daemon: Daemon) -> None:
+    give_up = time.monotonic() + 60
+    with daemon.client() as client:
+        while client.get("/readyz").status_code != 200:
+            assert time.monotonic() < give_up, "the daemon does not become ready again"
+            time.sleep(0.05)
+
+
 def all_receipts(daemon: Daemon) -> list[str]:
     ids: list[str] = []
     parameters: dict[str, str] = {"limit": "500"}
@@ -138,7 +148,7 @@ def all_receipts(daemon: Daemon) -> list[str]:
 def test_a_thousand_requests_amid_faults_and_kills_leave_exact_books(
     upstream: Upstream, start_daemon: StartDaemon, backend: str
 ) -> None:
-    draw = random.Random(7)
+    draw, day = random.Random(7), datetime.now(UTC).date()
     upstream.script(*(draw.choice(FAULTS) for _ in range(5 * REQUESTS)))
     daemon = start_daemon(CONFIGURATION.format(backend=backend, url=upstream.url))
     with daemon.client() as client:
@@ -154,6 +164,7 @@ def test_a_thousand_requests_amid_faults_and_kills_leave_exact_books(
     assert statuses[0] == 0, statuses
     assert statuses[200] > REQUESTS / 4, statuses
 
+    wait_until_ready(daemon)  # the last kill may not be mended yet
     receipts = [daemon.receipt(receipt_id) for receipt_id in all_receipts(daemon)]
     assert len(receipts) == REQUESTS
     assert all(receipt["final"] is not None for receipt in receipts)
@@ -166,6 +177,7 @@ def test_a_thousand_requests_amid_faults_and_kills_leave_exact_books(
     cost = sum(receipt["final"].get("cost_usd") or 0.0 for receipt in receipts)
     by_attempt = sum(attempt.get("cost_usd") or 0.0 for receipt in receipts for attempt in receipt["attempts"])
     assert key["used"]["live_requests"] == 0
-    assert key["used"]["usd_today"] == pytest.approx(cost, abs=1e-9)
+    if datetime.now(UTC).date() == day:  # midnight empties the budgets
+        assert key["used"]["usd_today"] == pytest.approx(cost, abs=1e-9)
     assert by_attempt == pytest.approx(cost, abs=1e-9)
     assert sum(len(receipt["attempts"]) for receipt in receipts) == len(upstream.calls)

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -178,13 +178,15 @@ def _watch(process: subprocess.Popen[bytes], staging: Path, expected: int, on_pr
 
 
 def _bytes_under(folder: Path) -> int:
-    """The bytes in the largest file: pip may hold one download twice for a moment, and its logs do not count."""
+    """The bytes in the largest file: pip may hold one download twice for a moment, and its logs do not count.
+
+    Files and folders that pip removes meanwhile are passed over.
+    """
     largest = 0
-    for path in folder.rglob("*"):
-        try:
-            largest = max(largest, path.stat().st_size)
-        except OSError:
-            pass  # moved away between listing and asking
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                largest = max(largest, os.stat(os.path.join(parent, name)).st_size)
     return largest
 
 

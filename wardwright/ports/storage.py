@@ -5,6 +5,7 @@ provider. The interface is synchronous on purpose: the checkpointer actor calls 
 block on the disk or on a database driver without knowing which event loop runs the daemon.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import NamedTuple, Protocol
@@ -18,6 +19,8 @@ from wardwright.receipts.fold import Receipt
 from wardwright.receipts.query import Page, ReceiptFilter
 
 CONTRACT = 1
+
+MARK_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 
 
 class Capability(StrEnum):
@@ -59,6 +62,13 @@ class Stored(NamedTuple):
 
     position: int
     payload: bytes
+
+
+def checked_mark(name: str) -> str:
+    """A name that a mark may have. Raises: ValueError for any other."""
+    if MARK_NAME.fullmatch(name) is None:
+        raise ValueError(f"{name!r} cannot name a mark: it takes 1 to 100 of a-z, 0-9, '.', '_' and '-'")
+    return name
 
 
 class ReceiptReader(Protocol):
@@ -111,6 +121,10 @@ class ReceiptReader(Protocol):
         """
         ...
 
+    def mark(self, name: str) -> bytes | None:
+        """What was last set under a name; None when nothing was. Raises: ValueError for what `MARK_NAME` does not match."""
+        ...
+
     def health(self) -> StoreHealth:
         """Counts and facts, cheap enough for a readiness probe."""
         ...
@@ -145,6 +159,16 @@ class ReceiptStore(ReceiptReader, Protocol):
         were forgotten count as stored: sending them again changes nothing. Positions stay valid. Space is given back in time.
 
         Raises: StorageUnavailable.
+        """
+        ...
+
+    def set_mark(self, name: str, value: bytes) -> None:
+        """Keep a small value under a name in the place of the one before; it is durable on return, unless durability is none.
+
+        A consumer of `replay` keeps its position so, and whoever makes snapshots the newest one. Any thread may call it, also beside
+        `append`.
+
+        Raises: StorageUnavailable; then the value before it holds. ValueError for a name that `MARK_NAME` does not match.
         """
         ...
 

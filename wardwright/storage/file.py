@@ -17,6 +17,7 @@ from wardwright.storage.files import FileOps, FolderLock, disk_faults
 from wardwright.storage.index import ReceiptIndex
 from wardwright.storage.indexed import IndexedReceipts
 from wardwright.storage.log import SEGMENT_BYTES, Durability, LogWriter
+from wardwright.storage.marks import Marks, read_mark
 from wardwright.storage.retention import read_bound, write_bound
 from wardwright.storage.segments import LogFolder, LogReader, Place, read_payloads
 
@@ -27,6 +28,7 @@ CAPABILITIES = frozenset(
         Capability.EVENT_REPLAY,
         Capability.ADVISORY_LOCKS,
         Capability.RETENTION_JOBS,
+        Capability.CONSUMER_OFFSETS,
     }
 )
 
@@ -50,6 +52,10 @@ class _FileReceipts(IndexedReceipts[int]):
         self._refresh()
         start = None if after == 0 else self._start(Place.unpacked(after))
         return self._replay(start, self._end().packed())
+
+    def mark(self, name: str) -> bytes | None:
+        """See `ReceiptReader.mark`."""
+        return read_mark(self._path, name)
 
     def _start(self, place: Place) -> Place | None:
         """Where to read on from; the beginning, when the segment was given back with everything that was forgotten.
@@ -109,6 +115,7 @@ class FileReceiptStore(_FileReceipts):
         self._files = files or FileOps()
         self._writing = threading.Lock()
         self._log: LogWriter | None = None
+        self._marks = Marks(path, self._files, is_durable=durability != "none")
         self._lock = FolderLock(path)
         with disk_faults("use the receipt folder", path):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -170,6 +177,10 @@ class FileReceiptStore(_FileReceipts):
                 self._give_back(log.end().segment)
         return len(chosen)
 
+    def set_mark(self, name: str, value: bytes) -> None:
+        """See `ReceiptStore.set_mark`."""
+        self._marks.set(name, value)
+
     def _give_back(self, active: int) -> None:
         oldest = self._index.oldest_place()
         first_needed = active if oldest is None else min(active, Place.unpacked(oldest).segment)
@@ -201,6 +212,7 @@ class FileReceiptStore(_FileReceipts):
 
         Raises: StorageUnavailable when the last entries may not be on disk; the lock is released all the same.
         """
+        self._marks.close()
         with self._writing:
             log, self._log = self._log, None
             try:

@@ -9,22 +9,29 @@ from collections.abc import Iterator, Sequence
 from wardwright.domain.control import ControlEntry
 from wardwright.domain.errors import StorageUnavailable
 from wardwright.ports.control import ControlLog
-from wardwright.ports.storage import Capability, ReceiptReader, ReceiptStore, Stored, StoreHealth
+from wardwright.ports.storage import Capability, ReceiptReader, ReceiptStore, Stored, StoreHealth, checked_mark
 from wardwright.storage.control import MemoryControlLog
 from wardwright.storage.index import ReceiptIndex
 from wardwright.storage.indexed import IndexedReceipts
 
 CAPABILITIES = frozenset(
-    {Capability.RUNTIME_HOT_STORE, Capability.TRANSACTIONAL, Capability.EVENT_REPLAY, Capability.RETENTION_JOBS}
+    {
+        Capability.RUNTIME_HOT_STORE,
+        Capability.TRANSACTIONAL,
+        Capability.EVENT_REPLAY,
+        Capability.RETENTION_JOBS,
+        Capability.CONSUMER_OFFSETS,
+    }
 )
 
 
 class MemoryLog:
-    """What outlives every store that is opened over it: entries in the order they came, and the index over them."""
+    """What outlives every store that is opened over it: entries in the order they came, the index over them, and the marks."""
 
     def __init__(self) -> None:
         self.index = ReceiptIndex[bytes](list)
         self.payloads: list[bytes | None] = []
+        self.marks: dict[str, bytes] = {}
         self.writing = threading.Lock()
 
 
@@ -69,6 +76,15 @@ class MemoryReceiptStore(IndexedReceipts[bytes]):
             self._index.let_sessions_go()
             self._let_go()
         return len(chosen)
+
+    def mark(self, name: str) -> bytes | None:
+        """See `ReceiptReader.mark`."""
+        return self._log.marks.get(checked_mark(name))
+
+    def set_mark(self, name: str, value: bytes) -> None:
+        """See `ReceiptStore.set_mark`."""
+        self.check_writable()
+        self._log.marks[checked_mark(name)] = value
 
     def _let_go(self) -> None:
         """Keep what the index knows; what is forgotten leaves its position behind."""

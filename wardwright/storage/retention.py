@@ -3,13 +3,13 @@
 Without it a restart would find them again in segments that others still need.
 """
 
-import os
 from pathlib import Path
 
 import msgspec
 
 from wardwright.domain.errors import StorageUnavailable
-from wardwright.storage.files import FileOps, disk_faults
+from wardwright.storage.files import FileOps
+from wardwright.storage.whole_file import read_whole, write_whole
 
 _NAME = "forgotten.json"
 
@@ -21,11 +21,9 @@ class _Forgotten(msgspec.Struct, frozen=True):
 def read_bound(folder: Path) -> str:
     """The id below which closed receipts are gone; empty when none ever went. Raises: StorageUnavailable."""
     path = folder / _NAME
-    with disk_faults("read from", path):
-        try:
-            content = path.read_bytes()
-        except FileNotFoundError:
-            return ""
+    content = read_whole(path)
+    if content is None:
+        return ""
     try:
         return msgspec.json.decode(content, type=_Forgotten).below
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -34,17 +32,4 @@ def read_bound(folder: Path) -> str:
 
 def write_bound(folder: Path, bound: str, files: FileOps) -> None:
     """Replace the bound; it is on disk afterwards. Raises: StorageUnavailable; then the one before it holds."""
-    path = folder / _NAME
-    draft = path.with_suffix(".new")
-    with disk_faults("write to", path):
-        draft.unlink(missing_ok=True)
-        fd = files.create(draft)
-        try:
-            rest = memoryview(msgspec.json.encode(_Forgotten(bound)))
-            while rest:
-                rest = rest[files.write(fd, rest) :]
-            files.fdatasync(fd)
-        finally:
-            os.close(fd)
-        files.replace(draft, path)
-        files.sync_directory(folder)
+    write_whole(folder / _NAME, msgspec.json.encode(_Forgotten(bound)), files)

@@ -68,8 +68,11 @@ CREATE TABLE retention (below TEXT NOT NULL, last_position INTEGER NOT NULL) STR
 INSERT INTO retention VALUES ('', 0);
 """
 
-_STEPS = (_FIRST_STEP + _RETENTION,)
+_MARKS = "CREATE TABLE marks (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;"
+
+_STEPS = (_FIRST_STEP + _RETENTION, _MARKS)
 FORMAT = len(_STEPS)
+MARKS_SINCE = 2
 
 
 @contextmanager

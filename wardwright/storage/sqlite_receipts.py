@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -11,7 +12,7 @@ import apsw
 import msgspec
 
 from wardwright.domain.errors import StorageUnavailable
-from wardwright.ports.storage import Capability, Stored, StoreHealth
+from wardwright.ports.storage import Capability, Stored, StoreHealth, checked_mark
 from wardwright.receipts.events import Entry, decode_entry
 from wardwright.receipts.fold import Receipt, Summary, fold, summarise
 from wardwright.receipts.query import Page, ReceiptFilter, cursor
@@ -20,6 +21,7 @@ from wardwright.storage.index import CLOSED, Head, just_above, unknown
 from wardwright.storage.log import SYNC_INTERVAL_S, Durability
 from wardwright.storage.sqlite_database import (
     FACETS,
+    MARKS_SINCE,
     Readers,
     connect,
     database_faults,
@@ -37,6 +39,7 @@ CAPABILITIES = frozenset(
         Capability.EVENT_REPLAY,
         Capability.ADVISORY_LOCKS,
         Capability.RETENTION_JOBS,
+        Capability.CONSUMER_OFFSETS,
     }
 )
 
@@ -120,6 +123,14 @@ class SqliteReceiptReader:
         if not 0 <= after <= last:
             raise ValueError(f"nothing was stored at position {after}")
         return self._replay(after, last)
+
+    def mark(self, name: str) -> bytes | None:
+        """See `ReceiptReader.mark`. A database of an earlier format has none."""
+        with self._readers.reading() as found:
+            if format_of(found.connection, self._path) < MARKS_SINCE:
+                return None
+            value: bytes | None = found.execute("SELECT value FROM marks WHERE name = ?", (checked_mark(name),)).get
+        return value
 
     def health(self) -> StoreHealth:
         """Counts and facts. Not durable: nothing can be stored here."""
@@ -214,34 +225,31 @@ class SqliteReceiptStore(SqliteReceiptReader):
 
         Raises: StorageUnavailable. ValueError when a payload is no entry or comes before its receipt's earlier entries.
         """
-        with self._writing, database_faults("write to", self._path):
-            if not self._is_open:
-                raise self._is_closed()
-            connection = self._writer()
-            try:
-                self._append(connection, payloads)
-            except apsw.Error:
-                self._connection = None  # nobody knows what it still believes of the disk
-                connection.close()
-                raise
+        is_due = self._is_sync_due()
+        with self._changing(is_synced=is_due) as changed:
+            counts = self._append(changed, payloads)
+        self._counts = counts
+        if is_due:
+            self._synced_at = self._clock()
 
     def forget(self, before: str, at_most: int = 1000) -> int:
         """See `ReceiptStore.forget`. What becomes free in the database is used again for what comes."""
-        with self._writing, database_faults("write to", self._path):
-            if not self._is_open:
-                raise self._is_closed()
-            connection = self._writer()
-            connection.pragma("synchronous", "FULL")
-            with transaction(connection) as changed:
-                sql = "SELECT receipt_id FROM receipts WHERE receipt_id < ? AND NOT is_open ORDER BY receipt_id LIMIT ?"
-                chosen = [str(row[0]) for row in changed.execute(sql, (before, at_most)).fetchall()]
-                bound = before if len(chosen) < at_most else just_above(chosen[-1])
-                changed.execute(
-                    "UPDATE retention SET below = max(below, ?), last_position = ?", (bound, _last_position(changed))
-                )
-                forgotten = _forget(changed, bound)
-            self._counts = (self._counts[0] - forgotten, self._counts[1])
+        with self._changing(is_synced=True) as changed:
+            sql = "SELECT receipt_id FROM receipts WHERE receipt_id < ? AND NOT is_open ORDER BY receipt_id LIMIT ?"
+            chosen = [str(row[0]) for row in changed.execute(sql, (before, at_most)).fetchall()]
+            bound = before if len(chosen) < at_most else just_above(chosen[-1])
+            changed.execute(
+                "UPDATE retention SET below = max(below, ?), last_position = ?", (bound, _last_position(changed))
+            )
+            forgotten = _forget(changed, bound)
+        self._counts = (self._counts[0] - forgotten, self._counts[1])
         return forgotten
+
+    def set_mark(self, name: str, value: bytes) -> None:
+        """See `ReceiptStore.set_mark`."""
+        checked_mark(name)
+        with self._changing(is_synced=self._durability != "none") as changed:
+            changed.execute("INSERT OR REPLACE INTO marks (name, value) VALUES (?, ?)", (name, value))
 
     def health(self) -> StoreHealth:
         """Counts and facts; touches no disk."""
@@ -279,24 +287,35 @@ class SqliteReceiptStore(SqliteReceiptReader):
             finally:
                 connection.close()
 
-    def _append(self, connection: apsw.Connection, payloads: Sequence[bytes]) -> None:
-        is_due = self._is_sync_due()
-        connection.pragma("synchronous", "FULL" if is_due else "NORMAL")
-        with transaction(connection) as changed:
-            bound = str(changed.execute("SELECT below FROM retention").get)
-            chosen = unknown(payloads, lambda receipt_id: _last_seq(changed, receipt_id), bound)
-            first = _last_position(changed) + 1
-            rows = [
-                (at, head.receipt_id, head.seq, crc32(payload), payload)
-                for at, (head, payload) in enumerate(chosen, first)
-            ]
-            changed.executemany(_PUT_ENTRY, rows)
-            counts = self._note(changed, [head for head, _ in chosen])
-            if any(head.receipt_id < bound and head.event.type == CLOSED for head, _ in chosen):
-                counts = (counts[0] - _forget(changed, bound), counts[1])
-        self._counts = counts
-        if is_due:
-            self._synced_at = self._clock()
+    @contextmanager
+    def _changing(self, *, is_synced: bool) -> Iterator[apsw.Cursor]:
+        """One transaction, on disk afterwards if it is to be. A connection that failed is given up: nobody knows what it believes."""
+        with self._writing, database_faults("write to", self._path):
+            if not self._is_open:
+                raise self._is_closed()
+            connection = self._writer()
+            try:
+                connection.pragma("synchronous", "FULL" if is_synced else "NORMAL")
+                with transaction(connection) as changed:
+                    yield changed
+            except apsw.Error:
+                self._connection = None
+                connection.close()
+                raise
+
+    def _append(self, changed: apsw.Cursor, payloads: Sequence[bytes]) -> tuple[int, int]:
+        """Write the entries that are not stored yet; tell how many receipts there are then, and how many of them open."""
+        bound = str(changed.execute("SELECT below FROM retention").get)
+        chosen = unknown(payloads, lambda receipt_id: _last_seq(changed, receipt_id), bound)
+        first = _last_position(changed) + 1
+        rows = [
+            (at, head.receipt_id, head.seq, crc32(payload), payload) for at, (head, payload) in enumerate(chosen, first)
+        ]
+        changed.executemany(_PUT_ENTRY, rows)
+        counts = self._note(changed, [head for head, _ in chosen])
+        if any(head.receipt_id < bound and head.event.type == CLOSED for head, _ in chosen):
+            counts = (counts[0] - _forget(changed, bound), counts[1])
+        return counts
 
     def _note(self, changed: apsw.Cursor, heads: Iterable[Head]) -> tuple[int, int]:
         """Keep up the receipts' rows; tell how many receipts there are then, and how many of them open."""

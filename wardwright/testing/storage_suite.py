@@ -42,6 +42,7 @@ __all__ = [
     "TestAppending",
     "TestBesideMemory",
     "TestConcurrentWriters",
+    "TestConsumerOffsets",
     "TestControl",
     "TestDeclaration",
     "TestDurable",
@@ -611,6 +612,68 @@ class TestConcurrentWriters(Clauses):
         assert sorted(_ids(reader)) == [receipt_id(number) for number in range(60)]
         assert all(reader.payloads(receipt_id(number)) == plain(number).payloads for number in range(60))
         reader.close()
+
+
+class TestConsumerOffsets(Clauses):
+    """Small values under names of their own, by which whoever reads on keeps its place."""
+
+    needs = Capability.CONSUMER_OFFSETS
+
+    def test_a_mark_is_what_was_last_set_under_its_name(self, receipts: ReceiptStore) -> None:
+        assert receipts.mark("sink.one") is None
+        receipts.set_mark("sink.one", b"\x00 1")
+        receipts.set_mark("sink.two", b"2")
+        assert (receipts.mark("sink.one"), receipts.mark("sink.two")) == (b"\x00 1", b"2")
+        receipts.set_mark("sink.one", b"")
+        assert (receipts.mark("sink.one"), receipts.mark("sink.two")) == (b"", b"2")
+
+    def test_marks_and_receipts_know_nothing_of_each_other(self, receipts: ReceiptStore) -> None:
+        receipts.append(plain(1).payloads)
+        before = [stored.position for stored in receipts.replay()]
+        receipts.set_mark("m", b"value")
+        receipts.append(plain(2).payloads)
+        assert [stored.position for stored in receipts.replay()][: len(before)] == before
+        assert len(list(receipts.replay())) == len(plain(1).payloads) + len(plain(2).payloads)
+        assert receipts.mark("m") == b"value"
+
+    def test_a_mark_outlives_its_store_wherever_receipts_do(
+        self, provider: StorageProvider, receipts: ReceiptStore
+    ) -> None:
+        receipts.set_mark("m", b"kept" * 10_000)
+        receipts.close()
+        with pytest.raises(StorageUnavailable):
+            receipts.set_mark("m", b"too late")
+        again = provider.open()
+        assert again.mark("m") == b"kept" * 10_000
+        again.close()
+
+    def test_a_reader_of_its_own_sees_the_newest_mark(self, provider: StorageProvider, receipts: ReceiptStore) -> None:
+        receipts.append(plain(1).payloads)
+        reader = provider.read()
+        assert reader.mark("m") is None
+        receipts.set_mark("m", b"1")
+        assert reader.mark("m") == b"1"
+        reader.close()
+
+    @pytest.mark.parametrize("name", ["", "A", "../m", "a/b", ".m", "m\n", "x" * 101])
+    def test_what_can_be_no_name_is_refused(self, receipts: ReceiptStore, name: str) -> None:
+        with pytest.raises(ValueError, match="cannot name a mark"):
+            receipts.set_mark(name, b"")
+        with pytest.raises(ValueError, match="cannot name a mark"):
+            receipts.mark(name)
+
+    def test_marks_may_be_set_while_entries_are_appended(self, receipts: ReceiptStore) -> None:
+        def mark() -> None:
+            for number in range(50):
+                receipts.set_mark("m", str(number).encode())
+
+        with ThreadPoolExecutor(1) as pool:
+            marking = pool.submit(mark)
+            for number in range(50):
+                receipts.append(plain(number).payloads)
+            marking.result(_PATIENCE_S)
+        assert receipts.mark("m") == b"49"
+        assert len(_ids(receipts)) == 50
 
 
 class TestBesideMemory(Clauses):

@@ -1,0 +1,52 @@
+"""Marks of a folder of receipts: one file for each, in a folder beside the log."""
+
+import threading
+from pathlib import Path
+
+from wardwright.domain.errors import StorageUnavailable
+from wardwright.ports.storage import checked_mark
+from wardwright.storage.files import FileOps, disk_faults
+from wardwright.storage.whole_file import read_whole, write_whole
+
+
+def read_mark(receipts: Path, name: str) -> bytes | None:
+    """What was last set under a name; None when nothing was. Raises: StorageUnavailable. ValueError for what can be no name."""
+    return read_whole(_folder(receipts) / checked_mark(name))
+
+
+class Marks:
+    """Writes the marks beside a log, one at a time. Refuses once it is closed."""
+
+    def __init__(self, receipts: Path, files: FileOps, *, is_durable: bool) -> None:
+        self._receipts = receipts
+        self._files = files
+        self._is_durable = is_durable
+        self._writing = threading.Lock()
+        self._is_closed = False
+
+    def set(self, name: str, value: bytes) -> None:
+        """Keep a value under a name. Raises: StorageUnavailable. ValueError for what can be no name."""
+        checked_mark(name)
+        with self._writing:
+            if self._is_closed:
+                raise StorageUnavailable(f"the receipt store in {self._receipts} is closed")
+            folder = self._made()
+            write_whole(folder / name, value, self._files, is_durable=self._is_durable)
+
+    def close(self) -> None:
+        """Take no more: the folder's lock is about to go to somebody else. Idempotent."""
+        with self._writing:
+            self._is_closed = True
+
+    def _made(self) -> Path:
+        folder = _folder(self._receipts)
+        if not folder.is_dir():
+            with disk_faults("use the receipt folder", folder):
+                folder.mkdir(mode=0o700, exist_ok=True)
+                if self._is_durable:
+                    self._files.sync_directory(self._receipts)
+        return folder
+
+
+def _folder(receipts: Path) -> Path:
+    return receipts / "marks"

@@ -1,0 +1,34 @@
+"""Small files that are replaced as a whole: a reader finds the content before or the one after, and so does a crash."""
+
+import os
+from pathlib import Path
+
+from wardwright.storage.files import FileOps, disk_faults
+
+
+def read_whole(path: Path) -> bytes | None:
+    """What the file holds; None when there is none. Raises: StorageUnavailable."""
+    with disk_faults("read from", path):
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            return None
+
+
+def write_whole(path: Path, content: bytes, files: FileOps, *, is_durable: bool = True) -> None:
+    """Replace the file's content; it is on disk afterwards, if it is to be durable. Raises: StorageUnavailable; then the old one holds."""
+    draft = path.with_name(f"{path.name}.new")
+    with disk_faults("write to", path):
+        draft.unlink(missing_ok=True)
+        fd = files.create(draft)
+        try:
+            rest = memoryview(content)
+            while rest:
+                rest = rest[files.write(fd, rest) :]
+            if is_durable:
+                files.fdatasync(fd)
+        finally:
+            os.close(fd)
+        files.replace(draft, path)
+        if is_durable:
+            files.sync_directory(path.parent)

@@ -15,7 +15,8 @@ from wardwright.domain.control import ControlEntry, decode_control, encode_contr
 from wardwright.domain.errors import StorageUnavailable
 from wardwright.storage.files import FileOps, disk_faults
 from wardwright.storage.log import LogWriter
-from wardwright.storage.segments import LogFolder, LogReader
+from wardwright.storage.log_folder import LogFolder
+from wardwright.storage.segments import LogReader
 
 _NAME = "control"
 

@@ -17,9 +17,11 @@ from wardwright.storage.files import FileOps, FolderLock, disk_faults
 from wardwright.storage.index import ReceiptIndex
 from wardwright.storage.indexed import IndexedReceipts
 from wardwright.storage.log import SEGMENT_BYTES, Durability, LogWriter
+from wardwright.storage.log_folder import LogFolder, Place
 from wardwright.storage.marks import Marks, read_mark
 from wardwright.storage.retention import read_bound, write_bound
-from wardwright.storage.segments import LogFolder, LogReader, Place, read_payloads
+from wardwright.storage.rewrite import sweep
+from wardwright.storage.segments import LogReader, read_payloads
 
 CAPABILITIES = frozenset(
     {
@@ -121,6 +123,7 @@ class FileReceiptStore(_FileReceipts):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock.acquire()
         try:
+            sweep(self._segments, self._files)
             reader = LogReader(self._segments)
             _recover(reader, self._index)
             self._log = LogWriter(
@@ -187,7 +190,8 @@ class FileReceiptStore(_FileReceipts):
         with disk_faults("remove segments from", self._path):
             for number in self._segments.numbers():
                 if number < first_needed:
-                    self._files.remove(self._segments.segment(number))
+                    for path in self._segments.files(number):
+                        self._files.remove(path)
                     self._files.sync_directory(self._path)  # one after the other: a gap would be taken for damage
 
     def health(self) -> StoreHealth:

@@ -12,8 +12,7 @@ bytes are exactly what `encode_frame` makes: the magic is not zero and an empty 
 what was not yet synced. A whole frame that says the broken place had been synced before proves damage.
 """
 
-import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 from zlib import crc32
 
@@ -30,6 +29,10 @@ _CRC = slice(22, _HEADER)
 _LARGEST_FRAME = _HEADER + MAX_PAYLOAD + 1
 _CHUNK = 1024 * 1024
 _FIRST_READ = 4096
+
+
+Read = Callable[[int, int], bytes]
+"""So many bytes of a segment from an offset on; fewer, or none, where it ends."""
 
 
 class Frame(NamedTuple):
@@ -65,20 +68,20 @@ def decode_frame(buffer: bytes, at: int = 0, base: int = 0) -> Frame | None:
     return Frame(base + at, base + at + length, _number(header[_SYNCED]), payload)
 
 
-def read_frame(fd: int, offset: int) -> Frame | None:
-    """Read the frame at `offset` of a segment; None when there is no whole one. Leaves the file position alone."""
-    begin = os.pread(fd, _FIRST_READ, offset)
+def read_frame(read: Read, offset: int) -> Frame | None:
+    """Read the frame at `offset` of a segment; None when there is no whole one."""
+    begin = read(_FIRST_READ, offset)
     length = _frame_length(begin[:_HEADER])
     if length is not None and length > len(begin):
-        begin = os.pread(fd, length, offset)
+        begin = read(length, offset)
     return decode_frame(begin, base=offset)
 
 
-def scan(fd: int, start: int, end: int) -> Iterator[Frame]:
+def scan(read: Read, start: int, end: int) -> Iterator[Frame]:
     """Yield the frames of a segment between two offsets, up to the first place where there is no whole one."""
     size = _CHUNK
     while start < end:
-        chunk = os.pread(fd, min(size, end - start), start)
+        chunk = read(min(size, end - start), start)
         done = 0
         while (frame := decode_frame(chunk, done, start)) is not None:
             yield frame
@@ -91,19 +94,19 @@ def scan(fd: int, start: int, end: int) -> Iterator[Frame]:
             size *= 4  # perhaps the frame is only longer than the chunk
 
 
-def was_synced(fd: int, offset: int, end: int) -> bool:
+def was_synced(read: Read, offset: int, end: int) -> bool:
     """Whether a whole frame after `offset` proves that the segment had been on disk beyond it."""
-    return any(frame.synced > offset for frame in _whole_frames(fd, offset, end))
+    return any(frame.synced > offset for frame in _whole_frames(read, offset, end))
 
 
-def has_frame(fd: int, end: int) -> bool:
+def has_frame(read: Read, end: int) -> bool:
     """Whether there is a whole frame anywhere before `end`."""
-    return any(True for _ in _whole_frames(fd, 0, end))
+    return any(True for _ in _whole_frames(read, 0, end))
 
 
-def _whole_frames(fd: int, offset: int, end: int) -> Iterator[Frame]:
+def _whole_frames(read: Read, offset: int, end: int) -> Iterator[Frame]:
     """Search for frames byte by byte. Reads the rest of the segment at once: done only for a tail that is already known bad."""
-    rest = os.pread(fd, end - offset, offset)
+    rest = read(end - offset, offset)
     at = rest.find(_MAGIC)
     while at >= 0:
         frame = decode_frame(rest, at, offset)

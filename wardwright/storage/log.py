@@ -18,7 +18,8 @@ from typing import Literal
 from wardwright.domain.errors import StorageUnavailable
 from wardwright.storage.files import FileOps, disk_faults, unavailable
 from wardwright.storage.frame import encode_frame
-from wardwright.storage.segments import Extent, LogFolder, Place, encode_header
+from wardwright.storage.log_folder import LogFolder, Place
+from wardwright.storage.segments import Extent, encode_header
 
 Durability = Literal["strict", "batched", "none"]
 

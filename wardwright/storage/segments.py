@@ -6,39 +6,19 @@ ends (whatever follows was refused to its writer and is no part of the log), and
 frame there must be whole. The last segment has no such witness: it counts up to its first frame that is not whole.
 """
 
-import os
-import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from itertools import groupby
-from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
 from wardwright.domain.errors import StorageUnavailable
 from wardwright.storage.files import disk_faults
-from wardwright.storage.frame import Frame, encode_frame, has_frame, read_frame, scan, was_synced
+from wardwright.storage.frame import encode_frame, has_frame, read_frame, scan, was_synced
+from wardwright.storage.log_folder import LogFolder, Place, damaged
+from wardwright.storage.segment_file import OpenSegment, opened
 
-FORMAT = 1
-
-_OFFSET_BITS = 40
-
-
-class LogFolder(NamedTuple):
-    """Where the segments of a log are, and the name that they share."""
-
-    path: Path
-    name: str = "receipts"
-
-    def segment(self, number: int) -> Path:
-        """Where a segment is."""
-        return self.path / f"{self.name}-{number:08d}.log"
-
-    def numbers(self) -> list[int]:
-        """The numbers of all segment files there are, in order."""
-        pattern = re.compile(rf"{re.escape(self.name)}-(\d{{8}})\.log")
-        return sorted(int(match[1]) for name in os.listdir(self.path) if (match := pattern.fullmatch(name)))
+FORMAT = 2
+"""Since format 2 sealed segments may be packed. Written segments are the same in 1 and 2; the number keeps earlier versions away."""
 
 
 class Extent(msgspec.Struct, frozen=True):
@@ -56,33 +36,22 @@ class Header(msgspec.Struct, frozen=True):
     previous: Extent = Extent()
 
 
-class Place(NamedTuple):
-    """Where a frame begins."""
-
-    segment: int
-    offset: int
-
-    def packed(self) -> int:
-        """As one number, ordered as the log is; adding to it moves on within the segment."""
-        return self.segment << _OFFSET_BITS | self.offset
-
-    @classmethod
-    def unpacked(cls, number: int) -> "Place":
-        """The place that `packed` made a number of."""
-        return cls(number >> _OFFSET_BITS, number & (1 << _OFFSET_BITS) - 1)
-
-
 def encode_header(number: int, previous: Extent) -> bytes:
     """Render the frame that a segment begins with."""
     return encode_frame(msgspec.json.encode(Header(FORMAT, number, previous)), synced=0)
 
 
-def damaged(log: LogFolder, place: Place) -> StorageUnavailable:
-    """Say where a log is not what was written."""
-    return StorageUnavailable(
-        f"{log.segment(place.segment)} is damaged at offset {place.offset}: this part was on disk and has changed since. "
-        "Nothing was repaired; restore the file from a copy, or move the folder away to begin a new log"
-    )
+def extent_of(log: LogFolder, number: int) -> Extent:
+    """How far a sealed segment counts. Raises: ValueError when no segment follows it yet. StorageUnavailable."""
+    later = LogReader(log).header(number + 1)
+    if later is None:
+        raise ValueError(f"{log.segment(number)} is still written to")
+    return later.previous
+
+
+def unpadded(payload: bytes) -> bytes:
+    """A payload without the spaces that fill its frame where it was replaced by a shorter one, or by nothing."""
+    return payload.rstrip(b" ") if payload.endswith(b" ") else payload
 
 
 def read_payloads(log: LogFolder, places: Sequence[Place]) -> list[bytes]:
@@ -92,13 +61,12 @@ def read_payloads(log: LogFolder, places: Sequence[Place]) -> list[bytes]:
     """
     payloads = []
     for number, group in groupby(places, key=lambda place: place.segment):
-        path = log.segment(number)
-        with disk_faults("read from", path), _opened(path) as fd:
+        with opened(log, number) as segment:
             for place in group:
-                frame = read_frame(fd, place.offset)
+                frame = read_frame(segment.read, place.offset)
                 if frame is None:
-                    raise damaged(log, place)
-                payloads.append(frame.payload)
+                    raise damaged(segment.path, place.offset)
+                payloads.append(unpadded(frame.payload))
     return payloads
 
 
@@ -134,6 +102,12 @@ class LogReader:
         except StorageUnavailable:
             return True
 
+    def header(self, number: int) -> Header | None:
+        """The header of a segment; None when there is none, or one whose creation was cut off. Raises: StorageUnavailable."""
+        with disk_faults("read from", self.log.path):
+            last = self.log.numbers()[-1]
+        return self._header(number, is_last=number == last) if number <= last else None
+
     def _headers(self, since: int) -> dict[int, Header]:
         """The headers of the segments from one on. A last segment whose creation was cut off is left out."""
         with disk_faults("read from", self.log.path):
@@ -148,52 +122,47 @@ class LogReader:
         return headers
 
     def _header(self, number: int, *, is_last: bool) -> Header | None:
-        path = self.log.segment(number)
-        with disk_faults("read from", path), _opened(path) as fd:
-            frame = read_frame(fd, 0)
-            if frame is None and is_last and not has_frame(fd, os.fstat(fd).st_size):
+        with opened(self.log, number) as segment:
+            frame = read_frame(segment.read, 0)
+            if frame is None and is_last and not has_frame(segment.read, segment.size):
                 return None
-        if frame is None:
-            raise damaged(self.log, Place(number, 0))
-        try:
-            header = msgspec.json.decode(frame.payload, type=Header)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            raise damaged(self.log, Place(number, 0)) from None
-        if header.format != FORMAT:
-            raise StorageUnavailable(f"{path} has format {header.format}; this version reads format {FORMAT}")
-        if header.segment != number:
-            raise damaged(self.log, Place(number, 0))
-        return header
+            if frame is None:
+                raise damaged(segment.path, 0)
+            return _decode_header(segment, number, frame.payload)
 
     def _read(self, number: int, extent: Extent | None) -> Iterator[tuple[Place, bytes]]:
-        path = self.log.segment(number)
         start = self.tail.offset if self.tail and self.tail.segment == number else 0
-        with disk_faults("read from", path), _opened(path) as fd:
-            end = os.fstat(fd).st_size if extent is None else extent.end
+        with opened(self.log, number) as segment:
+            end = segment.size if extent is None else extent.end
             reached = start
-            for frame in scan(fd, start, end):
-                if frame.offset > 0:
-                    yield self._seen(number, frame)
+            for frame in scan(segment.read, start, end):
+                if frame.offset > 0 and (payload := unpadded(frame.payload)):
+                    yield self._seen(Place(number, frame.offset), payload)
                 reached = frame.end
                 self.tail = Place(number, reached)
             if reached < end and (extent is None or reached < extent.synced):
-                self._judge(fd, Place(number, reached), end, extent)
+                _judge(segment, reached, end, extent)
 
-    def _seen(self, number: int, frame: Frame) -> tuple[Place, bytes]:
-        self._last = Place(number, frame.offset), frame.payload
+    def _seen(self, place: Place, payload: bytes) -> tuple[Place, bytes]:
+        self._last = place, payload
         return self._last
 
-    def _judge(self, fd: int, place: Place, end: int, extent: Extent | None) -> None:
-        """Tell a torn tail, which is normal after a crash, from damage to what had been on disk."""
-        if extent is not None or was_synced(fd, place.offset, end):
-            raise damaged(self.log, place)
 
-
-@contextmanager
-def _opened(path: Path) -> Iterator[int]:
-    """Open a file for reading. Each reader has its own descriptor, so none disturbs another or the writer."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+def _decode_header(segment: OpenSegment, number: int, payload: bytes) -> Header:
     try:
-        yield fd
-    finally:
-        os.close(fd)
+        header = msgspec.json.decode(payload, type=Header)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise damaged(segment.path, 0) from None
+    if not 1 <= header.format <= FORMAT:
+        raise StorageUnavailable(
+            f"{segment.path} has format {header.format}; this version reads formats up to {FORMAT}"
+        )
+    if header.segment != number:
+        raise damaged(segment.path, 0)
+    return header
+
+
+def _judge(segment: OpenSegment, offset: int, end: int, extent: Extent | None) -> None:
+    """Tell a torn tail, which is normal after a crash, from damage to what had been on disk."""
+    if extent is not None or was_synced(segment.read, offset, end):
+        raise damaged(segment.path, offset)

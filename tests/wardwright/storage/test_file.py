@@ -171,10 +171,10 @@ def test_a_segment_whose_creation_was_cut_off_is_begun_again(rolled: Path, remai
 
 
 def test_a_later_format_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wardwright.storage.segments.FORMAT", 2)
+    monkeypatch.setattr("wardwright.storage.segments.FORMAT", 3)
     FileReceiptStore(tmp_path).close()
     monkeypatch.undo()
-    with pytest.raises(StorageUnavailable, match=r"00000001\.log has format 2; this version reads format 1"):
+    with pytest.raises(StorageUnavailable, match=r"00000001\.log has format 3; this version reads formats up to 2"):
         FileReceiptStore(tmp_path)
 
 

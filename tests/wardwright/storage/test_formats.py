@@ -16,6 +16,7 @@ from wardwright.storage.sqlite import SqliteStorage
 FORMATS = Path(__file__).parent / "formats"
 PROVIDERS: dict[str, Callable[[Path], StorageProvider]] = {
     "file-1": FileStorage,
+    "file-2": FileStorage,
     "sqlite-1": SqliteStorage,
 }
 

@@ -9,17 +9,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wardwright.storage.frame import MAX_PAYLOAD, decode_frame, encode_frame, has_frame, read_frame, scan, was_synced
+from wardwright.storage.frame import (
+    MAX_PAYLOAD,
+    Read,
+    decode_frame,
+    encode_frame,
+    has_frame,
+    read_frame,
+    scan,
+    was_synced,
+)
 
 PAYLOADS = st.binary(min_size=1, max_size=300)
 
 
 @contextmanager
-def opened(path: Path, content: bytes) -> Iterator[int]:
+def opened(path: Path, content: bytes) -> Iterator[Read]:
     path.write_bytes(content)
     fd = os.open(path, os.O_RDONLY)
     try:
-        yield fd
+        yield lambda count, offset: os.pread(fd, count, offset)
     finally:
         os.close(fd)
 
@@ -75,25 +84,25 @@ def test_a_header_that_claims_an_impossible_length_is_no_frame() -> None:
 def test_a_scan_yields_all_frames_in_order_whatever_their_size(tmp_path: Path, sizes: list[int]) -> None:
     payloads = [bytes([65 + index]) * size for index, size in enumerate(sizes)]
     content = b"".join(encode_frame(payload, 0) for payload in payloads)
-    with opened(tmp_path / "segment", content) as fd:
-        frames = list(scan(fd, 0, len(content)))
+    with opened(tmp_path / "segment", content) as read:
+        frames = list(scan(read, 0, len(content)))
         assert [frame.payload for frame in frames] == payloads
         assert [frame.offset for frame in frames[1:]] == [frame.end for frame in frames[:-1]]
         assert frames[-1].end == len(content)
-        assert [read_frame(fd, frame.offset) for frame in frames] == frames
+        assert [read_frame(read, frame.offset) for frame in frames] == frames
 
 
 def test_a_scan_ends_at_the_first_place_without_a_whole_frame(tmp_path: Path) -> None:
     good = encode_frame(b"good", 0)
-    with opened(tmp_path / "segment", good + b"torn" + good) as fd:
-        assert [frame.payload for frame in scan(fd, 0, len(good) * 2 + 4)] == [b"good"]
-        assert read_frame(fd, len(good)) is None
+    with opened(tmp_path / "segment", good + b"torn" + good) as read:
+        assert [frame.payload for frame in scan(read, 0, len(good) * 2 + 4)] == [b"good"]
+        assert read_frame(read, len(good)) is None
 
 
 def test_a_scan_starts_and_ends_where_it_is_told(tmp_path: Path) -> None:
     first, second, third = (encode_frame(payload, 0) for payload in (b"1", b"2", b"3"))
-    with opened(tmp_path / "segment", first + second + third) as fd:
-        frames = scan(fd, len(first), len(first + second))
+    with opened(tmp_path / "segment", first + second + third) as read:
+        frames = scan(read, len(first), len(first + second))
         assert [frame.payload for frame in frames] == [b"2"]
 
 
@@ -101,11 +110,11 @@ def test_a_whole_frame_after_a_broken_place_tells_whether_that_place_was_on_disk
     torn = b"x" * 50
     for synced, proof in ((0, False), (50, False), (51, True)):
         content = torn + encode_frame(b"broken too", 90)[:-1] + encode_frame(b"later", synced)
-        with opened(tmp_path / "segment", torn + content) as fd:
-            assert was_synced(fd, 50, len(torn + content)) is proof
+        with opened(tmp_path / "segment", torn + content) as read:
+            assert was_synced(read, 50, len(torn + content)) is proof
 
 
 def test_a_frame_is_found_behind_anything(tmp_path: Path) -> None:
-    with opened(tmp_path / "segment", bytes(100) + b"ww1 ww1 " + encode_frame(b"a", 0)) as fd:
-        assert has_frame(fd, 10_000)
-        assert not has_frame(fd, 120)
+    with opened(tmp_path / "segment", bytes(100) + b"ww1 ww1 " + encode_frame(b"a", 0)) as read:
+        assert has_frame(read, 10_000)
+        assert not has_frame(read, 120)

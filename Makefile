@@ -19,8 +19,8 @@ run: $(READY) ## start the daemon, with a small real language model behind `codi
 	@$(BIN)/wardwright models pull || true
 	@exec $(BIN)/wardwright serve
 
-test: $(READY) ## run every test
-	$(BIN)/python -m pytest
+test: $(READY) ## run every test, on as many cores as there are, up to four
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 check: $(READY) fmt lint types imports ## format, lint, types and layers, all without changing a file
 

@@ -15,6 +15,7 @@ from msgspec import inspect
 
 from tests.docs.pages import ROOT
 from wardwright.config import settings as format_
+from wardwright.config import sinks
 from wardwright.planner.attempts import RetryPolicy
 from wardwright.planner.breaker import BreakerPolicy
 
@@ -66,6 +67,8 @@ TABLES = (
     Table("`[[models.guards]]`", "guards", format_.GuardSettings),
     Table("`require` of a guard", "require", format_.RequirementSettings),
     Table("`[[models.aliases]]`", "aliases", format_.AliasSettings),
+    Table('`[[sinks]]`, kind = "jsonl"', "sinks", sinks.JsonlSinkSettings),
+    Table("`retry` of a sink", "sink_retry", sinks.SinkRetry),
 )
 
 MEANINGS: Mapping[str, str] = {
@@ -231,6 +234,21 @@ MEANINGS: Mapping[str, str] = {
     "require.target_tags": "Only targets behind it that bear one of these tags are used.",
     "aliases.id": "Its name within the model.",
     "aliases.model": "What it stands for: a target, selector or model.",
+    "sinks.kind": "What stands behind the sink.",
+    "sinks.id": "Its name, under which it keeps its place in the log. Another id begins anew.",
+    "sinks.start_at": "Where a sink begins that has no place yet: with what is recorded from `now` on, or at the `start` of what the log still has.",
+    "sinks.on_full": "What is done when it is more than `max_lag` behind. `block`: nothing, it catches up when it can. `drop`: the oldest are passed over and counted. "
+    "`dead_letter`: the oldest become dead letters, which can be sent again. `fail_closed`: requests are refused until it has caught up.",
+    "sinks.max_lag": "How many entries of the log it may be behind. A request makes three or more.",
+    "sinks.stale_after": "How many seconds its oldest record may wait before the sink is called stale.",
+    "sinks.batch": "How many records are sent together at most.",
+    "sinks.linger_ms": "How long it waits for more after something new, so that batches form.",
+    "sinks.retry": "See [retry](#retry-of-a-sink).",
+    "sinks.path": "The file. It is made with its folder where there is none, and may be moved away at any time: another one is begun then.",
+    "sinks.unit": "What is sent: `receipts`, each whole when it is closed, or `events`, every entry of the log as it is stored.",
+    "sinks.rotate_bytes": "The size at which the file is put aside, as `<name>.000001` and so on; absent: never.",
+    "sink_retry.base_ms": "After a failure the sink is left alone for a time drawn between zero and this, doubled with every further one.",
+    "sink_retry.max_ms": "The longest such time.",
 }
 
 

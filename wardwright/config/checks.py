@@ -24,6 +24,7 @@ from wardwright.config.settings import (
     ServerSettings,
     TargetSettings,
 )
+from wardwright.config.sinks import SinkSettings
 from wardwright.config.stream_rules import check_stream_rules
 from wardwright.config.structured_output import check_structured_output
 from wardwright.domain.route import Composition, ModelDefinition, Selector
@@ -110,6 +111,17 @@ def check_models(
         yield from check_rules(model.settings.governance, model.path, targets, model.file)
         yield from check_stream_rules(model.settings, model.path, target_ids, model.file)
         yield from check_structured_output(model.settings.structured_output, model.path, model.file)
+
+
+def check_sinks(sinks: Sequence[SinkSettings]) -> Iterator[Problem]:
+    """Check that ids are unique, and that no two write to one file."""
+    names = [sink.id for sink in sinks]
+    yield from _repeated_ids("sinks", names)
+    files: dict[str, str] = {}
+    for sink, path in zip(sinks, entry_paths("sinks", names), strict=True):
+        first = files.setdefault(sink.path, path)
+        if first != path:
+            yield Problem(below(path, "path"), f"expected a file of its own, but {first} writes to it too")
 
 
 def warn_of_missing(providers: Sequence[ProviderSettings], environ: Mapping[str, str]) -> Iterator[Problem]:

@@ -19,6 +19,7 @@ from wardwright.config.checks import (
     check_models,
     check_providers,
     check_server,
+    check_sinks,
     check_targets,
     warn_of_missing,
     warn_of_no_effect,
@@ -37,6 +38,7 @@ from wardwright.config.settings import (
     RemoteSettings,
     Settings,
 )
+from wardwright.config.sinks import SinkSettings
 from wardwright.config.stream_rules import RuleGuarantee, stream_guarantees
 from wardwright.domain.route import ModelDefinition
 from wardwright.planner.composition import compose
@@ -129,6 +131,7 @@ def _load_text(text: str, source: str, folder: Path, environ: Mapping[str, str])
         *check_providers(settings.providers),
         *check_targets(settings.targets, settings.providers, _names(tree.get("providers"))),
         *check_models(models, settings.targets),
+        *check_sinks(settings.sinks),
     ]
     reported = [(problem.file, problem.path) for problem in problems]
     problems += [problem for problem in found if not _is_known(problem, reported)]
@@ -226,9 +229,13 @@ def _resolve_paths(settings: Settings, folder: Path, environ: Mapping[str, str])
             return msgspec.structs.replace(provider, model_path=resolve(provider.model_path))
         return provider
 
+    def resolve_sink(sink: SinkSettings) -> SinkSettings:
+        return msgspec.structs.replace(sink, path=resolve(sink.path))
+
     storage = msgspec.structs.replace(settings.storage, path=resolve(settings.storage.path))
     providers = tuple(resolve_provider(provider) for provider in settings.providers)
-    return msgspec.structs.replace(settings, storage=storage, providers=providers)
+    sinks = tuple(resolve_sink(sink) for sink in settings.sinks)
+    return msgspec.structs.replace(settings, storage=storage, providers=providers, sinks=sinks)
 
 
 def _expand_home(path: str, environ: Mapping[str, str]) -> str:

@@ -7,7 +7,7 @@ when its Struct in `config.settings` gains the field.
 from collections.abc import Mapping
 
 KEYS: Mapping[str, frozenset[str]] = {
-    "": frozenset({"sinks", "policy_cache", "alert_delivery"}),
+    "": frozenset({"policy_cache", "alert_delivery"}),
     "server": frozenset({"engine", "ping_seconds"}),
     "storage.retention": frozenset({"events_days", "content_days"}),
     "models": frozenset(

@@ -6,22 +6,19 @@ The types are the format: the loader's checks and the JSON Schema in `contracts/
 
 from typing import Annotated, Any, Literal
 
-import msgspec
 from msgspec import Meta
 
+from wardwright.config.sinks import SinkSettings
+from wardwright.config.values import Seconds, Table, Text, Url, VariableName
 from wardwright.domain.chat import PrefillStyle
 from wardwright.domain.policy import HoldExceeded
 from wardwright.domain.tokens import Tokenizer
 from wardwright.planner.attempts import RetryPolicy
 from wardwright.planner.breaker import BreakerPolicy
 
-_PRIVATE = {"private": True}
-
-Seconds = Annotated[float, Meta(gt=0, le=1e6, description="a positive number of seconds")]
 Permits = Annotated[int, Meta(ge=1, le=4096, description="a number of calls at a time, 1 to 4096")]
 Threads = Annotated[int, Meta(ge=1, le=1024, description="a number of threads, 1 to 1024")]
 Tokens = Annotated[int, Meta(ge=1, le=10**9, description="a positive number of tokens")]
-Text = Annotated[str, Meta(min_length=1, description="a text that is not empty")]
 Selectable = Annotated[
     str,
     Meta(
@@ -36,15 +33,6 @@ PlainId = Annotated[
 Version = Annotated[
     str, Meta(pattern=r"^[!-~]{1,256}$", description="a version: 1 to 256 printable ASCII characters, no spaces")
 ]
-VariableName = Annotated[
-    str,
-    Meta(
-        pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$",
-        description="the name of an environment variable, never the secret itself",
-        extra=_PRIVATE,
-    ),
-]
-Url = Annotated[str, Meta(min_length=1, description="an http or https URL", extra=_PRIVATE)]
 Members = Annotated[
     tuple[Text, ...], Meta(min_length=1, description="a list of at least one target, selector or model, by id")
 ]
@@ -52,11 +40,7 @@ Choices = Annotated[tuple[Text, ...], Meta(min_length=1, description="a list of 
 Price = Annotated[float, Meta(ge=0, le=1e6, description="USD per million tokens, 0 or more")]
 
 
-class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A table of the file: keys by name, no others."""
-
-
-class ServerSettings(_Table, frozen=True, kw_only=True):
+class ServerSettings(Table, frozen=True, kw_only=True):
     """Where the daemon listens, what it accepts, how long it waits for a client, and for live requests when it stops."""
 
     bind: Annotated[str, Meta(description='"host:port"')] = "127.0.0.1:8791"
@@ -66,19 +50,19 @@ class ServerSettings(_Table, frozen=True, kw_only=True):
     drain_seconds: Annotated[float, Meta(ge=0, le=1e6, description="a number of seconds, 0 or more")] = 30
 
 
-class RuntimeSettings(_Table, frozen=True, kw_only=True):
+class RuntimeSettings(Table, frozen=True, kw_only=True):
     """Which event loop runs the daemon."""
 
     backend: Literal["asyncio", "trio"] = "asyncio"
 
 
-class RetentionSettings(_Table, frozen=True, kw_only=True):
+class RetentionSettings(Table, frozen=True, kw_only=True):
     """How long things are kept; without a key for good. A day is the least: budgets of a day are made up from its receipts."""
 
     receipts_days: Annotated[float, Meta(ge=1, le=36_500, description="a number of days, 1 to 36500")] | None = None
 
 
-class StorageSettings(_Table, frozen=True, kw_only=True):
+class StorageSettings(Table, frozen=True, kw_only=True):
     """Where receipts are kept. `path` also holds pulled model weights."""
 
     kind: Literal["memory", "file", "sqlite"] = "file"
@@ -87,13 +71,13 @@ class StorageSettings(_Table, frozen=True, kw_only=True):
     retention: RetentionSettings = RetentionSettings()
 
 
-class IncludeSettings(_Table, frozen=True, kw_only=True):
+class IncludeSettings(Table, frozen=True, kw_only=True):
     """Further files with `[[models]]` tables, as paths or globs relative to the including file."""
 
     models: tuple[Text, ...] = ()
 
 
-class Timeouts(_Table, frozen=True, kw_only=True):
+class Timeouts(Table, frozen=True, kw_only=True):
     """How long each stage of an upstream call may take, in seconds."""
 
     connect: Seconds = 5
@@ -102,7 +86,7 @@ class Timeouts(_Table, frozen=True, kw_only=True):
     total: Seconds = 600
 
 
-class ProviderBase(_Table, frozen=True, kw_only=True, tag_field="kind"):
+class ProviderBase(Table, frozen=True, kw_only=True, tag_field="kind"):
     """What providers of every kind share. `max_concurrency` calls are made at a time; more wait for their turn."""
 
     id: PlainId
@@ -161,7 +145,7 @@ class CannedSettings(ProviderBase, frozen=True, kw_only=True, tag="canned"):
 ProviderSettings = OpenAICompatibleSettings | AnthropicSettings | OllamaSettings | LlamaCppSettings | CannedSettings
 
 
-class PriceSettings(_Table, frozen=True, kw_only=True):
+class PriceSettings(Table, frozen=True, kw_only=True):
     """USD per million tokens."""
 
     input: Price
@@ -169,7 +153,7 @@ class PriceSettings(_Table, frozen=True, kw_only=True):
     cached_input: Price | None = None
 
 
-class TargetSettings(_Table, frozen=True, kw_only=True):
+class TargetSettings(Table, frozen=True, kw_only=True):
     """A concrete model at a provider.
 
     Without `upstream_model` it is called by its id without the provider's prefix; without `capabilities` it is taken to
@@ -188,7 +172,7 @@ class TargetSettings(_Table, frozen=True, kw_only=True):
     history: Literal["shared", "private"] = "shared"
 
 
-class _Chooser(_Table, frozen=True, kw_only=True):
+class _Chooser(Table, frozen=True, kw_only=True):
     """What selectors that choose among several members share."""
 
     sticky: Literal["session"] | None = None
@@ -209,7 +193,7 @@ class SelectorSettings(_Chooser, frozen=True, kw_only=True):
     models: Members
 
 
-class ConstituentSettings(_Table, frozen=True, kw_only=True):
+class ConstituentSettings(Table, frozen=True, kw_only=True):
     """A member of an alloy; `weight` is its share of weighted draws."""
 
     model: Text
@@ -235,7 +219,7 @@ class AlloySettings(_Chooser, frozen=True, kw_only=True):
     min_context_window: Tokens | None = None
 
 
-class RequirementSettings(_Table, frozen=True, kw_only=True):
+class RequirementSettings(Table, frozen=True, kw_only=True):
     """What a guard asks for: all of it has to hold, and of each list one entry."""
 
     tenant_id: Choices | None = None
@@ -247,7 +231,7 @@ class RequirementSettings(_Table, frozen=True, kw_only=True):
     max_usd_per_day: Annotated[float, Meta(ge=0, le=1e9, description="dollars, 0 or more")] | None = None
 
 
-class GuardSettings(_Table, frozen=True, kw_only=True):
+class GuardSettings(Table, frozen=True, kw_only=True):
     """A node of a route graph that passes to `model` when its requirements hold, else to `otherwise`, or to nothing."""
 
     id: Selectable
@@ -256,21 +240,21 @@ class GuardSettings(_Table, frozen=True, kw_only=True):
     otherwise: Text | None = None
 
 
-class AliasSettings(_Table, frozen=True, kw_only=True):
+class AliasSettings(Table, frozen=True, kw_only=True):
     """A node of a route graph that is another name for a member."""
 
     id: Selectable
     model: Text
 
 
-class AccessSettings(_Table, frozen=True, kw_only=True):
+class AccessSettings(Table, frozen=True, kw_only=True):
     """Who may call the model: callers that show a key of its own, and whether those without one may, or only other models."""
 
     requires_api_key: bool = False
     unkeyed: Literal["public", "internal"] = "public"
 
 
-class RouteRuleSettings(_Table, frozen=True, kw_only=True, tag_field="kind", tag="route_gate"):
+class RouteRuleSettings(Table, frozen=True, kw_only=True, tag_field="kind", tag="route_gate"):
     """A rule over a request's text that decides on its route: it fires on a text that has `contains`, or a match of `regex`.
 
     `restrict_routes` leaves `allowed_targets` (targets by id, or all of a provider), `switch_model` and its other name `reroute`
@@ -303,7 +287,7 @@ Schemas = Annotated[
 ]
 
 
-class StreamRuleSettings(_Table, frozen=True, kw_only=True):
+class StreamRuleSettings(Table, frozen=True, kw_only=True):
     """A rule over what a model answers, before it is released: it fires on a text that has `contains`, or a match of `regex`.
 
     `annotate` only tells the receipt; `rewrite` puts `replacement` in the place of a match, `drop` nothing; `block` refuses the answer;
@@ -327,7 +311,7 @@ class StreamRuleSettings(_Table, frozen=True, kw_only=True):
     on_hold_exceeded: HoldExceeded = "closed"
 
 
-class StreamPolicySettings(_Table, frozen=True, kw_only=True):
+class StreamPolicySettings(Table, frozen=True, kw_only=True):
     """How answers are held back while stream rules read them, for how long any text may be held, and how much of a provider's stream."""
 
     mode: Literal["pass_through", "horizon", "semantic_boundary", "full_buffer"] = "horizon"
@@ -338,7 +322,7 @@ class StreamPolicySettings(_Table, frozen=True, kw_only=True):
     on_hold_exceeded: HoldExceeded = "closed"
 
 
-class NumberRuleSettings(_Table, frozen=True, kw_only=True, tag_field="kind", tag="json_path_number"):
+class NumberRuleSettings(Table, frozen=True, kw_only=True, tag_field="kind", tag="json_path_number"):
     """A rule over the number at `path`, a JSON pointer into the answer: it must be there, and within every bound given."""
 
     id: Text
@@ -349,7 +333,7 @@ class NumberRuleSettings(_Table, frozen=True, kw_only=True, tag_field="kind", ta
     lt: Bound | None = None
 
 
-class TextRuleSettings(_Table, frozen=True, kw_only=True, tag_field="kind", tag="json_path_string_not_contains"):
+class TextRuleSettings(Table, frozen=True, kw_only=True, tag_field="kind", tag="json_path_string_not_contains"):
     """A rule over the string at `path`, a JSON pointer into the answer: it must not have `pattern` in it, in either case of letters."""
 
     id: Text
@@ -357,7 +341,7 @@ class TextRuleSettings(_Table, frozen=True, kw_only=True, tag_field="kind", tag=
     pattern: Text
 
 
-class GuardLoopSettings(_Table, frozen=True, kw_only=True):
+class GuardLoopSettings(Table, frozen=True, kw_only=True):
     """How often a faulty answer is asked for anew: `max_attempts` answers at most, and fewer when one rule rejects so many of them.
 
     The model is told what is wrong, or with `retry` only asked again. What is spent without an answer is refused.
@@ -369,7 +353,7 @@ class GuardLoopSettings(_Table, frozen=True, kw_only=True):
     on_exhausted: Literal["block"] = "block"
 
 
-class StructuredOutputSettings(_Table, frozen=True, kw_only=True):
+class StructuredOutputSettings(Table, frozen=True, kw_only=True):
     """The form of a model's answers. With `schemas`, JSON Schemas by name, every answer is JSON that one of them accepts.
 
     `response_format` says what becomes of the form that a request asks for: it is held to where the request says `strict` (a JSON object
@@ -383,7 +367,7 @@ class StructuredOutputSettings(_Table, frozen=True, kw_only=True):
     tool_arguments: Literal["pass_on", "strict", "enforce"] = "pass_on"
 
 
-class ModelSettings(_Table, frozen=True, kw_only=True):
+class ModelSettings(Table, frozen=True, kw_only=True):
     """A synthetic model: a stable public name and the route graph behind it.
 
     Without `version` the version is a hash of the content; without `route_root` a lone selector is the root, and a model
@@ -408,7 +392,7 @@ class ModelSettings(_Table, frozen=True, kw_only=True):
     structured_output: StructuredOutputSettings = StructuredOutputSettings()
 
 
-class Settings(_Table, frozen=True, kw_only=True):
+class Settings(Table, frozen=True, kw_only=True):
     """A whole configuration."""
 
     server: ServerSettings = ServerSettings()
@@ -418,9 +402,10 @@ class Settings(_Table, frozen=True, kw_only=True):
     providers: tuple[ProviderSettings, ...] = ()
     targets: tuple[TargetSettings, ...] = ()
     models: tuple[ModelSettings, ...] = ()
+    sinks: tuple[SinkSettings, ...] = ()
 
 
-class IncludedFile(_Table, frozen=True, kw_only=True):
+class IncludedFile(Table, frozen=True, kw_only=True):
     """A file named by `[include]`: `[[models]]` tables and nothing else."""
 
     models: tuple[ModelSettings, ...] = ()

@@ -6,12 +6,17 @@ keeps the place reached, waits after a failure, and knows what the sink refused 
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
+
+import msgspec
 
 from wardwright.domain.errors import WardwrightError
+from wardwright.domain.sink import Unit
+from wardwright.receipts.events import decode_entry
+from wardwright.receipts.fold import fold
 
-Unit = Literal["events", "receipts"]
-"""What a sink takes: every entry of the log as it was stored, or each receipt whole, once it is closed."""
+BATCH_BYTES = 1_048_576
+"""A batch is closed by the record with which its bodies come to this many bytes, if not before."""
 
 
 class Record(NamedTuple):
@@ -25,6 +30,29 @@ class Record(NamedTuple):
     receipt_id: str
     position: int
     body: bytes
+
+
+class _Head(msgspec.Struct):
+    receipt_id: str
+    seq: int
+
+
+_decode_head = msgspec.json.Decoder(_Head).decode
+
+
+def event_record(position: int, payload: bytes) -> Record:
+    """The record of an entry of the log. Purity: pure. Raises: msgspec.DecodeError when it is none."""
+    head = _decode_head(payload)
+    return Record(f"{head.receipt_id}:{head.seq}", head.receipt_id, position, payload)
+
+
+def receipt_record(position: int, payloads: Sequence[bytes]) -> Record:
+    """The record of a whole receipt, whose closing entry is at a position. Purity: pure.
+
+    Raises: msgspec.DecodeError, ValueError when these are not the entries of one receipt in order.
+    """
+    receipt = fold([decode_entry(payload) for payload in payloads])
+    return Record(receipt.receipt_id, receipt.receipt_id, position, msgspec.json.encode(receipt))
 
 
 class SinkUnavailable(WardwrightError):
@@ -69,7 +97,7 @@ class Sink(Protocol):
         ...
 
     def open(self) -> None:
-        """Make ready. Raises: SinkUnavailable; then it is asked again later."""
+        """Make ready. Raises: SinkUnavailable; then it is closed, and opened again later."""
         ...
 
     def deliver(self, records: Sequence[Record]) -> None:
@@ -77,7 +105,7 @@ class Sink(Protocol):
 
         A record that was delivered before may come again, under the same key. It gives up by itself after a bounded time.
 
-        Raises: SinkUnavailable, SinkRefused.
+        Raises: SinkUnavailable; then the sink is closed, and opened before the same records come again. SinkRefused.
         """
         ...
 

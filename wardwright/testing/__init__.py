@@ -2,4 +2,6 @@
 
 import pytest
 
-pytest.register_assert_rewrite("wardwright.testing.storage_suite", "wardwright.testing.storage_machine")
+pytest.register_assert_rewrite(
+    "wardwright.testing.storage_suite", "wardwright.testing.storage_machine", "wardwright.testing.sink_suite"
+)

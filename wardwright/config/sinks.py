@@ -1,0 +1,57 @@
+"""What `[[sinks]]` of a configuration may say: what all kinds of sinks share, and what each asks for beside it."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from wardwright.config.values import Seconds, Table, Text
+from wardwright.domain.sink import OnFull, Unit
+
+SinkId = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$",
+        description='an id: 1 to 64 of a-z, 0-9, "_" and "-", beginning with a letter or a digit',
+    ),
+]
+Batch = Annotated[int, Meta(ge=1, le=10_000, description="a number of records, 1 to 10000")]
+Entries = Annotated[int, Meta(ge=1, le=10**9, description="a number of entries, 1 or more")]
+Milliseconds = Annotated[int, Meta(ge=1, le=3_600_000, description="milliseconds, 1 to 3600000")]
+FileBytes = Annotated[int, Meta(ge=4096, le=2**50, description="a number of bytes, 4096 or more")]
+
+
+class SinkRetry(Table, frozen=True, kw_only=True):
+    """How long a sink is left alone after a failure: a time drawn between zero and `base_ms`, doubled with each, up to `max_ms`."""
+
+    base_ms: Milliseconds = 500
+    max_ms: Milliseconds = 60_000
+
+
+class SinkBase(Table, frozen=True, kw_only=True, tag_field="kind"):
+    """What sinks of every kind share. Each keeps its place in the log under its id.
+
+    A new one begins with what is recorded from `now` on, or at the `start` of what the log still has. `batch` records are sent together
+    at most; after new ones there is a pause of `linger_ms`, so that batches form. `max_lag` is how many entries of the log it may be
+    behind before `on_full` is done; it is stale when its oldest record has waited for `stale_after`.
+    """
+
+    id: SinkId
+    start_at: Literal["now", "start"] = "now"
+    on_full: OnFull = "block"
+    max_lag: Entries = 1_000_000
+    stale_after: Seconds = 300
+    batch: Batch = 500
+    linger_ms: Annotated[int, Meta(ge=0, le=60_000, description="milliseconds, 0 to 60000")] = 200
+    retry: SinkRetry = SinkRetry()
+
+
+class JsonlSinkSettings(SinkBase, frozen=True, kw_only=True, tag="jsonl"):
+    """A file of JSON lines. When it has grown to `rotate_bytes`, it is put aside under a number and another one is begun."""
+
+    path: Text
+    unit: Unit = "receipts"
+    rotate_bytes: FileBytes | None = None
+
+
+SinkSettings = JsonlSinkSettings
+"""One table of `[[sinks]]`. Its `kind` says which of these it is."""

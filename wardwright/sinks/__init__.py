@@ -1,0 +1,1 @@
+"""Adapters of the sink port, one file each."""

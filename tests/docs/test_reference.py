@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 from typing import get_args
 
+import duckdb
 import msgspec
 import pytest
 
@@ -18,6 +19,7 @@ from wardwright.receipts import fold
 from wardwright.receipts.events import Decision, FinalStatus, RequestSummary
 from wardwright.runtime.instruments import Counts, Durations
 from wardwright.runtime.metrics import Metrics
+from wardwright.sinks.parquet_file import write_parquet
 
 REFERENCE = Path("docs/reference")
 
@@ -71,6 +73,14 @@ class TestReceipts:
         listed = [name for row in table_rows(REFERENCE / "receipt.md", heading) for name in code_in(row[0])]
         assert sorted(listed) == sorted(type.__struct_fields__)
 
+    def test_every_column_is_listed_with_its_type(self, tmp_path: Path) -> None:
+        rows = table_rows(REFERENCE / "receipt.md", "Columns")
+        listed = {name: code_in(row[1])[0] for row in rows for name in code_in(row[0])}
+        write_parquet([], tmp_path / "none.parquet")
+        with duckdb.connect(":memory:") as database:
+            described = database.execute(f"DESCRIBE SELECT * FROM '{tmp_path}/none.parquet'").fetchall()
+        assert listed == {name: type for name, type, *_ in described}
+
     def test_every_fact_of_a_caller_is_named(self) -> None:
         _, _, section = text_of(REFERENCE / "receipt.md").partition("\n## caller\n")
         fields = Caller.__struct_fields__
@@ -97,7 +107,8 @@ def test_every_endpoint_is_listed() -> None:
 def test_every_dependency_has_its_row_with_the_locked_version() -> None:
     page = Path("docs/decisions/0007-dependencies.md")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    declared = [*project["dependencies"], *project["optional-dependencies"]["local"]]
+    extras = {name: needs for name, needs in project["optional-dependencies"].items() if name != "testing"}
+    declared = [*project["dependencies"], *(needed for needs in extras.values() for needed in needs)]
     names = {re.split(r"[\[><=;]", requirement)[0] for requirement in declared}
     lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
     locked = {

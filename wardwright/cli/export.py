@@ -1,6 +1,8 @@
 """`wardwright receipts export`, `stats` and `tail`: many receipts at once, out of the data folder or a daemon."""
 
+import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -13,25 +15,39 @@ if TYPE_CHECKING:
     from wardwright.receipts.fold import Receipt
     from wardwright.receipts.stats import Grouping, Percentiles, Stats, Tally
 
-Format = Literal["ndjson", "csv"]
+Format = Literal["ndjson", "csv", "parquet"]
 
 _ModelOption = Annotated[str | None, typer.Option("--model", help="Only of this model.")]
 
 
 def export(
     *,
-    form: Annotated[Format, typer.Option("--format", help="ndjson: whole receipts. csv: a flat line each.")] = "ndjson",
+    form: Annotated[
+        Format,
+        typer.Option(
+            "--format", help="ndjson: whole receipts. csv: a flat line each. parquet: a row each, in typed columns."
+        ),
+    ] = "ndjson",
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Where to; parquet needs one. [default: stdout]"),
+    ] = None,
     since: SinceOption = None,
     model: _ModelOption = None,
     where: WhereOption = None,
     config: ConfigOption = None,
     url: UrlOption = None,
 ) -> None:
-    """Write receipts to stdout, newest first, one a line: whole as JSON, or flat as CSV."""
+    """Write receipts, newest first: whole as JSON, one a line, or flat as CSV or Parquet."""
     from wardwright.cli.receipt_source import look_through
 
     filters = filters_of(since=since, model=model, where=where)
-    look_through(config, url, lambda source: _write(source.each(filters), form))
+    if form == "parquet":
+        path = _named(output)
+        look_through(config, url, lambda source: _write_parquet(source.each(filters), path))
+    else:
+        lines = _csv if form == "csv" else _ndjson
+        look_through(config, url, lambda source: _write(lines(source.each(filters)), output))
 
 
 def stats(
@@ -89,17 +105,48 @@ def tail(
     ask(config, url, tell_all)
 
 
-def _write(receipts: "Iterator[Receipt]", form: Format) -> None:
+def _named(output: Path | None) -> Path:
+    if output is None:
+        raise typer.BadParameter("Parquet goes to a file: name it", param_hint="--output")
+    return output
+
+
+def _ndjson(receipts: "Iterator[Receipt]") -> Iterator[bytes]:
     import msgspec
 
+    return (msgspec.json.encode(receipt) + b"\n" for receipt in receipts)
+
+
+def _csv(receipts: "Iterator[Receipt]") -> Iterator[bytes]:
     from wardwright.receipts.table_text import csv_lines
 
-    if form == "csv":
-        for line in csv_lines(receipts):
+    return (line.encode() for line in csv_lines(receipts))
+
+
+def _write(lines: Iterator[bytes], output: Path | None) -> None:
+    """To stdout, or to a file that is there only when it is whole."""
+    if output is None:
+        for line in lines:
             typer.echo(line, nl=False)
-    else:
-        for receipt in receipts:
-            typer.echo(msgspec.json.encode(receipt))
+        return
+    from wardwright.cli.client import CommandFailed
+
+    draft = output.with_name(f".{output.name}.new")
+    try:
+        with draft.open("wb") as file:
+            file.writelines(lines)
+        draft.replace(output)
+    except OSError as error:
+        raise CommandFailed(f"cannot write {output}: {error.strerror}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            draft.unlink()
+
+
+def _write_parquet(receipts: "Iterator[Receipt]", output: Path) -> None:
+    from wardwright.app.exports import write_parquet
+
+    write_parquet(receipts, output)
 
 
 def _grouping(by: str) -> "Grouping":

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import msgspec
 import pytest
 
@@ -37,6 +38,31 @@ class TestExport:
     def test_csv_is_a_heading_and_a_flat_line_each(self, stored: Path, run: Run) -> None:
         rows = list(csv.DictReader(io.StringIO(run("receipts", "export", "--format", "csv").stdout)))
         assert [(row["receipt_id"], row["status"]) for row in rows] == [("rcpt_0002", ""), ("rcpt_0001", "completed")]
+
+    @pytest.mark.parametrize("form", ["ndjson", "csv"])
+    def test_a_file_holds_what_stdout_would(self, stored: Path, run: Run, form: str) -> None:
+        result = run("receipts", "export", "--format", form, "--output", "receipts.out")
+        assert (result.exit_code, result.stdout) == (0, "")
+        assert Path("receipts.out").read_bytes() == run("receipts", "export", "--format", form).stdout_bytes
+        assert {one.name for one in Path.cwd().iterdir()} == {"wardwright.toml", "data", "receipts.out"}
+
+    def test_parquet_is_a_row_each_in_a_file(self, stored: Path, run: Run) -> None:
+        assert run("receipts", "export", "--format", "parquet", "-o", "receipts.parquet").exit_code == 0
+        with duckdb.connect(":memory:") as database:
+            rows = database.execute("SELECT receipt_id, status FROM 'receipts.parquet'").fetchall()
+        assert rows == [("rcpt_0002", None), ("rcpt_0001", "completed")]
+
+    def test_parquet_without_a_file_is_wrong_use(self, stored: Path, run: Run) -> None:
+        result = run("receipts", "export", "--format", "parquet")
+        assert result.exit_code == 2
+        assert "Parquet goes to a file: name it" in " ".join(result.stderr.split())
+
+    @pytest.mark.parametrize("form", ["ndjson", "csv", "parquet"])
+    def test_where_nothing_can_be_written_one_is_told(self, stored: Path, run: Run, form: str) -> None:
+        result = run("receipts", "export", "--format", form, "--output", "nowhere/receipts")
+        assert result.exit_code == 1
+        assert "cannot write nowhere/receipts: " in result.stderr
+        assert "No such file or directory" in result.stderr
 
     @pytest.mark.parametrize(
         ("filters", "count"),

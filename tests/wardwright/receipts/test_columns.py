@@ -1,0 +1,69 @@
+"""Receipts as typed columns: they say what the receipt says, and the same as the CSV export where both have a column."""
+
+import csv
+import io
+
+import msgspec
+import pytest
+
+from tests.wardwright.receipts.receipt_samples import entries, fallback_story, opened
+from wardwright.receipts.columns import COLUMNS, ColumnType, row_of
+from wardwright.receipts.events import Closed
+from wardwright.receipts.fold import Receipt, fold
+from wardwright.receipts.table_text import COLUMNS as CSV_COLUMNS
+from wardwright.receipts.table_text import csv_lines
+
+ANSWERED = fold(entries(fallback_story()))
+OPEN = fold(entries([opened()]))
+BLOCKED = fold(entries([opened(simulation=True), Closed("policy_blocked", 0, error_code="policy_blocked")]))
+
+_PYTHON: dict[ColumnType, type | tuple[type, ...]] = {
+    "text": str,
+    "texts": list,
+    "integer": int,
+    "number": float,
+    "flag": bool,
+    "time": str,
+    "json": (list, dict),
+}
+
+
+def test_names_are_given_once_each() -> None:
+    names = [column.name for column in COLUMNS]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("receipt", [ANSWERED, OPEN, BLOCKED])
+def test_a_row_says_what_the_csv_says(receipt: Receipt) -> None:
+    (written,) = csv.DictReader(io.StringIO("".join(csv_lines([receipt]))))
+    row = row_of(receipt)
+    said = {name: "" if row[name] is None else str(row[name]) for name in CSV_COLUMNS}
+    assert {name: value.lower() if isinstance(row[name], bool) else value for name, value in said.items()} == written
+
+
+@pytest.mark.parametrize("receipt", [ANSWERED, OPEN, BLOCKED])
+def test_a_cell_is_of_its_columns_type_or_empty(receipt: Receipt) -> None:
+    row = msgspec.json.decode(msgspec.json.encode(row_of(receipt)))
+    wrong = [
+        column.name
+        for column in COLUMNS
+        if row[column.name] is not None and not isinstance(row[column.name], _PYTHON[column.type])
+    ]
+    assert wrong == []
+
+
+def test_what_only_these_columns_have() -> None:
+    row = msgspec.json.decode(msgspec.json.encode(row_of(ANSWERED)))
+    assert (row["decided_model"], row["selected_model"], row["fallback"]) == ("local/small", "cloud/large", True)
+    assert (row["first_token_ms"], row["finish_reasons"], row["closed_at"]) == (
+        90.0,
+        ["stop"],
+        "2027-01-15T08:00:06.250Z",
+    )
+    assert [attempt["status"] for attempt in row["attempt_details"]] == ["failed", "completed"]
+    assert [skip["target"] for skip in row["skipped"]] == ["local/tiny"]
+
+
+def test_an_open_receipt_has_no_end_and_is_no_fallback_yet() -> None:
+    row = row_of(OPEN)
+    assert [row[name] for name in ("closed_at", "status", "fallback", "latency_ms", "first_token_ms")] == [None] * 5

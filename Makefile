@@ -6,9 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 FUZZ_SECONDS ?= 60
+CHAOS_KILLS ?= 500
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check fmt lint types imports contracts bench fuzz lock clean
+.PHONY: help install run test check fmt lint types imports contracts bench chaos fuzz lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +44,9 @@ contracts: $(READY) ## write the generated files in contracts/ and docs/ anew
 
 bench: $(READY) ## measure the daemon beside a floor taken in the same run
 	$(BIN)/python -m tests.benchmarks
+
+chaos: $(READY) ## break the disk and kill the daemon, CHAOS_KILLS times, and see that every promise holds
+	$(BIN)/python -m tests.chaos --kills $(CHAOS_KILLS)
 
 fuzz: $(READY) ## look for bytes that break the stream decoders, for FUZZ_SECONDS
 	@test -d $(VENV)/fuzz || $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(VENV)/fuzz \

@@ -1,0 +1,53 @@
+"""`python -m tests.chaos`: do all of it, or a part; exit 1 at the first promise that is broken."""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from tests.chaos import faults
+from tests.chaos.verdict import Broken, say
+
+Part = Callable[[argparse.Namespace], Iterator[str]]
+
+
+def _faults(options: argparse.Namespace) -> Iterator[str]:
+    for provider in faults.PROVIDERS:
+        yield faults.die_everywhere(provider)
+        yield faults.run(provider, faults.every_fault)
+
+
+PARTS: Mapping[str, Part] = {"faults": _faults}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Returns the exit code."""
+    options = _parser().parse_args(arguments)
+    say(f"seed {options.seed}")
+    for name in [options.only] if options.only else PARTS:
+        began = time.monotonic()
+        say(f"{name} …")
+        try:
+            for verdict in PARTS[name](options):
+                say(f"  {verdict}")
+        except Broken as broken:
+            say(f"  BROKEN: {broken}")
+            say(f"  what was on disk is in {broken.kept}")
+            say(f"  again: python -m tests.chaos --only {name} --seed {options.seed} --kills {options.kills}")
+            return 1
+        say(f"  kept, in {time.monotonic() - began:.0f} s")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.chaos", description="Do to storage and to the daemon what they must survive."
+    )
+    parser.add_argument("--only", choices=list(PARTS), help="one part (default: all of them)")
+    parser.add_argument("--kills", type=int, default=500, help="how often the daemon is killed (default: 500)")
+    parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000, help="of whatever is left to chance")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

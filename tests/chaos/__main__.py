@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from tests.chaos import faults
+from tests.chaos import damage, equality, faults
 from tests.chaos.verdict import Broken, say
 
 Part = Callable[[argparse.Namespace], Iterator[str]]
@@ -17,7 +17,15 @@ def _faults(options: argparse.Namespace) -> Iterator[str]:
         yield faults.run(provider, faults.every_fault)
 
 
-PARTS: Mapping[str, Part] = {"faults": _faults}
+def _damage(options: argparse.Namespace) -> Iterator[str]:
+    yield damage.run()
+
+
+def _equality(options: argparse.Namespace) -> Iterator[str]:
+    yield equality.run(options.seed)
+
+
+PARTS: Mapping[str, Part] = {"faults": _faults, "damage": _damage, "equality": _equality}
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -4,6 +4,7 @@ Without it a restart would find them again in segments that others still need.
 """
 
 from pathlib import Path
+from zlib import crc32
 
 import msgspec
 
@@ -15,7 +16,10 @@ _NAME = "forgotten.json"
 
 
 class _Forgotten(msgspec.Struct, frozen=True):
+    """`crc` is the CRC-32 of the id: one that had changed on disk would let receipts go, or come back. The first release wrote none."""
+
     below: str
+    crc: int | None = None
 
 
 def read_bound(folder: Path) -> str:
@@ -25,11 +29,14 @@ def read_bound(folder: Path) -> str:
     if content is None:
         return ""
     try:
-        return msgspec.json.decode(content, type=_Forgotten).below
+        forgotten = msgspec.json.decode(content, type=_Forgotten)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise StorageUnavailable(f"{path} is damaged: {error}") from error
+    if forgotten.crc not in (None, crc32(forgotten.below.encode())):
+        raise StorageUnavailable(f"{path} is damaged: its checksum is another")
+    return forgotten.below
 
 
 def write_bound(folder: Path, bound: str, files: FileOps) -> None:
     """Replace the bound; it is on disk afterwards. Raises: StorageUnavailable; then the one before it holds."""
-    write_whole(folder / _NAME, msgspec.json.encode(_Forgotten(bound)), files)
+    write_whole(folder / _NAME, msgspec.json.encode(_Forgotten(bound, crc32(bound.encode()))), files)

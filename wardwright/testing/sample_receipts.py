@@ -27,11 +27,11 @@ from wardwright.receipts.query import CLOCK_SLACK_S, MAX_LIMIT, TOOL_FIELDS, Rec
 AT = 1_800_000_000
 SPACING_S = 10
 
-_TARGETS = {"local/small": "local", "local/large": "local", "cloud/large": "cloud"}
-_NAMES = ("a", "b", "A", "a b", "ä'\"%")
-_CALLER = ("tenant_id", "application_id", "consuming_agent_id", "consuming_user_id", "session_id", "run_id")
-_MODELS = ("coding", "chat")
-_VERSIONS = ("1", "2")
+TARGETS = {"local/small": "local", "local/large": "local", "cloud/large": "cloud"}
+NAMES = ("a", "b", "A", "a b", "ä'\"%")
+CALLER_FACTS = ("tenant_id", "application_id", "consuming_agent_id", "consuming_user_id", "session_id", "run_id")
+MODELS = ("coding", "chat")
+VERSIONS = ("1", "2")
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -61,14 +61,14 @@ def opened(caller: Caller | None = None, model_id: str = "coding", **changes: An
 
 def decision(selected: str | None) -> Decision:
     """A decision for one of the targets, or for none."""
-    planned = tuple(SelectedTarget(model, provider, 8192) for model, provider in _TARGETS.items())
+    planned = tuple(SelectedTarget(model, provider, 8192) for model, provider in TARGETS.items())
     return Decision(
         route_type="dispatcher",
         route_id="fit",
         strategy="smallest_context_window",
         reason="the smallest window that fits",
         selected_model=selected,
-        selected_provider=None if selected is None else _TARGETS[selected],
+        selected_provider=None if selected is None else TARGETS[selected],
         selected_context_window=None if selected is None else 8192,
         selected_models=() if selected is None else planned,
         fallback_models=(),
@@ -107,14 +107,14 @@ def receipts(draw: st.DrawFn, number: int) -> Written:
     Ids sort by the time of opening, but for as much as a clock may have been set back.
     """
     caller = msgspec.structs.replace(
-        Caller(), **{name: _fact(draw(st.sampled_from(_NAMES))) for name in draw(st.sets(st.sampled_from(_CALLER)))}
+        Caller(), **{name: _fact(draw(st.sampled_from(NAMES))) for name in draw(st.sets(st.sampled_from(CALLER_FACTS)))}
     )
-    selected = draw(st.sampled_from([*_TARGETS, None]))
+    selected = draw(st.sampled_from([*TARGETS, None]))
     events: list[Event] = [
         opened(
             caller,
-            draw(st.sampled_from(_MODELS)),
-            model_version=draw(st.sampled_from(_VERSIONS)),
+            draw(st.sampled_from(MODELS)),
+            model_version=draw(st.sampled_from(VERSIONS)),
             decision=decision(selected),
             simulation=draw(st.booleans()),
         )
@@ -123,10 +123,10 @@ def receipts(draw: st.DrawFn, number: int) -> Written:
         action = draw(st.sampled_from([None, *get_args(StreamAction)]))
         fired = () if action is None else (RuleFired("rule", action, "text", 0, 0, 1, "chunk", "literal"),)
         finding = draw(st.sampled_from([None, StreamFinding("horizon", action, None, len(fired), fired)]))
-        events.append(AttemptStarted(1, selected, _TARGETS[selected], "upstream"))
+        events.append(AttemptStarted(1, selected, TARGETS[selected], "upstream"))
         events.append(AttemptFinished(1, selected, "completed", AT + 0.5, 10.0, stream_policy=finding))
     if draw(st.integers(0, 9)):
-        answered = draw(st.sampled_from([*_TARGETS, None])) if selected else None
+        answered = draw(st.sampled_from([*TARGETS, None])) if selected else None
         events.append(Closed(draw(st.sampled_from(get_args(FinalStatus))), 1, selected_model=answered))
     jitter = draw(st.integers(-CLOCK_SLACK_S, 0)) / 2
     return sealed(number, events, AT + number * SPACING_S + jitter)
@@ -139,15 +139,15 @@ def histories(most: int) -> st.SearchStrategy[list[Written]]:
 
 def queries(most: int) -> st.SearchStrategy[ReceiptFilter]:
     """Queries as a client writes them, for histories of up to so many receipts. Few find nothing, few find all."""
-    names = st.sampled_from([*_NAMES, "c"])
+    names = st.sampled_from([*NAMES, "c"])
     seconds = st.integers(AT - 100, AT + most * SPACING_S + 100).map(str)
     filters: dict[str, st.SearchStrategy[str]] = {
-        **dict.fromkeys(_CALLER, names),
-        "model": st.sampled_from([*_MODELS, "wardwright/coding", "none"]),
-        "model_id": st.sampled_from(_MODELS),
-        "model_version": st.sampled_from(_VERSIONS),
+        **dict.fromkeys(CALLER_FACTS, names),
+        "model": st.sampled_from([*MODELS, "wardwright/coding", "none"]),
+        "model_id": st.sampled_from(MODELS),
+        "model_version": st.sampled_from(VERSIONS),
         "status": st.sampled_from(get_args(FinalStatus)),
-        "selected_model": st.sampled_from(list(_TARGETS)),
+        "selected_model": st.sampled_from(list(TARGETS)),
         "selected_provider": st.sampled_from(["local", "cloud"]),
         "simulation": st.sampled_from(["true", "false", "perhaps"]),
         "stream_policy_action": st.sampled_from(get_args(StreamAction)),

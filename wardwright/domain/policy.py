@@ -98,6 +98,20 @@ class StreamPolicy(msgspec.Struct, frozen=True, omit_defaults=True):
 
 USUAL_HOLDING = StreamPolicy()
 
+Capture = Literal["metadata", "full_session"]
+"""What of a request its receipt may have: everything but content, or what was asked and answered too, without secrets."""
+
+
+class RedactionRule(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What must not stand in captured content: a text as written (`contains`), or every match of `regex`.
+
+    `[redacted:<id>]` takes its place.
+    """
+
+    id: str
+    contains: str | None = None
+    regex: str | None = None
+
 
 class RuleFired(msgspec.Struct, frozen=True, omit_defaults=True):
     """A stream rule matched: where, never what.

@@ -1,0 +1,167 @@
+"""What redaction knows of by itself: credentials, e-mail addresses, payment cards, and encoded data that nobody can look into.
+
+Every finder takes time linear in the text: a repetition begins only where its run of characters begins, or has a bound, and gives
+nothing back. They err on the side of finding: a word too many that is missing from a record is no harm, a key in it is.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby
+
+Found = tuple[int, int]
+"""From where up to where, in characters."""
+
+Finder = Callable[[str], Iterator[Found]]
+
+_PRIVATE_KEY = re.compile(
+    r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,10}-----"
+    r"[\s\S]*?(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,10}-----|\Z)"
+)
+
+# By the beginnings that issuers give their keys so that they can be found.
+_ISSUED_KEY = re.compile(
+    r"(?<![A-Za-z0-9])(?:"
+    r"sk-[A-Za-z0-9_-]{16,}"  # OpenAI, Anthropic, OpenRouter, DeepSeek
+    r"|(?:sk|rk|pk)_(?:live|test)_[A-Za-z0-9]{10,}"  # Stripe
+    r"|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|glpat-[A-Za-z0-9_-]{16,}"
+    r"|(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}"  # AWS
+    r"|AIza[A-Za-z0-9_-]{30,}|ya29\.[A-Za-z0-9_-]{20,}"  # Google
+    r"|xox[a-z]-[A-Za-z0-9-]{10,}|xapp-[A-Za-z0-9-]{10,}"  # Slack
+    r"|hf_[A-Za-z0-9]{20,}|gsk_[A-Za-z0-9]{20,}|xai-[A-Za-z0-9]{20,}|r8_[A-Za-z0-9]{20,}"
+    r"|npm_[A-Za-z0-9]{30,}|pypi-[A-Za-z0-9_-]{30,}|dop_v1_[A-Za-z0-9]{30,}"
+    r"|SG\.[A-Za-z0-9_-]{16,}+\.[A-Za-z0-9_-]{16,}"  # SendGrid
+    r"|wwk_[A-Za-z0-9_-]{16,}"  # our own
+    r")"
+)
+
+_JSON_WEB_TOKEN = re.compile(r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]{8,}+(?:\.[A-Za-z0-9_-]*+){0,3}")
+_BEARER = re.compile(r"\s{1,8}([A-Za-z0-9._~+/-]{16,}+=*)")
+_URL_PASSWORD = re.compile(r"://[^\s/@:?#\"']{0,256}+:([^\s/@?#\"']{1,256}+)@")
+
+# The last words of names that secrets go by, the prefixes that make one of a `key`, and what follows the name: `=` and a value.
+_NAMES = ("key", "secret", "password", "passwd", "passphrase", "pwd", "token", "credential", "authorization", "cookie")
+_MAKES_A_SECRET_KEY = re.compile(r"(?:api|access|secret|private|signing|encryption)[_ -]?\Z")
+_VALUE = re.compile(
+    r"(?:[_-]?id)?[\"'\\]{0,4}\s{0,8}(?:=>|:=|=|:)\s{0,8}(?:"
+    r"\\?\"([^\"\\\n]{1,4096})"
+    r"|\\?'([^'\\\n]{1,4096})"
+    r"|((?:(?:bearer|basic|digest|token)\s{1,8})?[^\s\"'\\,;&<>(){}\[\]]{4,})"
+    r")",
+    re.IGNORECASE,
+)
+_ENCODED = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{512,}+=*")
+_LOCAL_PART = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]")
+_DOMAIN = re.compile(r"\w(?:[\w-]*+\.)+[^\W\d_]{2,}")
+
+_DIGITS = re.compile(r"\d++(?:[ -]\d++)*")
+_GROUP = re.compile(r"\d+")
+_SHORTEST_GROUP = 3
+_CARD_LENGTHS = range(13, 20)
+_CARD_BEGINNINGS = "23456"
+
+
+def names_a_secret(name: str) -> bool:
+    """Whether what stands under this name is a secret, whatever it looks like. Purity: pure."""
+    lowered = _lowered(name).removesuffix("id").rstrip("_-")
+    word = next((word for word in _NAMES if lowered.endswith(word)), None)
+    return word is not None and _is_secret_name(lowered, len(lowered) - len(word), word)
+
+
+def _is_secret_name(lowered: str, start: int, word: str) -> bool:
+    return word != "key" or _MAKES_A_SECRET_KEY.search(lowered[max(0, start - 12) : start]) is not None
+
+
+def _lowered(text: str) -> str:
+    """In small letters, character for character: the dotted capital I is the one that would become two."""
+    return text.replace("\u0130", "I").lower()
+
+
+def _places(text: str, word: str) -> Iterator[int]:
+    at = text.find(word)
+    while at >= 0:
+        yield at
+        at = text.find(word, at + 1)
+
+
+def _whole(pattern: re.Pattern[str]) -> Finder:
+    return lambda text: (match.span() for match in pattern.finditer(text))
+
+
+def _tokens(text: str) -> Iterator[Found]:
+    yield from _whole(_JSON_WEB_TOKEN)(text)
+    for at in _places(_lowered(text), "bearer"):
+        if found := _BEARER.match(text, at + len("bearer")):
+            yield found.span(1)
+
+
+def _named_secrets(text: str) -> Iterator[Found]:
+    """Values that stand behind the name of a secret, and passwords in URLs."""
+    for at in _places(text, "://"):
+        if found := _URL_PASSWORD.match(text, at):
+            yield found.span(1)
+    lowered = _lowered(text)
+    for word in _NAMES:
+        for at in _places(lowered, word):
+            found = _VALUE.match(text, at + len(word)) if _is_secret_name(lowered, at, word) else None
+            if found:
+                yield found.span(found.lastindex or 0)
+
+
+def _emails(text: str) -> Iterator[Found]:
+    """From each `@` as far to both sides as an address goes."""
+    before = 0
+    for at in _places(text, "@"):
+        domain = _DOMAIN.match(text, at + 1)
+        start = at
+        while domain and start > before and _LOCAL_PART.match(text[start - 1]):
+            start -= 1
+        if domain and start < at:
+            yield start, domain.end()
+        before = at + 1
+
+
+def _cards(text: str) -> Iterator[Found]:
+    """Groups of digits that have a card's length, beginning and check digit together.
+
+    In a long row of numbers only such groups count as cards are written in: else a table of single digits would be full of cards.
+    """
+    for run in _DIGITS.finditer(text):
+        if run.end() - run.start() < _CARD_LENGTHS[0]:
+            continue
+        groups = [(run.start() + start, run.start() + end) for start, end in _whole(_GROUP)(run[0])]
+        if len(groups) <= _CARD_LENGTHS[-1]:
+            yield from _cards_among(text, groups)
+        else:
+            for is_long, some in groupby(groups, key=lambda group: group[1] - group[0] >= _SHORTEST_GROUP):
+                yield from _cards_among(text, list(some)) if is_long else ()
+
+
+def _cards_among(text: str, groups: Sequence[Found]) -> Iterator[Found]:
+    for number, (start, _) in enumerate(groups):
+        if text[start] not in _CARD_BEGINNINGS:
+            continue
+        digits = ""
+        for first, end in groups[number : number + _CARD_LENGTHS[-1]]:
+            digits += text[first:end]
+            if len(digits) > _CARD_LENGTHS[-1]:
+                break
+            if len(digits) in _CARD_LENGTHS and _has_check_digit(digits):
+                yield start, end
+
+
+def _has_check_digit(digits: str) -> bool:
+    """By Luhn's formula."""
+    doubled = [int(digit) * 2 for digit in digits[-2::-2]]
+    return (sum(map(int, digits[-1::-2])) + sum(value - 9 * (value > 9) for value in doubled)) % 10 == 0
+
+
+FINDERS: Mapping[str, Finder] = {
+    "private_key": _whole(_PRIVATE_KEY),
+    "api_key": _whole(_ISSUED_KEY),
+    "token": _tokens,
+    "secret": _named_secrets,
+    "email": _emails,
+    "card": _cards,
+    "encoded": _whole(_ENCODED),
+}
+"""What is found, by the name that is put in its place."""

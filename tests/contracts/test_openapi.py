@@ -122,7 +122,7 @@ class TestSameAsTheCode:
         named = [parse_caller({header: "someone"}, request, None) for header in headers]
         assert len(set(map(str, named))) == len(headers)
         assert Caller() not in named
-        assert len(headers) == len(set(Caller.__struct_fields__) - {"anonymous_id", "tags"})
+        assert len(headers) == len(set(Caller.__struct_fields__) - {"anonymous_id", "tags", "erased"})
 
     def test_every_filter_has_its_effect(self) -> None:
         for path in ("/v1/receipts", "/v1/runs/{run_id}/receipts"):

@@ -51,6 +51,7 @@ TABLES = (
     Table('`[[models.governance]]`, kind = "route_gate"', "governance", format_.RouteRuleSettings),
     Table("`[[models.stream_rules]]`", "stream_rules", format_.StreamRuleSettings),
     Table("`stream_policy` of a model", "stream_policy", format_.StreamPolicySettings),
+    Table("`[[models.redaction]]`", "redaction", format_.RedactionSettings),
     Table("`structured_output` of a model", "structured_output", format_.StructuredOutputSettings),
     Table(
         '`semantic_rules` of `structured_output`, kind = "json_path_number"', "semantic_rules", format_.NumberRuleSettings
@@ -156,6 +157,12 @@ MEANINGS: Mapping[str, str] = {
     "governance.message": "Why, for the receipt.",
     "models.stream_rules": "Rules over what the model answers, before it is released. See [stream rules](#modelsstream_rules).",
     "models.stream_policy": "See [stream policy](#stream_policy-of-a-model).",
+    "models.capture": "What the receipts of its requests have of their content: nothing (`metadata`), or what was asked and what of the answer was "
+    "released, without secrets (`full_session`). See [how to keep and erase content](../how-to/keep-and-erase-content.md).",
+    "models.redaction": "What captured content must not have, beside what is known as a secret. See [redaction](#modelsredaction).",
+    "redaction.id": "Its name: `[redacted:<id>]` takes the place of what is found.",
+    "redaction.contains": "A text that must not be there, as written. Either this or `regex`.",
+    "redaction.regex": "What it matches must not be there. A pattern means what it means in stream rules, in linear time.",
     "models.structured_output": "The form of its answers. See [structured output](#structured_output-of-a-model).",
     "structured_output.schemas": "JSON Schemas by name; one of them, in their order, has to accept every answer. "
     "See [answers with a form](../explanation/answers-with-a-form.md).",

@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from wardwright.cli.content_story import content_lines
 from wardwright.cli.terminal import styled
 from wardwright.domain.caller import Attributed, Caller
 from wardwright.domain.route import Skip
@@ -58,6 +59,7 @@ def story(receipt: Receipt) -> RenderableType:
         *_stream_policy(receipt),
         *_structured_output(receipt),
         *_section("outcome", _ended(receipt)),
+        *(() if receipt.content is None else _section("content", map(Line._make, content_lines(receipt.content)))),
     )
 
 
@@ -133,6 +135,8 @@ def _who(caller: Caller, turn: int | None) -> Iterator[Line]:
             yield Line(label, f"{fact.value}{counted} ({fact.source.replace('_', ' ')})")
     if caller.tags:
         yield Line("tags", ", ".join(caller.tags))
+    if caller.erased is not None:
+        yield Line("caller", "erased", "yellow")
 
 
 def _decided(decision: Decision) -> Iterator[Line]:

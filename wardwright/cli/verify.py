@@ -41,6 +41,7 @@ def verify(
 def _one(store: "ReceiptReader", receipt_id: str) -> dict[str, Any]:
     from wardwright.domain.errors import NotFound
     from wardwright.receipts.audit import Finding
+    from wardwright.receipts.chain import is_unprovable, read_link
     from wardwright.receipts.chain import verify as verify_chain
 
     payloads = store.payloads(receipt_id)
@@ -48,7 +49,8 @@ def _one(store: "ReceiptReader", receipt_id: str) -> dict[str, Any]:
         raise NotFound(f"there is no receipt {receipt_id!r}", "receipt_not_found")
     broken = verify_chain(payloads)
     findings = [] if broken is None else [Finding(receipt_id, broken)]
-    return {"receipts": 1, "entries": len(payloads), "findings": findings}
+    unprovable = sum(is_unprovable(payload, link) for payload in payloads if (link := read_link(payload)) is not None)
+    return {"receipts": 1, "entries": len(payloads), "unprovable": unprovable, "findings": findings}
 
 
 def audited(store: "ReceiptReader") -> dict[str, Any]:
@@ -60,7 +62,13 @@ def audited(store: "ReceiptReader") -> dict[str, Any]:
         for stored in store.replay():
             audit.take(stored.payload)
             at(audit.receipts)
-    return {"receipts": audit.receipts, "entries": audit.entries, "findings": list(audit.findings.values())}
+    findings = list(audit.findings.values())
+    return {
+        "receipts": audit.receipts,
+        "entries": audit.entries,
+        "unprovable": audit.unprovable,
+        "findings": findings,
+    }
 
 
 def tell_findings(found: dict[str, Any]) -> None:
@@ -75,3 +83,8 @@ def tell_findings(found: dict[str, Any]) -> None:
         tell(f"{len(findings)} of {receipts} receipts are not what was written")
     else:
         say(f"{receipts} receipts, {entries} entries: every chain holds")
+    if found["unprovable"]:
+        tell(
+            f"{found['unprovable']} entries of an earlier version were erased: their links hold, and nothing shows any more that the "
+            "rest of them is what was written"
+        )

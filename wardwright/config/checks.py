@@ -16,6 +16,7 @@ from wardwright.config.definitions import selectors_of, target_of
 from wardwright.config.examine import entry_paths
 from wardwright.config.governance import check_rules
 from wardwright.config.problems import Problem, below, nearest_hint, shown
+from wardwright.config.redaction import check_redaction
 from wardwright.config.settings import (
     LlamaCppSettings,
     ModelSettings,
@@ -110,6 +111,7 @@ def check_models(
         yield from nesting[index]
         yield from check_rules(model.settings.governance, model.path, targets, model.file)
         yield from check_stream_rules(model.settings, model.path, target_ids, model.file)
+        yield from check_redaction(model.settings, model.path, model.file)
         yield from check_structured_output(model.settings.structured_output, model.path, model.file)
 
 

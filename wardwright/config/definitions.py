@@ -10,6 +10,7 @@ from wardwright.config.settings import (
     AlloySettings,
     ModelSettings,
     NumberRuleSettings,
+    RedactionSettings,
     RequirementSettings,
     SelectorSettings,
     StreamPolicySettings,
@@ -18,7 +19,7 @@ from wardwright.config.settings import (
     TargetSettings,
     TextRuleSettings,
 )
-from wardwright.domain.policy import USUAL_HOLDING, Channel, RouteRule, StreamPolicy, StreamRule
+from wardwright.domain.policy import USUAL_HOLDING, Channel, RedactionRule, RouteRule, StreamPolicy, StreamRule
 from wardwright.domain.route import (
     Alias,
     Alloy,
@@ -145,6 +146,11 @@ def stream_rule_of(rule: StreamRuleSettings) -> StreamRule:
     )
 
 
+def redaction_of(rule: RedactionSettings) -> RedactionRule:
+    """Read a redaction. Purity: pure."""
+    return RedactionRule(id=rule.id, contains=rule.contains, regex=rule.regex)
+
+
 def _holding(settings: StreamPolicySettings) -> StreamPolicy:
     policy = StreamPolicy(settings.mode, settings.max_hold_ms, settings.max_hold_bytes, settings.on_hold_exceeded)
     return USUAL_HOLDING if policy == USUAL_HOLDING else policy  # the very default, or msgspec would not leave it out
@@ -202,6 +208,8 @@ def define_model(model: ModelSettings, targets: Iterable[TargetSettings]) -> Mod
         stream_rules=tuple(stream_rule_of(rule) for rule in model.stream_rules),
         stream_policy=_holding(model.stream_policy),
         structured_output=structured_output_of(model.structured_output),
+        capture=model.capture,
+        redaction=tuple(redaction_of(rule) for rule in model.redaction),
     )
     if model.version is not None:
         return definition

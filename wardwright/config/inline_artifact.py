@@ -34,7 +34,7 @@ _ALL = "all-targets"
 _SELECTORS = ("dispatchers", "cascades", "alloys")
 _TOLD_ELSEWHERE = frozenset(
     {
-        *("model_id", "id", "targets", "access", "requires_api_key", "auth"),
+        *("model_id", "id", "targets", "access", "requires_api_key", "auth", "vcr"),
         *("model_definition_version", "model_skyline"),
     }
 )
@@ -59,7 +59,6 @@ _NOT_YET: Mapping[str, Callable[[Any], bool]] = {
     "sinks": lambda value: not value,
     "server_tools": lambda value: not value,
     "tool_mediation": lambda value: not value,
-    "vcr": lambda value: not isinstance(value, dict) or value.get("mode", "metadata_only") == "metadata_only",
     # bounds of what only rules use that are refused
     "policy_cache": lambda value: True,
     "alert_delivery": lambda value: True,
@@ -273,7 +272,7 @@ class _Reader:
 
     def _translated(self, raw: Mapping[str, Any], path: str, members: "_Members") -> dict[str, Any]:
         """The keys of a model in the words of this configuration."""
-        tree: dict[str, Any] = {"targets": members.targets, "access": _access(raw)}
+        tree: dict[str, Any] = {"targets": members.targets, "access": _access(raw), "capture": _capture(raw.get("vcr"))}
         for key, value in raw.items():
             if key in _TOLD_ELSEWHERE or (key in ("version", "route_root") and _says_nothing(key, value, raw)):
                 continue
@@ -409,6 +408,12 @@ def _stream_rule(raw: Any) -> Any:
         rule["action"] = "retry"
         rule.pop("reminder", None)
     return rule
+
+
+def _capture(vcr: Any) -> str:
+    """What is recorded: everything but content, unless a mode says so; of one that is not known, what is harmless."""
+    mode = vcr.get("mode") if isinstance(vcr, dict) else None
+    return "full_session" if mode == "full_session" else "metadata"
 
 
 def _structured_output(raw: Any) -> Any:

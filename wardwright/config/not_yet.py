@@ -12,7 +12,6 @@ KEYS: Mapping[str, frozenset[str]] = {
     "storage.retention": frozenset({"events_days", "content_days"}),
     "models": frozenset(
         {
-            "capture",
             "prompt_transforms",
             "policy_cache",
             "alert_delivery",

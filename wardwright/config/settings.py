@@ -11,7 +11,7 @@ from msgspec import Meta
 from wardwright.config.sinks import SinkSettings
 from wardwright.config.values import Seconds, Table, Text, Url, VariableName
 from wardwright.domain.chat import PrefillStyle
-from wardwright.domain.policy import HoldExceeded
+from wardwright.domain.policy import Capture, HoldExceeded
 from wardwright.domain.tokens import Tokenizer
 from wardwright.planner.attempts import RetryPolicy
 from wardwright.planner.breaker import BreakerPolicy
@@ -367,11 +367,29 @@ class StructuredOutputSettings(Table, frozen=True, kw_only=True):
     tool_arguments: Literal["pass_on", "strict", "enforce"] = "pass_on"
 
 
+class RedactionSettings(Table, frozen=True, kw_only=True):
+    """What captured content must not have, beside what is known as a secret: a text that it `contains`, or what matches a `regex`.
+
+    `[redacted:<id>]` takes its place.
+    """
+
+    id: Annotated[
+        str,
+        Meta(
+            pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$",
+            description="an id: 1 to 64 small letters, digits, dots, underscores and hyphens",
+        ),
+    ]
+    contains: Text | None = None
+    regex: Text | None = None
+
+
 class ModelSettings(Table, frozen=True, kw_only=True):
     """A synthetic model: a stable public name and the route graph behind it.
 
     Without `version` the version is a hash of the content; without `route_root` a lone selector is the root, and a model
-    without selectors dispatches over all targets.
+    without selectors dispatches over all targets. With `capture = "full_session"` receipts have what was asked and answered, without
+    secrets.
     """
 
     id: PlainId
@@ -390,6 +408,8 @@ class ModelSettings(Table, frozen=True, kw_only=True):
     stream_rules: tuple[StreamRuleSettings, ...] = ()
     stream_policy: StreamPolicySettings = StreamPolicySettings()
     structured_output: StructuredOutputSettings = StructuredOutputSettings()
+    capture: Capture = "metadata"
+    redaction: tuple[RedactionSettings, ...] = ()
 
 
 class Settings(Table, frozen=True, kw_only=True):

@@ -15,7 +15,10 @@ class Attributed(msgspec.Struct, frozen=True):
 
 
 class Caller(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Who asked, field by field; an absent field is a fact nobody stated."""
+    """Who asked, field by field; an absent field is a fact nobody stated.
+
+    `erased` is all that is left of a caller that was erased from a receipt: a commitment to what was there, see `receipts.erasure`.
+    """
 
     tenant_id: Attributed | None = None
     application_id: Attributed | None = None
@@ -26,3 +29,4 @@ class Caller(msgspec.Struct, frozen=True, omit_defaults=True):
     client_request_id: Attributed | None = None
     anonymous_id: Attributed | None = None
     tags: tuple[str, ...] = ()
+    erased: str | None = None

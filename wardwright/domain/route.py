@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from wardwright.domain.policy import USUAL_HOLDING, RouteRule, StreamPolicy, StreamRule
+from wardwright.domain.policy import USUAL_HOLDING, Capture, RedactionRule, RouteRule, StreamPolicy, StreamRule
 from wardwright.domain.structured import USUAL_OUTPUT, StructuredOutput
 from wardwright.domain.tokens import Tokenizer
 
@@ -165,7 +165,8 @@ class ModelDefinition(msgspec.Struct, frozen=True, omit_defaults=True):
     """An immutable version of a synthetic model: the route graph behind one public name.
 
     `targets` are all targets of the graph, `root` names where planning begins. A member is a target, a selector of this model, or
-    another model by its prefixed name. What has its default is left out of the JSON, so that a key which a later version adds
+    another model by its prefixed name. `capture` says what receipts may have of the requests that name this model, `redaction` what of
+    captured content they may not, beside what no receipt may. What has its default is left out of the JSON, so that a key which a later version adds
     changes no version's content.
     """
 
@@ -183,6 +184,8 @@ class ModelDefinition(msgspec.Struct, frozen=True, omit_defaults=True):
     stream_rules: tuple[StreamRule, ...] = ()
     stream_policy: StreamPolicy = USUAL_HOLDING
     structured_output: StructuredOutput = USUAL_OUTPUT
+    capture: Capture = "metadata"
+    redaction: tuple[RedactionRule, ...] = ()
 
 
 class Composition(msgspec.Struct, frozen=True, eq=False):

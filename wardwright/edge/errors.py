@@ -24,6 +24,7 @@ STATUS_BY_CODE: Mapping[str, int] = {
     "route_blocked": 403,
     "model_not_found": 404,
     "receipt_not_found": 404,
+    "caller_erased": 404,
     "version_not_found": 404,
     "actor_not_found": 404,
     "api_key_not_found": 404,

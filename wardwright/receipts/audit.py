@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from wardwright.receipts.chain import Break, Link, fault_of, read_link
+from wardwright.receipts.chain import Break, Link, fault_of, is_unprovable, read_link
 from wardwright.receipts.events import Closed
 
 _CLOSED = Closed.__struct_config__.tag
@@ -23,6 +23,8 @@ class Audit:
     def __init__(self) -> None:
         self.entries = 0
         self.receipts = 0
+        self.unprovable = 0
+        """Entries from before there were commitments that were erased: their own hash says nothing any more."""
         self._last: dict[str, Link] = {}
         self._broken: dict[str, Finding] = {}
 
@@ -52,6 +54,7 @@ class Audit:
         if fault is not None:
             self._last.pop(receipt_id, None)
             return self._found(receipt_id, Break(link.seq, *fault))
+        self.unprovable += is_unprovable(payload, link)
         if link.event.type == _CLOSED:
             self._last.pop(receipt_id, None)
         else:

@@ -4,25 +4,26 @@ Each entry carries a hash of its own JSON, which contains the hash of the entry 
 moved entry shows, the last one included. The hash has no key: it proves that nothing was damaged or edited by hand, not that
 nobody rewrote a whole receipt with its hashes. For that, keep the last hash of a receipt somewhere else.
 
+What can be erased from an entry is covered by a commitment, so that the chain holds with it and without it (`receipts.erasure`).
+
 The hash is SHA-256, shortened to 128 bits: finding a second entry for a given hash stays out of reach, and without a key more
 bits would add length to every line of the log and no assurance.
 """
 
-from collections.abc import Iterable, Sequence
-from hashlib import sha256
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 import msgspec
 
+from wardwright.receipts.erasure import HASH_LENGTH, Fact, digest_of, is_unproven, slots_of_event, slots_of_fact
 from wardwright.receipts.events import Closed, Entry, Event, encode_entry
-
-HASH_LENGTH = 32
 
 _CLOSED = Closed.__struct_config__.tag
 
-# How an encoded entry ends: `…,"hash":"<32 hex digits>"}`. Everything before the digits is what they cover.
+# How an encoded entry ends: `…,"hash":"<32 hex digits>"}`, or `…","salt":"…"}`. Everything before the digits is what they cover.
 _END = b'"}'
 _TAIL = HASH_LENGTH + len(_END)
+_SALT = len(',"salt":""')
 
 Problem = Literal["unreadable", "altered", "foreign", "misplaced", "unlinked", "after_end"]
 
@@ -43,21 +44,29 @@ class Break(msgspec.Struct, frozen=True):
 class Chain:
     """The writer's side of one receipt. Every sealed entry must be stored: what is sealed next builds upon it.
 
-    A caller whose append failed keeps the sealed bytes and appends the same bytes again; stores skip what they have.
+    A caller whose append failed keeps the sealed bytes and appends the same bytes again; stores skip what they have. `draw_salt`
+    draws 128 random bits as hex digits; what is sealed without it cannot be erased provably.
     """
 
-    def __init__(self, receipt_id: str, *, last_seq: int = 0, last_hash: str = "") -> None:
+    def __init__(
+        self, receipt_id: str, *, last_seq: int = 0, last_hash: str = "", draw_salt: Callable[[], str] | None = None
+    ) -> None:
         self.receipt_id = receipt_id
         self.last_seq = last_seq
         self.last_hash = last_hash
+        self._draw_salt = draw_salt
 
     def seal(self, event: Event, at: float) -> bytes:
         """Encode the receipt's next entry, a fact that became true at `at` (Unix seconds), and advance. Purity: no I/O."""
         seq = self.last_seq + 1
         covered = encode_entry(Entry(self.receipt_id, seq, at, self.last_hash, event)).removesuffix(_END)
-        digest = _digest(covered)
+        slots = () if self._draw_salt is None else slots_of_event(covered, event)
+        salt = self._draw_salt() if slots and self._draw_salt is not None else None
+        digest = digest_of(covered, slots, salt or "")
         self.last_seq, self.last_hash = seq, digest
-        return b'%b%b"}' % (covered, digest.encode())
+        if salt is None:
+            return b'%b%b"}' % (covered, digest.encode())
+        return b'%b%b","salt":"%b"}' % (covered, digest.encode(), salt.encode())
 
 
 def resume(entries: Sequence[Entry]) -> Chain:
@@ -71,18 +80,15 @@ def resume(entries: Sequence[Entry]) -> Chain:
     return Chain(last.receipt_id, last_seq=last.seq, last_hash=last.hash)
 
 
-class _Fact(msgspec.Struct):
-    type: str
-
-
 class Link(msgspec.Struct):
     """What the chain goes by of an entry. The rest of it is not parsed: a chain holds whatever its facts are."""
 
     receipt_id: str
     seq: int
     prev: str
-    event: _Fact
+    event: Fact
     hash: str
+    salt: str | msgspec.UnsetType = msgspec.UNSET
 
 
 _decode_link = msgspec.json.Decoder(Link).decode
@@ -117,7 +123,7 @@ def read_link(payload: bytes) -> Link | None:
 def fault_of(payload: bytes, entry: Link, before: Link | None) -> tuple[Problem, str] | None:
     """Say what is wrong with an entry at its place, if anything; `before` is the sound one it follows. Purity: pure."""
     seq, prev = (before.seq + 1, before.hash) if before else (1, "")
-    if entry.hash != _digest(payload[:-_TAIL]):
+    if not _matches_its_hash(payload, entry):
         return "altered", f"entry {entry.seq} of {entry.receipt_id} does not match its own hash"
     if before and entry.receipt_id != before.receipt_id:
         return "foreign", f"expected entry {seq} of {before.receipt_id}, got one of {entry.receipt_id}"
@@ -130,5 +136,14 @@ def fault_of(payload: bytes, entry: Link, before: Link | None) -> tuple[Problem,
     return None
 
 
-def _digest(covered: bytes) -> str:
-    return sha256(covered).hexdigest()[:HASH_LENGTH]
+def is_unprovable(payload: bytes, entry: Link) -> bool:
+    """Whether an entry was written before there were commitments, and erased: its own hash cannot be checked any more. Purity: pure."""
+    return entry.salt is msgspec.UNSET and is_unproven(payload, entry.event)
+
+
+def _matches_its_hash(payload: bytes, entry: Link) -> bool:
+    payload = payload.rstrip(b" ")
+    if entry.salt is not msgspec.UNSET:
+        covered = payload[: -_TAIL - _SALT - len(entry.salt)]
+        return entry.hash == digest_of(covered, slots_of_fact(covered, entry.event), entry.salt)
+    return entry.hash == digest_of(payload[:-_TAIL], (), "") or is_unprovable(payload, entry)

@@ -4,7 +4,8 @@ An `Entry` is one line of the log: which receipt, its place in it (`seq` from 1,
 hashes that bind it to the entry before it (`receipts.chain` makes and checks them). Entries are stored as the JSON of `encode_entry`: field order is fixed by the
 types, so equal entries are equal bytes.
 
-Rules: no prompt, completion, tool argument or credential text in any field. Times are Unix seconds, durations milliseconds.
+Rules: no prompt, completion, tool argument or credential text in any field but `ContentCaptured.content`, which is there when its
+model says `capture = "full_session"` and has been redacted. Times are Unix seconds, durations milliseconds.
 """
 
 from typing import Literal
@@ -49,6 +50,7 @@ RetryRefusal = Literal[
     "rule_budget_spent",
     "guard_budget_spent",
 ]
+ContentPart = Literal["request", "answer"]
 RetryPolicyName = Literal["stream_policy", "structured_output"]
 
 
@@ -138,6 +140,19 @@ class Opened(msgspec.Struct, frozen=True, tag="receipt.opened", omit_defaults=Tr
     canaries: tuple[CanarySide, ...] = ()
     simulation: bool = False
     key_id: str | None = None
+
+
+class ContentCaptured(msgspec.Struct, frozen=True, tag="content.captured", omit_defaults=True):
+    """What was asked, or what of the answer was released, as JSON without its secrets.
+
+    `redactions` counts what was found, by label. `cut_bytes` are those that it was too long by. What is left of erased content is an
+    object of one field, `erased`: a commitment to what was there, see `receipts.erasure`.
+    """
+
+    part: ContentPart
+    redactions: dict[str, int] = {}
+    cut_bytes: int = 0
+    content: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class AttemptStarted(msgspec.Struct, frozen=True, tag="attempt.started"):
@@ -285,14 +300,25 @@ class Closed(msgspec.Struct, frozen=True, tag="receipt.closed", omit_defaults=Tr
     cost_usd: float | None = None
 
 
-Event = Opened | AttemptStarted | Resumed | AttemptFinished | AskedAgain | NotAskedAgain | PassedOver | Closed
+Event = (
+    Opened
+    | ContentCaptured
+    | AttemptStarted
+    | Resumed
+    | AttemptFinished
+    | AskedAgain
+    | NotAskedAgain
+    | PassedOver
+    | Closed
+)
 
 
 class Entry(msgspec.Struct, frozen=True):
     """One line of the log. `prev` is the `hash` of the receipt's preceding entry, empty for the first.
 
     `hash` covers the entry's own JSON up to the hash, so that the last entry of a receipt, which no other follows, is covered
-    too. It must stay the last field; only `receipts.chain` fills it in.
+    too. Of an entry with a `salt` it covers what `receipts.erasure` would leave of it. Both must stay the last fields; only
+    `receipts.chain` fills them in.
     """
 
     receipt_id: str
@@ -301,6 +327,7 @@ class Entry(msgspec.Struct, frozen=True):
     prev: str
     event: Event
     hash: str = ""
+    salt: str | msgspec.UnsetType = msgspec.UNSET
 
 
 _encoder = msgspec.json.Encoder()

@@ -7,7 +7,7 @@ a power failure may also have taken an entry from the middle: what the others sa
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -17,12 +17,15 @@ from wardwright.domain.errors import Failure, FailureClass
 from wardwright.domain.route import PassReason
 from wardwright.domain.stream import ResumedBy
 from wardwright.domain.structured import OutputFinding
+from wardwright.receipts.erasure import commitment_in
 from wardwright.receipts.events import (
     AskedAgain,
     AttemptFinished,
     AttemptStarted,
     CanarySide,
     Closed,
+    ContentCaptured,
+    ContentPart,
     Decision,
     Entry,
     FinalStatus,
@@ -40,6 +43,7 @@ from wardwright.receipts.structured_outcome import StructuredOutcome, structured
 AttemptStatus = Literal["unfinished", "completed", "failed", "cancelled", "stopped", "rejected"]
 EventType = Literal[
     "receipt.opened",
+    "content.captured",
     "attempt.started",
     "attempt.finished",
     "attempt.retry_requested",
@@ -98,6 +102,22 @@ class PassedOverTarget(msgspec.Struct, frozen=True, omit_defaults=True):
     retry_after_s: float | None = None
 
 
+class Captured(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What was asked or answered, without its secrets; see `ContentCaptured`. Of erased content only `erased` is left."""
+
+    content: Any = None
+    redactions: dict[str, int] = {}
+    cut_bytes: int = 0
+    erased: str | None = None
+
+
+class Content(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What was captured of a request whose model says `capture = "full_session"`."""
+
+    request: Captured | None = None
+    answer: Captured | None = None
+
+
 class ReceiptEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     """One entry in brief. `hash` is its link in the receipt's chain; what else is known depends on the type."""
 
@@ -113,6 +133,7 @@ class ReceiptEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     failure_class: FailureClass | None = None
     reason: PassReason | RetryRefusal | None = None
     rule_id: str | None = None
+    part: ContentPart | None = None
 
 
 class Final(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -154,6 +175,7 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
     passed_over: tuple[PassedOverTarget, ...] = ()
     seams: tuple[Seam, ...] = ()
     key_id: str | None = None
+    content: Content | None = None
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -211,6 +233,7 @@ def fold(entries: Sequence[Entry]) -> Receipt:
         ),
         seams=tuple(_seam(entry.event) for entry in entries if isinstance(entry.event, Resumed)),
         key_id=opened.key_id,
+        content=_content(entries),
     )
 
 
@@ -283,6 +306,19 @@ def _ended(begun: Attempt | None, finished: AttemptFinished) -> Attempt:
     )
 
 
+def _content(entries: Sequence[Entry]) -> Content | None:
+    captured = {entry.event.part: entry.event for entry in entries if isinstance(entry.event, ContentCaptured)}
+    if not captured:
+        return None
+    return Content(**{part: _captured(event) for part, event in captured.items()})
+
+
+def _captured(event: ContentCaptured) -> Captured:
+    content = msgspec.json.decode(event.content)
+    commitment = commitment_in(content)
+    return Captured(content if commitment is None else None, event.redactions, event.cut_bytes, commitment)
+
+
 def _seam(resumed: Resumed) -> Seam:
     return Seam(**msgspec.structs.asdict(resumed))
 
@@ -304,6 +340,8 @@ def _brief(entry: Entry) -> ReceiptEvent:
                 model=decision.selected_model,
                 provider=decision.selected_provider,
             )
+        case ContentCaptured(part=part):
+            return ReceiptEvent(event_id, entry.seq, "content.captured", entry.at, entry.hash, part=part)
         case AttemptStarted() as started:
             return ReceiptEvent(
                 event_id,

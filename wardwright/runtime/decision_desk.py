@@ -13,11 +13,13 @@ import msgspec
 
 from wardwright.domain.caller import Caller
 from wardwright.domain.chat import ChatRequest
+from wardwright.domain.errors import NotFound
 from wardwright.domain.route import MODEL_PREFIX, Composition, PlanInputs
 from wardwright.planner.compiled import compiled
 from wardwright.planner.composition import compose
 from wardwright.planner.supplied import SuppliedFacts
 from wardwright.receipts.chain import Chain
+from wardwright.receipts.erasure import commitment_in
 from wardwright.receipts.events import Closed, Decision, Opened, decode_entry
 from wardwright.receipts.fold import Receipt, fold
 from wardwright.runtime.catalog_board import CatalogBoard, Route
@@ -109,9 +111,12 @@ class DecisionDesk:
 
         The rules of another version cannot be tried: the receipt has no text to try them on. What the recorded rules demanded stands.
 
-        Raises: NotFound for a version that is not known, ConfigError when this release cannot read it.
+        Raises: NotFound for a version that is not known, or a caller who was erased and counts; ConfigError when this release cannot
+            read the version.
         """
         recorded = receipt.decision
+        if commitment_in(recorded.facts.caller) is not None:
+            raise _caller_is_erased(receipt)
         if version is None:
             composition, inputs = self._as_recorded(receipt), recorded.facts
         else:
@@ -160,6 +165,8 @@ class DecisionDesk:
 def _under_other_guards(receipt: Receipt, composition: Composition) -> PlanInputs:
     """The recorded facts, with what only the other version looks at taken from the rest of the receipt."""
     facts, route = receipt.decision.facts, compiled(composition)
+    if route.caller_fields and receipt.caller.erased is not None:
+        raise _caller_is_erased(receipt)
     return msgspec.structs.replace(
         facts,
         caller=caller_facts(receipt.caller, route.caller_fields),
@@ -167,6 +174,10 @@ def _under_other_guards(receipt: Receipt, composition: Composition) -> PlanInput
         # The receipt's id is as random as a draw: it stands in for the one that nobody made.
         seed=_seed_from(receipt.receipt_id) if route.draws and not facts.seed else facts.seed,
     )
+
+
+def _caller_is_erased(receipt: Receipt) -> NotFound:
+    return NotFound(f"a guard looks at the caller, who was erased from {receipt.receipt_id}", "caller_erased")
 
 
 def _seed_from(receipt_id: str) -> int:

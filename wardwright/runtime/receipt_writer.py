@@ -1,5 +1,6 @@
 """The writing side of one receipt: events in, durable entries out, whatever happens to the checkpointer in between."""
 
+import os
 from collections.abc import Callable
 
 from supervisors import ActorDown, CallTimeout, MailboxFull, NamedRef
@@ -9,6 +10,7 @@ from wardwright.receipts.events import Closed, Event
 from wardwright.runtime.checkpointer import Append
 
 _PATIENCE_S = 10.0
+_SALT_BYTES = 16
 
 
 class ReceiptWriter:
@@ -22,7 +24,7 @@ class ReceiptWriter:
         self.is_closed = False
         self._checkpointer = checkpointer
         self._now = now
-        self._chain = Chain(receipt_id)
+        self._chain = Chain(receipt_id, draw_salt=_draw_salt)
         self._unwritten: list[bytes] = []
 
     @property
@@ -58,3 +60,7 @@ class ReceiptWriter:
                 raise StorageUnavailable("more receipts are waiting for the disk than the store may queue") from full
             else:
                 del self._unwritten[: len(batch)]
+
+
+def _draw_salt() -> str:
+    return os.urandom(_SALT_BYTES).hex()

@@ -44,6 +44,7 @@ from wardwright.runtime import attempt
 from wardwright.runtime.answer_policy import AnswerPolicy, Refused, Standing
 from wardwright.runtime.attempt_book import AttemptBook, LiveAttempt, milliseconds
 from wardwright.runtime.candidates import Candidates
+from wardwright.runtime.content_book import ContentBook
 from wardwright.runtime.decision import refusal_of
 from wardwright.runtime.gate import Admission, NotNow
 from wardwright.runtime.governed_answer import GovernedAnswer
@@ -126,6 +127,8 @@ class Run:
         )
         self._again: Target | None = None
         self._rescue = Rescue()
+        full = asked.definition.capture == "full_session"
+        self._content = ContentBook(asked.definition, asked.standing.request) if full else None
         self._speaker: Target | None = None
         self._released = False
         self._is_interrupted = False
@@ -141,6 +144,8 @@ class Run:
         """
         self._responder.begin(self._head)
         self._writer.note(self._asked.opened)  # before anything can fail: a receipt without its opening says nothing
+        if self._content is not None:
+            self._writer.note(self._content.asked())
         outcome: Outcome | None = None
         try:
             outcome = await self._as_member()
@@ -395,6 +400,8 @@ class Run:
             self._speaker = live.target
         self._released = True
         self._rescue.note(frames)
+        if self._content is not None:
+            self._content.released(frames)
         await self._responder.release(frames)
 
     async def _deliver(self, outcome: Outcome) -> None:
@@ -415,6 +422,8 @@ class Run:
         self._phase = "closing"
         if not self._writer.is_closed:
             self._end_attempt(None, cancelled=True)  # if one is under way
+            if self._content is not None:
+                self._writer.note(self._content.answered(outcome.completion, outcome.tail))
             self._writer.note(self._closing(outcome))
             self._decided = outcome
             self._count(outcome)

@@ -77,7 +77,8 @@ def parse_caller(headers: Mapping[str, str], request: ChatRequest, peer: str | N
         facts["consuming_user_id"] = user
     if "session_id" not in facts and peer:
         facts["anonymous_id"] = Attributed(_anonymous_id(peer), "derived_anonymous")
-    return Caller(**facts, tags=_tags(request.metadata["tags"]) if "tags" in request.metadata else ())
+    tags = _tags(request.metadata["tags"]) if "tags" in request.metadata else ()
+    return Caller(**facts, tags=tags, erased=None)
 
 
 def _from_header(headers: Mapping[str, str], fact: _Fact) -> Attributed | None:

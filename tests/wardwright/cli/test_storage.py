@@ -35,6 +35,7 @@ class TestVerify:
         assert json.loads(run("storage", "verify", "--json").stdout) == {
             "receipts": 2,
             "entries": 7,
+            "unprovable": 0,
             "findings": [],
             "control_entries": 1,
         }

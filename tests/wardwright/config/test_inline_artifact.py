@@ -187,7 +187,6 @@ class TestModels:
             ("sinks", [{"id": "s", "kind": "jsonl_file"}]),
             ("server_tools", ["clock"]),
             ("tool_mediation", {"mode": "patch"}),
-            ("vcr", {"mode": "full_session"}),
         ],
     )
     def test_what_is_not_supported_yet_is_refused_unless_it_says_nothing(self, key: str, value: Any) -> None:
@@ -249,6 +248,18 @@ class TestModels:
             alert_delivery={"capacity": 16, "on_full": "dead_letter"},
             vcr={"mode": "metadata_only"},
         )
+
+    @pytest.mark.parametrize(
+        ("vcr", "capture"),
+        [
+            ({"mode": "full_session"}, "full_session"),
+            ({"mode": "metadata_only"}, "metadata"),
+            ({"mode": "other"}, "metadata"),
+            (None, "metadata"),
+        ],
+    )
+    def test_what_is_recorded_goes_by_either_words(self, vcr: Any, capture: str) -> None:
+        assert read(target("a/x"), vcr=vcr).artifact.capture == capture
 
     def test_a_rule_of_another_kind_is_refused(self) -> None:
         found = problems(target("a/x"), governance=[{"id": "g", "kind": "request_guard", "contains": "x"}])

@@ -1,5 +1,10 @@
 """Sample facts of a receipt, for the tests of this folder."""
 
+from collections.abc import Callable
+from itertools import count
+
+import msgspec
+
 from wardwright.domain.caller import Attributed, Caller
 from wardwright.domain.chat import Usage
 from wardwright.domain.errors import Failure
@@ -9,6 +14,7 @@ from wardwright.receipts.events import (
     AttemptFinished,
     AttemptStarted,
     Closed,
+    ContentCaptured,
     Decision,
     Entry,
     Event,
@@ -89,9 +95,35 @@ def fallback_story() -> list[Event]:
     ]
 
 
-def sealed(events: list[Event], *, receipt_id: str = RECEIPT_ID, at: float = AT) -> list[bytes]:
-    """The encoded entries of these events, a second apart."""
-    chain = Chain(receipt_id)
+def full_story() -> list[Event]:
+    """The same request of a model that captures content, by a user whom a guard looked at."""
+    caller = Caller(consuming_user_id=Attributed("u1", "header"), session_id=Attributed("s1", "header"))
+    first, *middle, closed = fallback_story()
+    assert isinstance(first, Opened)
+    facts = msgspec.structs.replace(first.decision.facts, caller={"consuming_user_id": "u1"})
+    first = msgspec.structs.replace(first, caller=caller, decision=msgspec.structs.replace(first.decision, facts=facts))
+    asked = ContentCaptured(
+        "request", {"email": 1}, content=msgspec.Raw(b'{"messages":[{"role":"user","content":"hi"}]}')
+    )
+    answered = ContentCaptured("answer", content=msgspec.Raw(b'{"choices":[{"index":0,"text":"ho"}]}'))
+    return [first, asked, *middle, answered, closed]
+
+
+def numbered_salts() -> Callable[[], str]:
+    """Salts that are no secret, and the same each time."""
+    numbers = count(1)
+    return lambda: f"{next(numbers):032x}"
+
+
+def sealed(
+    events: list[Event],
+    *,
+    receipt_id: str = RECEIPT_ID,
+    at: float = AT,
+    draw_salt: Callable[[], str] | None = None,
+) -> list[bytes]:
+    """The encoded entries of these events, a second apart; with salts as a daemon writes them, without as it once did."""
+    chain = Chain(receipt_id, draw_salt=draw_salt)
     return [chain.seal(event, at + index) for index, event in enumerate(events)]
 
 

@@ -20,12 +20,12 @@ DEFAULT_CAPACITY = 256
 
 
 class Subscription:
-    """A bounded queue of what was published to a topic, for a reader that is not an actor."""
+    """A bounded queue of what was published to its topics, in that order, for a reader that is not an actor."""
 
-    __slots__ = ("_backend", "_capacity", "_leave", "_queue", "_sleeper", "closed", "dropped", "topic")
+    __slots__ = ("_backend", "_capacity", "_leave", "_queue", "_sleeper", "closed", "dropped", "topics")
 
-    def __init__(self, topic: str, capacity: int, leave: Callable[["Subscription"], None]) -> None:
-        self.topic = topic
+    def __init__(self, topics: tuple[str, ...], capacity: int, leave: Callable[["Subscription"], None]) -> None:
+        self.topics = topics
         self.dropped = 0
         self.closed = False
         self._capacity = capacity
@@ -120,13 +120,14 @@ class PubSub:
             cell.at_exit(partial(self._forget, subscriber))
         self._heard_by[subscriber].add(topic)
 
-    def open(self, topic: str, capacity: int = DEFAULT_CAPACITY) -> Subscription:
-        """Subscribe with a bounded queue; close it, or use it as a context manager.
+    def open(self, *topics: str, capacity: int = DEFAULT_CAPACITY) -> Subscription:
+        """Subscribe with one bounded queue for all these topics; close it, or use it as a context manager.
 
         When it is full, its oldest message gives way, and `Subscription.dropped` counts that.
         """
-        subscription = Subscription(topic, capacity, self._leave)
-        self._topics.setdefault(topic, []).append(subscription)
+        subscription = Subscription(tuple(dict.fromkeys(topics)), capacity, self._leave)
+        for topic in subscription.topics:
+            self._topics.setdefault(topic, []).append(subscription)
         return subscription
 
     def unsubscribe(self, topic: str, subscriber: ActorRef) -> None:
@@ -156,7 +157,8 @@ class PubSub:
         return len(self._topics.get(topic, ()))
 
     def _leave(self, subscription: Subscription) -> None:
-        self._remove(subscription.topic, subscription)
+        for topic in subscription.topics:
+            self._remove(topic, subscription)
 
     def _forget(self, subscriber: ActorRef) -> None:
         for topic in self._heard_by.pop(subscriber, ()):

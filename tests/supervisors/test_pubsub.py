@@ -97,6 +97,15 @@ async def test_a_queue_keeps_the_newest_and_counts_the_loss() -> None:
         assert (subscription.dropped, topics.dropped) == (3, 3)
 
 
+async def test_one_queue_hears_several_topics_in_the_order_of_what_was_said() -> None:
+    topics = PubSub()
+    with topics.open("news", "weather", "news") as subscription:
+        for topic, message in (("news", "one"), ("sports", "goal"), ("weather", "rain"), ("news", "two")):
+            topics.publish(topic, message)
+        assert [await subscription.receive() for _ in range(len(subscription))] == ["one", "rain", "two"]
+    assert (topics.subscribers("news"), topics.subscribers("weather")) == (0, 0)
+
+
 async def test_a_reader_waits_for_the_next_message() -> None:
     topics = PubSub()
     heard: list[object] = []

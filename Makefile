@@ -40,6 +40,7 @@ imports: $(READY)
 contracts: $(READY) ## write the generated files in contracts/ and docs/ anew
 	$(BIN)/python -m wardwright.config.schema contracts/config.schema.json
 	$(BIN)/python -m tests.wardwright.receipts.test_json_schema
+	$(BIN)/python -m tests.wardwright.runtime.test_visible_schema
 	$(BIN)/python -m tests.docs.configuration_tables
 
 bench: $(READY) ## measure the daemon beside a floor taken in the same run

@@ -12,6 +12,7 @@ import httpx2
 import pytest
 
 from tests.acceptance.daemon import Daemon, run_daemon
+from tests.acceptance.watching import watching
 from tests.support.upstream import Upstream
 
 FROM_VARIABLE = "sk-variable-6f1c0a2e"
@@ -154,9 +155,12 @@ def test_each_provider_is_sent_its_own_key_and_nothing_of_the_callers(
 def test_no_operator_is_shown_a_key_or_a_word_of_content(client: httpx2.Client, daemon: Daemon) -> None:
     for path in ["wardwright/catalog", *(f"wardwright/providers/ok@unary.{source}" for source in ("variable", "file"))]:
         client.post(f"/admin/runtime/actors/{path}/kill")
-    ask(client, "ok@stream", "stream")
+    with watching(daemon, token=ADMIN) as watcher:
+        for behaviour in ("ok", "quoting-401", "quoting-500", "quoting-stream"):
+            ask(client, f"{behaviour}@stream", "stream")
+        watcher.wait_for(lambda one: one.types.count("receipt.closed") == 4)
 
-    shown = dict(everything_shown(client))
+    shown = {**dict(everything_shown(client)), "/admin/events": json.dumps(watcher.events)}
     assert len(shown) > 100
     assert {
         path: words for path, text in shown.items() if (words := found_in(text, KEYS + CONTENT + (ANSWER_WORD,)))

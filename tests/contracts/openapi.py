@@ -27,8 +27,9 @@ OPERATIONS: dict[Operation, dict[str, Any]] = {
 
 @cache
 def registry() -> Registry[Any]:
-    receipt = json.loads((CONTRACTS / "receipt.schema.json").read_text(encoding="utf-8"))
-    documents = {"openapi.yaml": DOCUMENT, "receipt.schema.json": receipt}
+    names = ("receipt.schema.json", "events.schema.json")
+    schemas = {name: json.loads((CONTRACTS / name).read_text(encoding="utf-8")) for name in names}
+    documents = {"openapi.yaml": DOCUMENT, **schemas}
     return Registry().with_resources(
         (BASE + name, Resource.from_contents(content, default_specification=DRAFT202012))
         for name, content in documents.items()

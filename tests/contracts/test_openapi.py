@@ -20,6 +20,7 @@ from wardwright.ports.storage import StoreHealth
 from wardwright.receipts.events import FinalStatus
 from wardwright.receipts.fold import Summary
 from wardwright.receipts.query import TOOL_FIELDS, Page, ReceiptFilter
+from wardwright.runtime.visible import TOPICS
 from wardwright.wire.caller import parse_caller
 from wardwright.wire.openai import parse_chat_request
 
@@ -96,6 +97,8 @@ class TestSameAsTheCode:
     def test_enumerations_are_those_of_the_types(self) -> None:
         schemas = COMPONENTS["schemas"]
         assert schemas["ReceiptSummary"]["properties"]["status"]["enum"] == [*get_args(FinalStatus), None]
+        [topic] = (p for p in OPERATIONS["GET", "/admin/events"]["parameters"] if p["name"] == "topic")
+        assert topic["schema"]["items"]["enum"] == list(TOPICS)
         assert schemas["ActorFacts"]["properties"]["status"]["enum"] == list(get_args(Status))
 
     @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import httpx2
 import pytest
 
 from tests.acceptance.daemon import Daemon, run_daemon
+from tests.acceptance.watching import watching
 from tests.contracts.openapi import COMPONENTS, DOCUMENT, OPERATIONS, check, nodes, resolved
 from tests.support.upstream import Upstream
 
@@ -212,6 +213,8 @@ EXCHANGES = [
     ),
     get(ACTOR, 403, "protected_endpoint", values={"path": "wardwright"}, headers=ELSEWHERE),
     get(ACTOR, 404, "actor_not_found", values={"path": "nobody"}),
+    get("/admin/events", 400, "invalid_request", query={"topic": "everything"}),
+    get("/admin/events", 403, "protected_endpoint", headers=ELSEWHERE),
     Exchange("POST", f"{ACTOR}/kill", 202, values={"path": "wardwright/catalog"}),
     Exchange("POST", f"{ACTOR}/kill", 403, "protected_endpoint", values={"path": "wardwright"}, headers=ELSEWHERE),
     Exchange("POST", f"{ACTOR}/kill", 404, "actor_not_found", values={"path": "nobody"}),
@@ -237,9 +240,10 @@ EXCHANGES = [
     get("/readyz", headers=ELSEWHERE),
 ]
 
-# A bug of the gateway cannot be ordered, nor a disk that fails, nor a daemon that is not ready.
+# A bug of the gateway cannot be ordered, nor a disk that fails, nor a daemon that is not ready. What has no end has a test of its own.
 UNORDERED = {
     *((operation, "500") for operation in OPERATIONS),
+    (("GET", "/admin/events"), "200"),
     *((operation, "503") for operation in OPERATIONS if operation != CHAT),
     (("GET", KEYS[1]), "400"),  # a query string that is not UTF-8, which no client of ours can send
 }
@@ -351,6 +355,18 @@ def check_stream(text: str, schemas: list[dict[str, Any]]) -> None:
         check(json.loads(event), chunk)
     if events[-1] != "[DONE]":
         check(json.loads(events[-1]), error)
+
+
+def test_events_are_what_the_document_says(daemon: Daemon) -> None:
+    answer = OPERATIONS["GET", "/admin/events"]["responses"]["200"]["content"]["text/event-stream"]
+    [schema] = (node for _, node in nodes(answer["x-events"]))
+    with watching(daemon) as watcher:
+        daemon.chat(model="ok")
+        daemon.chat(model="governed")
+        daemon.kill_actor("wardwright/models/ok/model")
+        watcher.wait_for_type("receipt.closed", "rule.fired", "actor.restarted")
+    for event in watcher.events:
+        check(event, pointer_of(schema))
 
 
 def pointer_of(wanted: dict[str, Any]) -> str:

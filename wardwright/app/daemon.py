@@ -32,14 +32,17 @@ from wardwright.edge.inline import InlineOptions
 from wardwright.edge.server import CannotBind, HttpServer, bind
 from wardwright.ports.storage import Capability
 from wardwright.runtime.admin import RuntimeView
-from wardwright.runtime.catalog import Catalog, CatalogParts, ConfigBoard
+from wardwright.runtime.bus import Bus
+from wardwright.runtime.catalog import Catalog, CatalogParts
 from wardwright.runtime.catalog_board import CatalogBoard
 from wardwright.runtime.catalog_desk import CatalogDesk
 from wardwright.runtime.checkpointer import Checkpointer, Logs, StoreBoard
+from wardwright.runtime.config_board import ConfigBoard
 from wardwright.runtime.config_watch import ConfigWatch, follow
 from wardwright.runtime.control import ControlBoard
 from wardwright.runtime.decision_desk import DecisionDesk
 from wardwright.runtime.edge import Edge
+from wardwright.runtime.event_desk import EventDesk
 from wardwright.runtime.exact import ExactCounts
 from wardwright.runtime.gateway import Boards, Gateway
 from wardwright.runtime.identity import mint_boot_id
@@ -109,23 +112,24 @@ class Daemon:
         log_format: LogFormat,
         reload: Callable[[], Loaded] | None = None,
     ) -> None:
-        self._config = ConfigBoard(loaded)
+        self._boot = mint_boot_id()
+        self._bus = bus = Bus(self._boot)
+        self._config = ConfigBoard(loaded, bus.tell)
         self._reload = reload or (lambda: loaded)
         self._settings = loaded.settings
         self._storage = storage_of(loaded.settings)
         self._listener = listener
         self._log_format = log_format
         self._began = time.monotonic()
-        self._boot = mint_boot_id()
         self._url = _url_of(listener)
         self._metrics = Metrics()
-        self._tree_log = TreeLog(self._metrics)
+        self._tree_log = TreeLog(self._metrics, bus.tell)
         self._asked_to_stop = anyio.Event()
         self._gateway: Gateway | None = None
         self._desk: CatalogDesk | None = None
         self._exact_counts = ExactCounts(SplintrCounter())
         self._ledger = Ledger(now=time.time)
-        self._boards = Boards(CatalogBoard(), StoreBoard(), ControlBoard(), ProviderBoard())
+        self._boards = Boards(CatalogBoard(), StoreBoard(bus.tell), ControlBoard(bus.tell), ProviderBoard(bus.tell))
         self._versions = Versions(self._boards.control, TransientBoard())
         self._roster = ProviderRoster(self._part(provider, self._settings) for provider in self._settings.providers)
 
@@ -181,7 +185,12 @@ class Daemon:
         system = System(ROOT, tree, on_event=self._tree_log, shutdown_budget=budget)
         desk = self._desk = CatalogDesk(system, board=boards.catalog, versions=self._versions)
         parts = RunParts(
-            system=system, providers=boards.providers, metrics=self._metrics, boot=self._boot, ledger=self._ledger
+            system=system,
+            providers=boards.providers,
+            metrics=self._metrics,
+            boot=self._boot,
+            ledger=self._ledger,
+            bus=self._bus,
         )
         gateway = self._gateway = Gateway(system=system, boards=boards, parts=parts, exact_counts=self._exact_counts)
         app = build_app(
@@ -195,6 +204,7 @@ class Daemon:
                 facts=gateway.facts,
                 opening=gateway.opening,
             ),
+            EventDesk(system, self._bus),
             self._metrics,
             options=EdgeOptions(
                 admin_token=os.environ.get(settings.server.admin_token_env) or None,
@@ -209,6 +219,7 @@ class Daemon:
         async def drain() -> None:
             self._listener.close()  # the edge stops for good: who comes now is refused at once and may ask elsewhere
             server.leave()
+            self._bus.close()
             await gateway.drain(settings.server.drain_seconds)
 
         return system

@@ -14,6 +14,8 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from supervisors import CrashReport, DeadLetters, Event, RestartDelayed, SupervisorReport, Unstopped
 from wardwright.runtime.metrics import Metrics
 from wardwright.runtime.server_process import ServerExited
+from wardwright.runtime.tree_facts import fact_of_tree
+from wardwright.runtime.visible import Tell, tell_nobody
 
 LogFormat = Literal["text", "json"]
 
@@ -50,17 +52,21 @@ def configure_logging(log_format: LogFormat, stream: TextIO = sys.stderr) -> Non
 
 
 class TreeLog:
-    """Takes the tree's lifecycle events: crashes and give-ups to the log, crashes to the metrics too.
+    """Takes the tree's lifecycle events: crashes and give-ups to the log and to those who watch, crashes to the metrics too.
 
     While the daemon starts, a refused start is silent here: the command says why, once, and ends.
     """
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, tell: Tell = tell_nobody) -> None:
         self._metrics = metrics
+        self._tell = tell
         self.is_starting = True
 
     def __call__(self, event: Event) -> None:
-        """Log one event. Starts are silent: a healthy tree says nothing."""
+        """Log one event, and make it visible. First starts are silent: a healthy tree says nothing."""
+        fact = fact_of_tree(event)
+        if fact is not None:
+            self._tell(fact)
         if isinstance(event, CrashReport):
             self._metrics.actor_crashes.labels(event.kind).inc()
             _log_crash(event)

@@ -17,7 +17,7 @@ import structlog
 from watchfiles import awatch
 
 from wardwright.config.load import Loaded, files_of
-from wardwright.runtime.catalog import ConfigBoard
+from wardwright.runtime.config_board import ConfigBoard
 
 _LOOK_EVERY_S = 5.0
 _QUIET_MS = 100  # a change is looked at when no other has followed it for so long

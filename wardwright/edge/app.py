@@ -14,6 +14,7 @@ from wardwright.edge.catalog import CatalogAdmin
 from wardwright.edge.chat import ChatCompletions
 from wardwright.edge.decisions import Decisions
 from wardwright.edge.errors import error_answer, error_facts, http_error_answer
+from wardwright.edge.events import Events
 from wardwright.edge.health import Health
 from wardwright.edge.http import ClientGone, Endpoint, Message, Receive, Scope, Send, send_error
 from wardwright.edge.inline import InlineModels, InlineOptions
@@ -23,6 +24,7 @@ from wardwright.edge.receipts import Receipts
 from wardwright.runtime.admin import RuntimeView
 from wardwright.runtime.catalog_desk import CatalogDesk
 from wardwright.runtime.decision_desk import DecisionDesk
+from wardwright.runtime.event_desk import EventDesk
 from wardwright.runtime.gateway import Gateway
 from wardwright.runtime.identity import mint_request_id
 from wardwright.runtime.metrics import Metrics
@@ -43,6 +45,7 @@ def build_app(
     view: RuntimeView,
     catalog: CatalogDesk,
     decisions: DecisionDesk,
+    events: EventDesk,
     metrics: Metrics,
     *,
     options: EdgeOptions,
@@ -68,6 +71,7 @@ def build_app(
         _route("GET", "/admin/runtime", protect(admin.runtime)),
         _route("POST", "/admin/runtime/actors/{path:path}/kill", protect(admin.kill)),
         _route("GET", "/admin/runtime/actors/{path:path}", protect(admin.actor)),
+        _route("GET", "/admin/events", protect(Events(events).stream)),
         _route("GET", "/admin/providers", protect(admin.providers)),
         _route("GET", "/admin/wardwright-models", protect(versions.list)),
         _route("GET", "/admin/wardwright-models/{model}", protect(versions.show)),

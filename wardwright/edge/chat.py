@@ -8,7 +8,18 @@ from wardwright.domain.chat import ChatRequest, Completion
 from wardwright.domain.errors import WardwrightError
 from wardwright.domain.stream import Frame
 from wardwright.edge.errors import error_answer
-from wardwright.edge.http import CLIENT, Client, Receive, Scope, Send, headers_of, read_json_body, send_body, send_error
+from wardwright.edge.http import (
+    CLIENT,
+    EVENT_STREAM,
+    Client,
+    Receive,
+    Scope,
+    Send,
+    headers_of,
+    read_json_body,
+    send_body,
+    send_error,
+)
 from wardwright.runtime.gateway import Gateway
 from wardwright.runtime.responder import AnswerHead
 from wardwright.wire.caller import parse_caller
@@ -18,11 +29,6 @@ from wardwright.wire.sse import DONE
 from wardwright.wire.trace import parse_traceparent
 
 _LAST_WORDS_S = 5.0
-_STREAM_HEADERS = (
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache"),
-    (b"x-accel-buffering", b"no"),
-)
 
 
 class ChatCompletions:
@@ -123,7 +129,7 @@ class _ChatAnswer:
         self._show_target(head)
         headers = [(name.encode(), value.encode()) for name, value in _headers(head)]
         self._is_in_doubt = True
-        await self._send({"type": "http.response.start", "status": 200, "headers": [*_STREAM_HEADERS, *headers]})
+        await self._send({"type": "http.response.start", "status": 200, "headers": [*EVENT_STREAM, *headers]})
         self._is_in_doubt, self._has_started = False, True
 
     def _render(self, frames: Sequence[Frame]) -> bytes:

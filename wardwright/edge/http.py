@@ -16,6 +16,13 @@ Send = Callable[[Message], Awaitable[None]]
 Endpoint = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = Iterable[tuple[str, str]]
 
+EVENT_STREAM = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+)
+"""The headers of an answer that is a stream of events."""
+
 _JSON = b"application/json"
 _LENGTH_DIGITS = 20  # a longer number is no length of anything, and Python refuses to read the longest
 
@@ -111,8 +118,13 @@ async def send_error(
 
 def query_parameters(scope: Scope) -> dict[str, str]:
     """Query parameters by name; of a repeated one the last counts. Raises: RequestError when not UTF-8."""
+    return dict(query_pairs(scope))
+
+
+def query_pairs(scope: Scope) -> list[tuple[str, str]]:
+    """Query parameters in their order. Raises: RequestError when not UTF-8."""
     try:
-        return dict(parse_qsl(scope["query_string"].decode("ascii"), keep_blank_values=True, errors="strict"))
+        return parse_qsl(scope["query_string"].decode("ascii"), keep_blank_values=True, errors="strict")
     except UnicodeDecodeError as error:
         raise RequestError("the query string is not valid UTF-8") from error
 

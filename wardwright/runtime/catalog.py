@@ -17,7 +17,6 @@ import structlog
 
 from supervisors import NO_REPLY, Actor, ExitReason, ReplyTo, Stop, SupervisorError
 from wardwright.config.artifact import read_artifact
-from wardwright.config.changes import keys_waiting, provider_changes
 from wardwright.config.inline_artifact import InvalidTestConfig
 from wardwright.config.load import Loaded
 from wardwright.config.problems import ConfigError, Problem, below, shown
@@ -40,6 +39,7 @@ from wardwright.runtime.catalog_calls import (
 )
 from wardwright.runtime.catalog_checks import CannotServe, catalog_problems
 from wardwright.runtime.catalog_file import FilesWord, files_word, version_event
+from wardwright.runtime.config_board import ConfigBoard
 from wardwright.runtime.control import ControlBoard, decide
 from wardwright.runtime.exact import ExactCounts
 from wardwright.runtime.fleet import align_models, align_providers, see_off
@@ -52,17 +52,6 @@ from wardwright.runtime.versions import Versions
 _log = structlog.get_logger("wardwright.catalog")
 _SEEDS = 2**63
 _TRY_AGAIN_S = 1.0
-
-
-class ConfigBoard:
-    """The configuration that is followed. Written by the catalog alone; it outlives it, since a reload must outlive a crash.
-
-    `started` are the settings of the daemon's start: what is bound then stays as it was.
-    """
-
-    def __init__(self, loaded: Loaded) -> None:
-        self.loaded = loaded
-        self.started = loaded.settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,9 +285,7 @@ class Catalog(Actor):
             if problems:
                 raise ConfigError(loaded.source, problems)
         except ConfigError as error:
-            _log.error("the configuration has problems, so the one that runs stays", source=error.source)
-            for problem in error.problems:
-                _log.error("a problem of the configuration", problem=str(problem))
+            self._config.say_refused(error)
             raise
         await self._prepare(after)
         await self._change(loaded, word)
@@ -319,7 +306,7 @@ class Catalog(Actor):
             self._roster.replace(so_far.values())
             await self._align()
             raise
-        self._tell(before.settings, loaded, word)
+        self._config.say_followed(before.settings, word)
         await self._settle(word.events)
 
     def _parts(self, settings: Settings, transient: Transient) -> dict[str, ProviderPart]:
@@ -350,27 +337,6 @@ class Catalog(Actor):
         self._roster.replace(self._parts(self._config.loaded.settings, transient).values())
         self._show()
         await self._align()
-
-    def _tell(self, before: Settings, loaded: Loaded, word: FilesWord) -> None:
-        """Log what another configuration has changed, and what it could not; one that changes nothing is not worth a word."""
-        if loaded.settings == before and not word.events:
-            return
-        changes = provider_changes(before.providers, loaded.settings.providers)
-        for warning in loaded.warnings:
-            _log.warning(str(warning))
-        told = {
-            "published": [f"{name} {version}" for name, version in word.published.items()],
-            "retired": word.retired,
-            "providers_added": list(changes.added),
-            "providers_changed": list(changes.changed),
-            "providers_removed": list(changes.removed),
-        }
-        _log.info(
-            "the configuration is followed", source=loaded.source, **{key: told[key] for key in told if told[key]}
-        )
-        waiting = keys_waiting(self._config.started, loaded.settings)
-        if waiting:
-            _log.warning("these keys take effect at the next start", keys=waiting)
 
     def _word(self, loaded: Loaded) -> FilesWord:
         """What the configuration says that it has not said before. Raises: ConfigError."""

@@ -29,6 +29,7 @@ from wardwright.receipts.events import Closed, Entry, Opened
 from wardwright.runtime.control import ControlBoard, Decide
 from wardwright.runtime.identity import first_receipt_id
 from wardwright.runtime.ledger import Ledger
+from wardwright.runtime.visible import StorageLost, StorageRecovered, Tell, tell_nobody
 from wardwright.runtime.worker import Worker
 
 _RETENTION_INTERVAL_S = 3600.0
@@ -49,8 +50,10 @@ class Append(Call[None]):
 class StoreBoard:
     """Where readers find the store of the checkpointer's current incarnation. Written by the checkpointer alone."""
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Tell = tell_nobody) -> None:
         self._store: ReceiptStore | None = None
+        self._tell = tell
+        self._is_well = True
 
     @property
     def store(self) -> ReceiptStore:
@@ -67,6 +70,15 @@ class StoreBoard:
         before, self._store = self._store, store
         if before is not None and before is not store:
             before.close()
+
+    def report(self, problem: StorageUnavailable | None) -> None:
+        """Receipts could not be written, or None when they could; whoever watches is told when that has changed."""
+        if problem is None and not self._is_well:
+            self._is_well = True
+            self._tell(StorageRecovered())
+        elif problem is not None and self._is_well:
+            self._is_well = False
+            self._tell(StorageLost(problem=problem.message))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +127,7 @@ class Checkpointer(Actor):
         try:
             self._control.show(await self._worker.run(self._open))
         except StorageUnavailable as error:
+            self._board.report(error)
             return Stop(ExitReason.shutdown(error))
         self.spawn(self._write_batches)
         if self._keep_s is not None:
@@ -170,7 +183,7 @@ class Checkpointer(Actor):
         except (StorageUnavailable, Contradiction) as error:
             reply_to.fail(error)
         else:
-            self._control.show(state)
+            self._control.show(state, request.events)
             reply_to.reply(state)
 
     async def _write_batch(self) -> None:
@@ -190,9 +203,11 @@ class Checkpointer(Actor):
         try:
             await self._worker.run(partial(self._board.store.append, payloads))
         except StorageUnavailable as error:
+            self._board.report(error)
             for _, reply_to in batch:
                 reply_to.fail(error)
             return
+        self._board.report(None)
         self._batches += 1
         self._appended += len(payloads)
         for _, reply_to in batch:

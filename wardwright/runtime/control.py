@@ -5,6 +5,7 @@ models, the keys' actor for keys - checks against the board, has the checkpointe
 board when the answer comes.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import anyio
@@ -14,6 +15,8 @@ from wardwright.domain.control import ControlEvent
 from wardwright.domain.control_state import ControlState
 from wardwright.domain.errors import StorageUnavailable
 from wardwright.ports.control import ControlLog
+from wardwright.runtime.control_facts import fact_of
+from wardwright.runtime.visible import Tell, tell_nobody
 
 _PATIENCE_S = 10.0
 
@@ -35,8 +38,9 @@ class ControlBoard:
     `changed` is set when another state takes the place of this one; there is a new event then.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Tell = tell_nobody) -> None:
         self.state = ControlState()
+        self._tell = tell
         self.changed = anyio.Event()
         self._log: ControlLog | None = None
 
@@ -56,10 +60,12 @@ class ControlBoard:
         if before is not None and before is not log:
             before.close()
 
-    def show(self, state: ControlState) -> None:
-        """Put a state in the place of the current one."""
+    def show(self, state: ControlState, events: Iterable[ControlEvent] = ()) -> None:
+        """Put a state in the place of the current one; `events` are the decisions that led to it, for those who watch."""
         changed, self.state, self.changed = self.changed, state, anyio.Event()
         changed.set()
+        for event in events:
+            self._tell(fact_of(event))
 
 
 async def decide(checkpointer: NamedRef, *events: ControlEvent) -> ControlState:

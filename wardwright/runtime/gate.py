@@ -39,6 +39,7 @@ from wardwright.planner.breaker import (
 from wardwright.planner.holds import Hold, covers_provider, hold_after_failure, hold_after_limits, seconds_left
 from wardwright.runtime.outcomes import Outcomes
 from wardwright.runtime.permits import Permits
+from wardwright.runtime.visible import BreakerClosed, BreakerOpened, BreakerProbing, HoldBegan, Tell, tell_nobody
 
 QUEUE_PER_PERMIT = 16
 """How many may wait for each permit: a bound on what a provider that answers nothing can pile up."""
@@ -108,7 +109,12 @@ class Gate:
     """See the module's page. Written by the calls that pass it, on one event loop; furnished by the provider's actor."""
 
     def __init__(
-        self, settings: ProviderBase, *, now: Callable[[], float], on_change: Callable[["Gate"], None]
+        self,
+        settings: ProviderBase,
+        *,
+        now: Callable[[], float],
+        on_change: Callable[["Gate"], None],
+        tell: Tell = tell_nobody,
     ) -> None:
         self.provider_id = settings.id
         self.now = now
@@ -118,6 +124,7 @@ class Gate:
         self.holds: dict[str | None, Hold] = {}
         self.settings = settings
         self._on_change = on_change
+        self._tell = tell
         self._mean_s = 0.0
         self._queueing = 0
 
@@ -233,6 +240,7 @@ class Gate:
         is_probe = self.breaker is not before
         if is_probe:
             _log.info("asking again, with one call", provider=self.provider_id, target=target_id)
+            self._tell(BreakerProbing(provider=self.provider_id, target=target_id))
             self._on_change(self)
         return Admission(self, target_id, self.now(), is_probe=is_probe)
 
@@ -258,6 +266,10 @@ class Gate:
             self._put(subject, hold)
 
     def _put(self, subject: str | None, hold: Hold) -> None:
+        now, before = self.now(), self.holds.get(subject)
+        if hold.lasts_at(now) and (before is None or not before.lasts_at(now)):
+            for_s = round(hold.until - now, 3)
+            self._tell(HoldBegan(provider=self.provider_id, target=subject, reason=hold.reason, for_s=for_s))
         self.holds[subject] = hold
         self.permits.turn_away(subject)
 
@@ -269,6 +281,7 @@ class Gate:
         match self.breaker:
             case Closed():
                 _log.info("in use again", provider=self.provider_id)
+                self._tell(BreakerClosed(provider=self.provider_id))
             case Open() if failure is not None:
                 self.permits.turn_away()
                 _log.warning(
@@ -277,6 +290,14 @@ class Gate:
                     seconds=self.settings.breaker.open_s,
                     last_failure=failure.failure_class,
                     status=failure.status,
+                )
+                self._tell(
+                    BreakerOpened(
+                        provider=self.provider_id,
+                        for_s=self.settings.breaker.open_s,
+                        failure=failure.failure_class,
+                        failure_status=failure.status,
+                    )
                 )
             case Open() | HalfOpen():
                 pass  # a probe was called off: the next call is one

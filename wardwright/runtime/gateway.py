@@ -70,6 +70,7 @@ class Gateway:
         self._ledger = parts.ledger
         self._live: dict[str, Run] = {}
         parts.metrics.live_runs.set_function(lambda: len(self._live))
+        parts.metrics.event_watchers.set_function(lambda: parts.bus.watchers)
         parts.metrics.watch(boards.providers.health.gates().values)
         self._idle = anyio.Event()
         self._patience = anyio.CancelScope()

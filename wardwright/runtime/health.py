@@ -7,6 +7,7 @@ from wardwright.config.settings import ProviderBase
 from wardwright.domain.route import Composition, Target, Unhealthy
 from wardwright.planner.breaker import Closed, HalfOpen
 from wardwright.runtime.gate import Gate
+from wardwright.runtime.visible import Tell, tell_nobody
 
 _SHOWN_FOR_S = 1.0
 
@@ -18,7 +19,8 @@ class ProviderMissing(LookupError):
 class HealthBoard:
     """The gates of all providers. Each is furnished by its provider's actor, and stays when that actor dies."""
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Tell = tell_nobody) -> None:
+        self._tell = tell
         self._gates: dict[str, Gate] = {}
         self._unwell: set[Gate] = set()
         self._seen: tuple[Unhealthy, ...] | None = None
@@ -28,7 +30,7 @@ class HealthBoard:
         """The gate of a provider, made when there is none yet, with these settings from now on."""
         gate = self._gates.get(settings.id)
         if gate is None:
-            gate = self._gates[settings.id] = Gate(settings, now=now, on_change=self._changed)
+            gate = self._gates[settings.id] = Gate(settings, now=now, on_change=self._changed, tell=self._tell)
         else:
             gate.furnish(settings)
         return gate

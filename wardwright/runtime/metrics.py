@@ -102,6 +102,9 @@ class Metrics:
             registry=self.registry,
         )
         self.live_runs = Gauge("wardwright_live_runs", "Requests being served now.", registry=self.registry)
+        self.event_watchers = Gauge(
+            "wardwright_event_watchers", "Who watches the daemon's events now.", registry=self.registry
+        )
         self.actor_crashes = Counter(
             "wardwright_actor_crashes", "Actors that ended abnormally, by kind.", ["kind"], registry=self.registry
         )

@@ -18,6 +18,7 @@ from wardwright.config.settings import ProviderBase
 from wardwright.domain.errors import Failure, ProviderError
 from wardwright.ports.provider import Provider
 from wardwright.runtime.health import HealthBoard, describe
+from wardwright.runtime.visible import Tell, tell_nobody
 
 _TUNING = ("timeouts", "retry", "breaker", "max_concurrency")
 
@@ -53,8 +54,8 @@ class Slot:
 class ProviderBoard:
     """The current adapter of every provider, and its health. Each slot is written by its provider's actor alone."""
 
-    def __init__(self) -> None:
-        self.health = HealthBoard()
+    def __init__(self, tell: Tell = tell_nobody) -> None:
+        self.health = HealthBoard(tell)
         self._slots: dict[str, Slot] = {}
 
     def lease(self, provider_id: str) -> Slot:

@@ -7,6 +7,7 @@ from supervisors import ActorDown, CallTimeout, MailboxFull, NamedRef
 from wardwright.domain.errors import StorageUnavailable
 from wardwright.receipts.chain import Chain
 from wardwright.receipts.events import Closed, Event
+from wardwright.runtime.bus import Bus
 from wardwright.runtime.checkpointer import Append
 
 _PATIENCE_S = 10.0
@@ -16,16 +17,28 @@ _SALT_BYTES = 16
 class ReceiptWriter:
     """Seals the events of one receipt in order and has the checkpointer store them.
 
-    An entry stays in hand until it is known to be durable; when the checkpointer dies with the outcome unknown it is sent again.
+    An entry stays in hand until it is known to be durable; when the checkpointer dies with the outcome unknown it is sent again. Then,
+    if the bus hears requests, `tell` gets the event.
     """
 
-    def __init__(self, receipt_id: str, *, checkpointer: NamedRef, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        receipt_id: str,
+        *,
+        checkpointer: NamedRef,
+        now: Callable[[], float],
+        bus: Bus,
+        tell: Callable[[Event], None],
+    ) -> None:
         self.receipt_id = receipt_id
         self.is_closed = False
         self._checkpointer = checkpointer
         self._now = now
         self._chain = Chain(receipt_id, draw_salt=_draw_salt)
+        self._bus = bus
+        self._tell = tell
         self._unwritten: list[bytes] = []
+        self._untold: list[Event] = []
 
     @property
     def is_settled(self) -> bool:
@@ -38,6 +51,8 @@ class ReceiptWriter:
             return
         self.is_closed = isinstance(event, Closed)
         self._unwritten.append(self._chain.seal(event, self._now()))
+        if self._bus.hears_requests:
+            self._untold.append(event)
 
     async def record(self, *events: Event) -> None:
         """Add facts and return when they, and everything noted before, are durable.
@@ -48,7 +63,7 @@ class ReceiptWriter:
         for event in events:
             self.note(event)
         while self._unwritten:
-            batch = tuple(self._unwritten)
+            batch, told = tuple(self._unwritten), len(self._untold)
             try:
                 await self._checkpointer.call(Append(batch), timeout=_PATIENCE_S)
             except ActorDown as down:
@@ -60,6 +75,14 @@ class ReceiptWriter:
                 raise StorageUnavailable("more receipts are waiting for the disk than the store may queue") from full
             else:
                 del self._unwritten[: len(batch)]
+                if told:
+                    self._tell_those(told)
+
+    def _tell_those(self, count: int) -> None:
+        """Tell watchers of so many facts, which are on disk by now."""
+        for event in self._untold[:count]:
+            self._tell(event)
+        del self._untold[:count]
 
 
 def _draw_salt() -> str:

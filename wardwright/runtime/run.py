@@ -16,6 +16,7 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import anyio
@@ -43,6 +44,7 @@ from wardwright.receipts.events import ANSWERED, AttemptStarted, Closed, FinalSt
 from wardwright.runtime import attempt
 from wardwright.runtime.answer_policy import AnswerPolicy, Refused, Standing
 from wardwright.runtime.attempt_book import AttemptBook, LiveAttempt, milliseconds
+from wardwright.runtime.bus import Bus
 from wardwright.runtime.candidates import Candidates
 from wardwright.runtime.content_book import ContentBook
 from wardwright.runtime.decision import refusal_of
@@ -54,6 +56,7 @@ from wardwright.runtime.metrics import Metrics
 from wardwright.runtime.model import RequestEnded
 from wardwright.runtime.patience import Patience
 from wardwright.runtime.provider import ProviderBoard
+from wardwright.runtime.receipt_facts import tell_receipt
 from wardwright.runtime.receipt_writer import ReceiptWriter
 from wardwright.runtime.responder import AnswerHead, Responder
 from wardwright.runtime.resumption import Rescue
@@ -75,6 +78,7 @@ class RunParts:
     metrics: Metrics
     boot: str
     ledger: Ledger
+    bus: Bus
     wall_clock: Callable[[], float] = time.time
     jitter: Callable[[], float] = random.random
     draw: Callable[[int], int] = random.randrange
@@ -109,7 +113,13 @@ class Run:
         self._asked = asked
         self._parts = parts
         self._responder = responder
-        self._writer = ReceiptWriter(asked.receipt_id, checkpointer=parts.system.named(STORAGE), now=parts.wall_clock)
+        self._writer = ReceiptWriter(
+            asked.receipt_id,
+            checkpointer=parts.system.named(STORAGE),
+            now=parts.wall_clock,
+            bus=parts.bus,
+            tell=partial(tell_receipt, parts.bus, asked.receipt_id, asked.opened),
+        )
         self._head = AnswerHead(request_id=asked.request_id, receipt_id=asked.receipt_id, definition=asked.definition)
         self._phase = "joining"
         self._patience = Patience(parts.system.now)

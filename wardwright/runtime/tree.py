@@ -16,11 +16,15 @@ from wardwright.runtime.model import ModelActor
 from wardwright.runtime.roster import ProviderRoster
 
 ROOT = "wardwright"
+EVENTS = f"{ROOT}/events"
 STORAGE = f"{ROOT}/storage"
 CATALOG = f"{ROOT}/catalog"
 PROVIDERS = f"{ROOT}/providers"
 MODELS = f"{ROOT}/models"
 RUNS = f"{ROOT}/runs"
+
+WATCHERS = 100
+"""How many may watch the visibility bus at a time."""
 
 _BRANCH_RESTARTS = 20
 _ROOT_RESTARTS = 30
@@ -65,6 +69,7 @@ def build_tree(
     watching = [] if watch is None else [ChildSpec("config", watch)]
     return Supervisor(
         [
+            ChildSpec("events", partial(_members, max_children=WATCHERS), type="supervisor"),
             ChildSpec("storage", checkpointer, mailbox=_MANY, shutdown=30.0),
             ChildSpec("catalog", catalog),
             ChildSpec("providers", partial(_providers, providers), type="supervisor"),
@@ -108,5 +113,7 @@ def model_spec(model_id: str, board: CatalogBoard) -> ChildSpec:
     return ChildSpec(model_id, start, type="supervisor")
 
 
-def _members(max_passive: int | None = None) -> DynamicSupervisor:
-    return DynamicSupervisor(max_restarts=_BRANCH_RESTARTS, max_seconds=_WITHIN_S, max_passive=max_passive)
+def _members(max_passive: int | None = None, max_children: int | None = None) -> DynamicSupervisor:
+    return DynamicSupervisor(
+        max_restarts=_BRANCH_RESTARTS, max_seconds=_WITHIN_S, max_children=max_children, max_passive=max_passive
+    )

@@ -143,3 +143,15 @@ def render_event(payload: bytes) -> bytes:
     if b"\n" in payload or b"\r" in payload:
         payload = b"\ndata: ".join(payload.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n"))
     return b"data: " + payload + b"\n\n"
+
+
+def render_named_event(payload: bytes, *, name: str, id: str | None) -> bytes:
+    """Render an event with its name; whoever reconnects tells the last `id` that it was given. Neither has a line break in it."""
+    place = "" if id is None else f"id: {id}\n"
+    return f"{place}event: {name}\n".encode() + render_event(payload)
+
+
+def render_opening(retry_ms: int, id: str | None) -> bytes:
+    """Render what opens a stream that can be resumed, no event in itself: when to reconnect, and the place where it begins."""
+    place = "" if id is None else f"id: {id}\n"
+    return f"retry: {retry_ms}\n{place}\n".encode()

@@ -25,6 +25,7 @@ from supervisors import (
 from wardwright.app.log import LogFormat, TreeLog, configure_logging
 from wardwright.runtime.metrics import Metrics
 from wardwright.runtime.server_process import ServerExited
+from wardwright.runtime.visible import ActorCrashed, Fact
 
 pytestmark = pytest.mark.usefixtures("own_logging")
 
@@ -139,6 +140,16 @@ class TestTree:
         assert event["stack"] == '  File "x.py", line 1, in f\n'
         labels = {"kind": CRASH.kind}
         assert metrics.registry.get_sample_value("wardwright_actor_crashes_total", labels) == 1
+
+    def test_who_watches_is_told_too(self) -> None:
+        logging_to("json")
+        told: list[Fact] = []
+        observe = TreeLog(Metrics(), told.append)
+        for event in (CRASH, Progress("wardwright", CHILD)):
+            observe(event)
+        [fact] = told
+        assert isinstance(fact, ActorCrashed)
+        assert (fact.path, fact.reason) == ("wardwright/storage", "crashed: RuntimeError: a bug")
 
     def test_what_a_supervisor_did_about_it_is_a_warning(self) -> None:
         one = SupervisorReport("wardwright", "child_terminated", ExitReason.KILLED, CHILD)

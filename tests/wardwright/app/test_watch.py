@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 import wardwright.app.watch
 from wardwright.app.watch import config_changes
 from wardwright.config.load import load_config
-from wardwright.runtime.catalog import ConfigBoard
+from wardwright.runtime.config_board import ConfigBoard
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
 

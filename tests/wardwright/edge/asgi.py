@@ -15,6 +15,7 @@ from wardwright.edge.inline import InlineOptions
 from wardwright.ports.provider import Provider
 from wardwright.runtime.catalog_desk import CatalogDesk
 from wardwright.runtime.decision_desk import DecisionDesk
+from wardwright.runtime.event_desk import EventDesk
 from wardwright.runtime.transient import TransientBoard
 from wardwright.runtime.versions import Versions
 
@@ -183,6 +184,7 @@ async def site(
             on.view,
             desk,
             decisions,
+            EventDesk(on.system, on.bus),
             on.metrics,
             options=EdgeOptions(admin_token=admin_token, max_body_bytes=max_body_bytes, inline=inline),
         )

@@ -14,10 +14,11 @@ from wardwright.app.parts import provider_part
 from wardwright.config.load import Loaded, load_config
 from wardwright.config.settings import ProviderBase, Settings
 from wardwright.domain.control_state import ModelHistory
-from wardwright.runtime.catalog import Catalog, CatalogParts, ConfigBoard
+from wardwright.runtime.catalog import Catalog, CatalogParts
 from wardwright.runtime.catalog_board import CatalogBoard
 from wardwright.runtime.catalog_desk import CatalogDesk
 from wardwright.runtime.checkpointer import Checkpointer, Logs, StoreBoard
+from wardwright.runtime.config_board import ConfigBoard
 from wardwright.runtime.control import ControlBoard
 from wardwright.runtime.exact import ExactCounts
 from wardwright.runtime.ledger import Ledger
@@ -26,6 +27,7 @@ from wardwright.runtime.roster import ProviderPart, ProviderRoster
 from wardwright.runtime.transient import TransientBoard
 from wardwright.runtime.tree import CATALOG, MODELS, ROOT, build_tree
 from wardwright.runtime.versions import Versions
+from wardwright.runtime.visible import Fact
 from wardwright.storage.control import MemoryControlLog
 
 R = TypeVar("R")
@@ -77,6 +79,7 @@ class Rig:
     desk: CatalogDesk
     providers: ProviderBoard
     events: EventLog
+    told: list[Fact]
     counter: LetterCounter
 
     async def ask(self, request: Call[R]) -> R:
@@ -117,7 +120,9 @@ async def rig(folder: Path, *models: str, log: MemoryControlLog | None = None, h
     file = folder / "wardwright.toml"
     file.write_text(head + "".join(models or (model("m"),)), encoding="utf-8")
     log, store, counter = log or MemoryControlLog(), ScriptedStore(), LetterCounter()
-    board, control, config, events = CatalogBoard(), ControlBoard(), ConfigBoard(loaded_from(file)), EventLog()
+    told: list[Fact] = []
+    board, control, events = CatalogBoard(), ControlBoard(told.append), EventLog()
+    config = ConfigBoard(loaded_from(file), told.append)
     versions, providers = Versions(control, TransientBoard()), ProviderBoard()
 
     def make_part(provider: ProviderBase, settings: Settings, before: ProviderPart | None = None) -> ProviderPart:
@@ -156,4 +161,4 @@ async def rig(folder: Path, *models: str, log: MemoryControlLog | None = None, h
     )
     async with System(ROOT, tree, on_event=events) as system:
         desk = CatalogDesk(system, board=board, versions=versions)
-        yield Rig(system, file, board, control, versions, config, desk, providers, events, counter)
+        yield Rig(system, file, board, control, versions, config, desk, providers, events, told, counter)

@@ -18,6 +18,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from supervisors import Actor, System
+from supervisors import Event as TreeEvent
 from supervisors.testing import EventLog
 from wardwright.config.settings import CannedSettings, Timeouts
 from wardwright.domain.caller import Caller
@@ -31,6 +32,7 @@ from wardwright.ports.provider import Provider
 from wardwright.receipts.chain import verify
 from wardwright.receipts.events import Closed, Entry, Event
 from wardwright.runtime.admin import RuntimeView
+from wardwright.runtime.bus import Bus
 from wardwright.runtime.catalog_board import CatalogBoard, activate
 from wardwright.runtime.checkpointer import Checkpointer, Logs, StoreBoard
 from wardwright.runtime.control import ControlBoard
@@ -45,6 +47,7 @@ from wardwright.runtime.responder import Responder
 from wardwright.runtime.roster import ProviderPart, ProviderRoster
 from wardwright.runtime.run import RunParts
 from wardwright.runtime.tree import ROOT, RUNS, build_tree
+from wardwright.runtime.tree_facts import fact_of_tree
 from wardwright.runtime.worker import Worker
 from wardwright.storage.control import MemoryControlLog
 from wardwright.storage.memory import MemoryReceiptStore
@@ -160,6 +163,7 @@ class Stage:
     view: RuntimeView
     metrics: Metrics
     store: ScriptedStore
+    bus: Bus
     events: EventLog
     generations: list[QuietGeneration]
 
@@ -217,7 +221,8 @@ async def stage(
 ) -> AsyncIterator[Stage]:
     """Run a tree whose one model `test-model` is a cascade over one target per provider, and a gateway before it."""
     models = [definition or cascade(*(provider.info.id for provider in providers))]
-    boards = Boards(CatalogBoard(), StoreBoard(), ControlBoard(), ProviderBoard())
+    bus = Bus(BOOT, now=lambda: 1_800_000_000.0)
+    boards = Boards(CatalogBoard(), StoreBoard(bus.tell), ControlBoard(bus.tell), ProviderBoard(bus.tell))
     store = store or ScriptedStore()
     control = MemoryControlLog()
     events = EventLog()
@@ -228,6 +233,16 @@ async def stage(
     def start_generation() -> QuietGeneration:
         generations.append(QuietGeneration())
         return generations[-1]
+
+    async def drain() -> None:
+        bus.close()
+        await gateway.drain(drain_seconds)
+
+    def observe(event: TreeEvent) -> None:
+        events(event)
+        fact = fact_of_tree(event)
+        if fact is not None:
+            bus.tell(fact)
 
     tree = build_tree(
         checkpointer=partial(
@@ -252,17 +267,23 @@ async def stage(
             for provider in providers
         ),
         models=boards.catalog,
-        edge=lambda: Edge(start=start_generation, drain=lambda: gateway.drain(drain_seconds), url="http://test"),
+        edge=lambda: Edge(start=start_generation, drain=drain, url="http://test"),
         drain_seconds=drain_seconds,
     )
-    system = System(ROOT, tree, on_event=events, shutdown_budget=300.0)
+    system = System(ROOT, tree, on_event=observe, shutdown_budget=300.0)
     parts = RunParts(
-        system=system, providers=boards.providers, metrics=metrics, boot=BOOT, ledger=ledger, jitter=lambda: jitter
+        system=system,
+        providers=boards.providers,
+        metrics=metrics,
+        boot=BOOT,
+        ledger=ledger,
+        bus=bus,
+        jitter=lambda: jitter,
     )
     gateway = Gateway(system=system, boards=boards, parts=parts, exact_counts=ExactCounts(LetterCounter()))
     view = RuntimeView(system, boards.catalog, boards.providers, boot=BOOT)
     async with system:
-        yield Stage(system, boards, gateway, view, metrics, store, events, generations)
+        yield Stage(system, boards, gateway, view, metrics, store, bus, events, generations)
 
 
 def board_of(*definitions: ModelDefinition) -> CatalogBoard:

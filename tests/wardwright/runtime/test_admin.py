@@ -13,12 +13,13 @@ from tests.wardwright.runtime.stage import BOOT, InlineThreads, stage
 from wardwright.domain.caller import Attributed, Caller
 from wardwright.domain.errors import NotFound
 from wardwright.runtime.admin import walk
-from wardwright.runtime.tree import MODELS, PROVIDERS, ROOT, RUNS, STORAGE
+from wardwright.runtime.tree import EVENTS, MODELS, PROVIDERS, ROOT, RUNS, STORAGE
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("threads")]
 
 WHOLE_TREE = [
     ROOT,
+    EVENTS,
     STORAGE,
     f"{ROOT}/catalog",
     PROVIDERS,
@@ -44,7 +45,7 @@ async def test_the_runtime_is_shown_nested_with_every_actors_facts() -> None:
 
     assert (shown["boot"], shown["actor_count"]) == (BOOT, len(WHOLE_TREE))
     assert shown["tree"]["path"] == ROOT
-    storage = shown["tree"]["children"][0]
+    storage = shown["tree"]["children"][1]
     assert storage == {
         "path": STORAGE,
         "id": "storage",

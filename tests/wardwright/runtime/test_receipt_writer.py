@@ -13,6 +13,7 @@ from tests.wardwright.receipts.receipt_samples import opened
 from tests.wardwright.runtime.stage import InlineThreads, ScriptedStore, event_names
 from wardwright.domain.errors import StorageUnavailable
 from wardwright.receipts.events import AttemptStarted, Closed
+from wardwright.runtime.bus import Bus
 from wardwright.runtime.checkpointer import Checkpointer, Logs, StoreBoard
 from wardwright.runtime.control import ControlBoard
 from wardwright.runtime.ledger import Ledger
@@ -32,9 +33,17 @@ class Office:
     def __init__(self, system: System, store: ScriptedStore) -> None:
         self.system = system
         self.store = store
+        self.bus = Bus("boot-1")
+        self.told: list[str] = []
 
     def writer(self, receipt_id: str = "rcpt_1") -> ReceiptWriter:
-        return ReceiptWriter(receipt_id, checkpointer=self.system.named("test/storage"), now=lambda: 1_800_000_000.25)
+        return ReceiptWriter(
+            receipt_id,
+            checkpointer=self.system.named("test/storage"),
+            now=lambda: 1_800_000_000.25,
+            bus=self.bus,
+            tell=lambda event: self.told.extend(event_names([event])),
+        )
 
     def kill(self) -> None:
         ref = self.system.whereis("test/storage")
@@ -90,6 +99,41 @@ async def test_it_is_settled_once_it_is_closed_and_everything_is_durable(threads
         states.append((writer.is_closed, writer.is_settled))
 
     assert states == [(False, False), (False, False), (True, False), (True, True)]
+
+
+async def test_watchers_are_told_of_what_is_on_disk_and_of_nothing_while_there_are_none(threads: InlineThreads) -> None:
+    async with office() as at:
+        await at.writer("rcpt_1").record(opened(), CLOSED)
+        assert at.told == []
+
+        at.bus.watch(["receipts"])
+        writer = at.writer("rcpt_2")
+        at.store.fail_always()
+        with pytest.raises(StorageUnavailable):
+            await writer.record(opened(), STARTED)
+        assert at.told == []
+
+        at.store.heal()
+        writer.note(CLOSED)
+        assert at.told == []
+        await writer.record()
+        assert at.told == WHOLE
+        await writer.record()
+        assert at.told == WHOLE, "each fact is told once"
+
+
+async def test_what_is_noted_while_others_are_being_written_is_told_with_its_own(threads: InlineThreads) -> None:
+    async with office() as at, anyio.create_task_group() as tasks:
+        at.bus.watch(["receipts"])
+        threads.takes_s = 1.0
+        writer = at.writer()
+        tasks.start_soon(writer.record, opened())
+        await settle()
+        writer.note(STARTED)
+        await anyio.sleep(1.5)
+        assert at.told == WHOLE[:1]
+        await anyio.sleep(1.0)
+        assert at.told == WHOLE[:2]
 
 
 async def test_nothing_follows_the_closing_fact(threads: InlineThreads) -> None:

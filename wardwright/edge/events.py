@@ -1,0 +1,68 @@
+"""`GET /admin/events`: what happens in the daemon, as server-sent events, for as long as somebody watches."""
+
+import difflib
+
+import anyio
+
+from wardwright.domain.errors import RequestError
+from wardwright.edge.http import CLIENT, EVENT_STREAM, Receive, Scope, Send, header, query_pairs
+from wardwright.runtime.bus import Watch
+from wardwright.runtime.event_desk import EventDesk
+from wardwright.runtime.visible import TOPICS, Topic
+from wardwright.wire.sse import PING, render_named_event, render_opening
+
+PING_S = 15.0
+_RETRY_MS = 2_000
+
+
+class Events:
+    """The endpoint; protected."""
+
+    def __init__(self, desk: EventDesk) -> None:
+        self._desk = desk
+
+    async def stream(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Tell of every event until the client leaves or the daemon stops; what waits leaves in one write."""
+        topics, after = _asked(scope)
+        async with self._desk.watch(topics, after) as watch:
+            scope[CLIENT].watch(watch.close)
+            await send({"type": "http.response.start", "status": 200, "headers": list(EVENT_STREAM)})
+            if scope["method"] == "HEAD":
+                watch.close()
+            await _send_some(send, render_opening(_RETRY_MS, watch.start_id))
+            try:
+                while True:
+                    await _send_some(send, await _next(watch))
+            except anyio.EndOfStream:
+                await send({"type": "http.response.body", "body": b": the gateway is stopping\n\n"})
+
+
+async def _next(watch: Watch) -> bytes:
+    """What has come, or a ping when for a while nothing has. Raises: anyio.EndOfStream."""
+    with anyio.move_on_after(PING_S):
+        batch = await watch.next_batch()
+        return b"".join([render_named_event(event.json, name=event.type, id=event.id) for event in batch])
+    return PING
+
+
+async def _send_some(send: Send, body: bytes) -> None:
+    await send({"type": "http.response.body", "body": body, "more_body": True})
+
+
+def _asked(scope: Scope) -> tuple[tuple[Topic, ...], str | None]:
+    """The topics that are asked for, all when none is named, and the id behind which to go on. Raises: RequestError."""
+    after = header(scope, b"last-event-id")
+    names: list[str] = []
+    for name, value in query_pairs(scope):
+        if name == "topic":
+            names.extend(part.strip() for part in value.split(",") if part.strip())
+        elif name == "last_event_id" and after is None:
+            after = value
+    unknown = next((name for name in names if name not in TOPICS), None)
+    if unknown is not None:
+        nearest = difflib.get_close_matches(unknown[:50], TOPICS, n=1)
+        hint = f" (did you mean {nearest[0]!r}?)" if nearest else ""
+        raise RequestError(
+            f"there is no topic {unknown[:50]!r}{hint}; expected one of {', '.join(TOPICS)}", param="topic"
+        )
+    return tuple(topic for topic in TOPICS if topic in names) or TOPICS, after or None

@@ -41,6 +41,8 @@ def facts_of(receipt_id: str, opened: events.Opened, event: events.Event) -> Ite
             yield _another_answer(ids, event)
         case events.PassedOver() | events.Resumed():
             yield _on_the_way(ids, event)
+        case events.ContentCaptured():
+            return  # for whoever may read the receipt, and for nobody who merely looks on
         case events.Closed():
             yield _closed(ids, opened, event)
 

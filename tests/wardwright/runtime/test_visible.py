@@ -22,7 +22,7 @@ from wardwright.domain.errors import Failure
 from wardwright.domain.policy import PolicyAction, StreamAction, StreamRule
 from wardwright.domain.structured import OutputFinding
 from wardwright.planner.breaker import BreakerPolicy
-from wardwright.receipts.events import AttemptFinished, Event, NotAskedAgain, PassedOver, Resumed
+from wardwright.receipts.events import AttemptFinished, ContentCaptured, Event, NotAskedAgain, PassedOver, Resumed
 from wardwright.runtime.bus import Told, Watch
 from wardwright.runtime.catalog_calls import AddDraft, Publish, Reload, Retire, RollBack, SetCanary
 from wardwright.runtime.control_facts import fact_of
@@ -107,6 +107,9 @@ class TestRequests:
         assert [kind for kind, _ in facts] == ["target.passed_over", "stream.resumed"]
         assert (facts[0][1]["reason"], facts[0][1]["waited_ms"]) == ("saturated", 12.5)
         assert (facts[1][1]["from_target"], facts[1][1]["to_target"]) == ("local/small", "cloud/large")
+
+    def test_content_is_told_to_nobody(self) -> None:
+        assert said(ContentCaptured("answer", content=msgspec.Raw(b'"one two three"'))) == []
 
 
 class TestPolicy:

@@ -69,6 +69,7 @@ TABLES = (
     Table("`require` of a guard", "require", format_.RequirementSettings),
     Table("`[[models.aliases]]`", "aliases", format_.AliasSettings),
     Table('`[[sinks]]`, kind = "jsonl"', "sinks", sinks.JsonlSinkSettings),
+    Table('`[[sinks]]`, kind = "opentelemetry"', "sinks", sinks.OpenTelemetrySinkSettings),
     Table("`retry` of a sink", "sink_retry", sinks.SinkRetry),
 )
 
@@ -254,6 +255,11 @@ MEANINGS: Mapping[str, str] = {
     "sinks.path": "The file. It is made with its folder where there is none, and may be moved away at any time: another one is begun then.",
     "sinks.unit": "What is sent: `receipts`, each whole when it is closed, or `events`, every entry of the log as it is stored.",
     "sinks.rotate_bytes": "The size at which the file is put aside, as `<name>.000001` and so on; absent: never.",
+    "sinks.url": "Where the far side is: an http or https URL without credentials. Of `opentelemetry` that of a receiver of OTLP over HTTP, without `/v1/traces`.",
+    "sinks.headers_env": "Headers that are sent along, each with the name of the environment variable that holds its value.",
+    "sinks.resource": "What every trace and metric says of its origin, beside `service.name` (`wardwright`) and `service.version`.",
+    "sinks.metrics": "Whether metrics are sent as well as traces.",
+    "sinks.timeout": "How many seconds the far side may take to answer.",
     "sink_retry.base_ms": "After a failure the sink is left alone for a time drawn between zero and this, doubled with every further one.",
     "sink_retry.max_ms": "The longest such time.",
 }
@@ -330,7 +336,7 @@ def _default(field: inspect.Field) -> str:
     default: Any = field.default_factory() if field.default_factory is not msgspec.NODEFAULT else field.default
     if default is None or isinstance(default, msgspec.Struct):
         return "absent" if default is None else "see there"
-    return "empty" if default in ((), "") else f"`{_toml(default)}`"
+    return "empty" if default in ((), "", {}) else f"`{_toml(default)}`"
 
 
 def _toml(value: object) -> str:

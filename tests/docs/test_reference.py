@@ -12,6 +12,7 @@ import pytest
 from tests.contracts.openapi import OPERATIONS
 from tests.docs.configuration_tables import PAGE, current_page
 from tests.docs.pages import ROOT, code_in, table_rows, text_of
+from tests.wardwright.receipts.receipt_samples import entries, fallback_story
 from wardwright.domain.caller import Caller
 from wardwright.domain.errors import FailureClass, RequestError
 from wardwright.edge.errors import STATUS_BY_CODE, error_answer, http_error_answer
@@ -19,6 +20,7 @@ from wardwright.receipts import fold
 from wardwright.receipts.events import Decision, FinalStatus, RequestSummary
 from wardwright.runtime.instruments import Counts, Durations
 from wardwright.runtime.metrics import Metrics
+from wardwright.sinks.genai_spans import spans_of
 from wardwright.sinks.parquet_file import write_parquet
 
 REFERENCE = Path("docs/reference")
@@ -96,6 +98,12 @@ class TestReceipts:
     def test_the_guide_to_receipts_has_every_status(self) -> None:
         rows = table_rows(Path("docs/how-to/read-receipts.md"), "What a status means")
         assert [status for row in rows for status in code_in(row[0])] == list(get_args(FinalStatus))
+
+
+def test_every_attribute_of_a_span_is_listed() -> None:
+    rows = {row[0]: {code for code in code_in(row[3]) if "." in code} for row in table_rows(REFERENCE / "sinks.md")}
+    request, attempt, *_ = spans_of(fold.fold(entries(fallback_story())))
+    assert rows == {"request": set(request.attributes), "attempt": set(attempt.attributes)}
 
 
 def test_every_endpoint_is_listed() -> None:

@@ -1,8 +1,9 @@
 """The sinks that a configuration names: the one place that knows every kind."""
 
+import os
 from pathlib import Path
 
-from wardwright.config.sinks import JsonlSinkSettings, SinkBase
+from wardwright.config.sinks import JsonlSinkSettings, OpenTelemetrySinkSettings, SinkBase
 from wardwright.domain.errors import WardwrightError
 from wardwright.ports.sink import Sink
 
@@ -23,5 +24,13 @@ def sink_of(settings: SinkBase) -> Sink:
             from wardwright.sinks.jsonl import JsonlSink
 
             return JsonlSink(Path(settings.path), unit=settings.unit, rotate_bytes=settings.rotate_bytes)
+        case OpenTelemetrySinkSettings():
+            from wardwright.sinks.far_side import FarSide
+            from wardwright.sinks.opentelemetry import OpenTelemetrySink
+
+            far_side = FarSide(
+                settings.url, headers_env=settings.headers_env, environ=os.environ, timeout_s=settings.timeout
+            )
+            return OpenTelemetrySink(far_side, resource=settings.resource, metrics=settings.metrics)
         case _:
             raise TypeError(f"there is no adapter for a sink of type {type(settings).__name__}")

@@ -1,7 +1,8 @@
-"""The address a daemon listens on: `host:port`, with an IPv6 host in brackets."""
+"""Addresses: the one a daemon listens on, `host:port` with an IPv6 host in brackets, and the URLs of those it asks."""
 
 import ipaddress
 import re
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -36,3 +37,19 @@ def parse_bind(text: str) -> Address | None:
         except ValueError:
             return None
     return Address(host=match["v6"] or match["host"], port=int(match["port"]))
+
+
+def url_fault(url: str, secrets_in: str = "credential_env") -> str | None:
+    """Say what is wrong with an http or https URL, without repeating it: it may hold a secret, whose place is `secrets_in`."""
+    try:
+        parts = urlsplit(url)
+        is_http = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_http = False
+    if not is_http or not url.isascii() or not url.isprintable() or " " in url:
+        return 'such as "http://127.0.0.1:11434/v1", got something else (not shown here)'
+    if parts.username is not None or parts.password is not None:
+        return f"without user name and password, which belong in {secrets_in}"
+    if parts.query or parts.fragment:
+        return "without a query or fragment"
+    return None

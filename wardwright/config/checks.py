@@ -7,15 +7,14 @@ a model file that is named but not there is only a warning: the daemon can start
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import msgspec
 
-from wardwright.config.address import parse_bind
+from wardwright.config.address import parse_bind, url_fault
 from wardwright.config.definitions import selectors_of, target_of
 from wardwright.config.examine import entry_paths
 from wardwright.config.governance import check_rules
-from wardwright.config.problems import Problem, below, nearest_hint, shown
+from wardwright.config.problems import Problem, below, nearest_hint, repeated_ids, shown
 from wardwright.config.redaction import check_redaction
 from wardwright.config.settings import (
     LlamaCppSettings,
@@ -25,7 +24,6 @@ from wardwright.config.settings import (
     ServerSettings,
     TargetSettings,
 )
-from wardwright.config.sinks import SinkSettings
 from wardwright.config.stream_rules import check_stream_rules
 from wardwright.config.structured_output import check_structured_output
 from wardwright.domain.route import Composition, ModelDefinition, Selector
@@ -54,7 +52,7 @@ def check_server(server: ServerSettings, bind_path: str, environ: Mapping[str, s
 def check_providers(providers: Sequence[ProviderSettings]) -> Iterator[Problem]:
     """Check that ids are unique, and what each kind of provider asks of its own keys."""
     names = [provider.id for provider in providers]
-    yield from _repeated_ids("providers", names)
+    yield from repeated_ids("providers", names)
     for provider, path in zip(providers, entry_paths("providers", names), strict=True):
         if isinstance(provider, RemoteSettings):
             yield from _check_remote(provider, path)
@@ -71,7 +69,7 @@ def check_targets(
     """
     servers = {provider.id: provider for provider in providers if isinstance(provider, LlamaCppSettings)}
     names = [target.id for target in targets]
-    yield from _repeated_ids("targets", names)
+    yield from repeated_ids("targets", names)
     for target, path in zip(targets, entry_paths("targets", names), strict=True):
         if target.provider not in provider_names:
             hint = nearest_hint(target.provider, provider_names)
@@ -113,17 +111,6 @@ def check_models(
         yield from check_stream_rules(model.settings, model.path, target_ids, model.file)
         yield from check_redaction(model.settings, model.path, model.file)
         yield from check_structured_output(model.settings.structured_output, model.path, model.file)
-
-
-def check_sinks(sinks: Sequence[SinkSettings]) -> Iterator[Problem]:
-    """Check that ids are unique, and that no two write to one file."""
-    names = [sink.id for sink in sinks]
-    yield from _repeated_ids("sinks", names)
-    files: dict[str, str] = {}
-    for sink, path in zip(sinks, entry_paths("sinks", names), strict=True):
-        first = files.setdefault(sink.path, path)
-        if first != path:
-            yield Problem(below(path, "path"), f"expected a file of its own, but {first} writes to it too")
 
 
 def warn_of_missing(providers: Sequence[ProviderSettings], environ: Mapping[str, str]) -> Iterator[Problem]:
@@ -191,17 +178,8 @@ def warn_of_no_effect(models: Sequence[DeclaredModel], targets: Sequence[TargetS
                 )
 
 
-def _repeated_ids(list_path: str, names: Sequence[str]) -> Iterator[Problem]:
-    first_places: dict[str, int] = {}
-    for index, name in enumerate(names):
-        first = first_places.setdefault(name, index)
-        if name and first < index:
-            message = f'expected an id of its own, but {below(list_path, first)} is "{name}" too'
-            yield Problem(below(below(list_path, index), "id"), message)
-
-
 def _check_remote(provider: RemoteSettings, path: str) -> Iterator[Problem]:
-    fault = _url_fault(provider.base_url)
+    fault = url_fault(provider.base_url)
     if fault is not None:
         yield Problem(below(path, "base_url"), f"expected an http or https URL {fault}")
     if provider.credential_env is not None and provider.credential_file is not None:
@@ -213,19 +191,3 @@ def _check_llama_cpp(provider: LlamaCppSettings, path: str) -> Iterator[Problem]
         yield Problem(below(path, "weights"), "expected weights or model_path, got neither")
     elif provider.weights is not None and provider.model_path is not None:
         yield Problem(below(path, "model_path"), "expected weights or model_path, got both")
-
-
-def _url_fault(url: str) -> str | None:
-    """Say what is wrong with a URL, without repeating it: it may hold a secret."""
-    try:
-        parts = urlsplit(url)
-        is_http = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        is_http = False
-    if not is_http or not url.isascii() or not url.isprintable() or " " in url:
-        return 'such as "http://127.0.0.1:11434/v1", got something else (not shown here)'
-    if parts.username is not None or parts.password is not None:
-        return "without user name and password, which belong in credential_env"
-    if parts.query or parts.fragment:
-        return "without a query or fragment"
-    return None

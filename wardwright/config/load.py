@@ -19,7 +19,6 @@ from wardwright.config.checks import (
     check_models,
     check_providers,
     check_server,
-    check_sinks,
     check_targets,
     warn_of_missing,
     warn_of_no_effect,
@@ -38,7 +37,8 @@ from wardwright.config.settings import (
     RemoteSettings,
     Settings,
 )
-from wardwright.config.sinks import SinkSettings
+from wardwright.config.sink_checks import check_sinks
+from wardwright.config.sinks import JsonlSinkSettings, SinkSettings
 from wardwright.config.stream_rules import RuleGuarantee, stream_guarantees
 from wardwright.domain.route import ModelDefinition
 from wardwright.planner.composition import compose
@@ -230,7 +230,9 @@ def _resolve_paths(settings: Settings, folder: Path, environ: Mapping[str, str])
         return provider
 
     def resolve_sink(sink: SinkSettings) -> SinkSettings:
-        return msgspec.structs.replace(sink, path=resolve(sink.path))
+        if isinstance(sink, JsonlSinkSettings):
+            return msgspec.structs.replace(sink, path=resolve(sink.path))
+        return sink
 
     storage = msgspec.structs.replace(settings.storage, path=resolve(settings.storage.path))
     providers = tuple(resolve_provider(provider) for provider in settings.providers)

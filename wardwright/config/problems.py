@@ -6,7 +6,7 @@ not. A value is shown as it stands in the file, shortened; what may be a secret 
 
 import difflib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -83,3 +83,13 @@ def shown(value: Any) -> str:
             return "a list" if value else "an empty list"
         case _:
             return "a date or time"
+
+
+def repeated_ids(list_path: str, names: Sequence[str]) -> Iterator[Problem]:
+    """Say which entries of a list have the id of an earlier one."""
+    first_places: dict[str, int] = {}
+    for index, name in enumerate(names):
+        first = first_places.setdefault(name, index)
+        if name and first < index:
+            message = f'expected an id of its own, but {below(list_path, first)} is "{name}" too'
+            yield Problem(below(below(list_path, index), "id"), message)

@@ -1,10 +1,11 @@
 """What `[[sinks]]` of a configuration may say: what all kinds of sinks share, and what each asks for beside it."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import Meta, field
 
-from wardwright.config.values import Seconds, Table, Text
+from wardwright.config.values import Seconds, Table, Text, Url, VariableName
 from wardwright.domain.sink import OnFull, Unit
 
 SinkId = Annotated[
@@ -18,6 +19,13 @@ Batch = Annotated[int, Meta(ge=1, le=10_000, description="a number of records, 1
 Entries = Annotated[int, Meta(ge=1, le=10**9, description="a number of entries, 1 or more")]
 Milliseconds = Annotated[int, Meta(ge=1, le=3_600_000, description="milliseconds, 1 to 3600000")]
 FileBytes = Annotated[int, Meta(ge=4096, le=2**50, description="a number of bytes, 4096 or more")]
+HeaderName = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,63}$", description="the name of a header: letters, digits and -")
+]
+Headers = Annotated[
+    Mapping[HeaderName, VariableName],
+    Meta(description="a table: the name of an environment variable for each header, never its value"),
+]
 
 
 class SinkRetry(Table, frozen=True, kw_only=True):
@@ -53,5 +61,15 @@ class JsonlSinkSettings(SinkBase, frozen=True, kw_only=True, tag="jsonl"):
     rotate_bytes: FileBytes | None = None
 
 
-SinkSettings = JsonlSinkSettings
+class OpenTelemetrySinkSettings(SinkBase, frozen=True, kw_only=True, tag="opentelemetry"):
+    """Traces, and with `metrics` metrics, by OTLP over HTTP to what is at `url`. `headers_env` names the variables that headers are read from."""
+
+    url: Url
+    headers_env: Headers = field(default_factory=dict)
+    resource: Annotated[Mapping[Text, str], Meta(description="a table of texts")] = {}
+    metrics: bool = False
+    timeout: Seconds = 10
+
+
+SinkSettings = JsonlSinkSettings | OpenTelemetrySinkSettings
 """One table of `[[sinks]]`. Its `kind` says which of these it is."""

@@ -1,0 +1,63 @@
+"""What must hold between the keys of sinks, as a whole configuration that breaks it is told."""
+
+from pathlib import Path
+
+import pytest
+
+from wardwright.config.load import load_config
+from wardwright.config.problems import ConfigError
+from wardwright.config.sinks import JsonlSinkSettings, OpenTelemetrySinkSettings, SinkSettings
+
+OTEL = 'id = "traces"\nkind = "opentelemetry"\n'
+
+
+def load(folder: Path, *tables: str) -> tuple[SinkSettings, ...]:
+    path = folder / "wardwright.toml"
+    path.write_text("".join(f"[[sinks]]\n{table}\n" for table in tables))
+    return load_config(path, {}).settings.sinks
+
+
+def problems(folder: Path, *tables: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load(folder, *tables)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_paths_are_made_absolute_and_addresses_are_left(tmp_path: Path) -> None:
+    jsonl, otel = load(
+        tmp_path, 'id = "file"\nkind = "jsonl"\npath = "out.jsonl"', OTEL + 'url = "http://127.0.0.1:4318"'
+    )
+    assert isinstance(jsonl, JsonlSinkSettings)
+    assert jsonl.path == str(tmp_path / "out.jsonl")
+    assert isinstance(otel, OpenTelemetrySinkSettings)
+    assert (otel.url, otel.headers_env, otel.metrics) == ("http://127.0.0.1:4318", {}, False)
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("http://me:hush@host", "without user name and password, which belong in headers_env"),
+        ("ftp://host", "got something else"),
+        ("http://host/?key=hush", "without a query or fragment"),
+    ],
+)
+def test_an_address_holds_no_secret(tmp_path: Path, url: str, told: str) -> None:
+    (problem,) = problems(tmp_path, OTEL + f'url = "{url}"')
+    assert problem.startswith("sinks.traces.url: expected an http or https URL")
+    assert told in problem
+    assert "hush" not in problem
+
+
+def test_a_header_names_a_variable_and_not_its_value(tmp_path: Path) -> None:
+    (problem,) = problems(tmp_path, OTEL + 'url = "http://h"\nheaders_env = { authorization = "Bearer hush" }')
+    assert problem.startswith("sinks.traces.headers_env")
+    assert "hush" not in problem
+
+
+def test_two_sinks_share_neither_an_id_nor_a_file(tmp_path: Path) -> None:
+    table = 'id = "a"\nkind = "jsonl"\npath = "x"'
+    told = problems(tmp_path, table, table)
+    assert told == [
+        'sinks[1].id: expected an id of its own, but sinks[0] is "a" too',
+        "sinks[1].path: expected a file of its own, but sinks.a writes to it too",
+    ]

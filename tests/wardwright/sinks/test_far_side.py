@@ -1,0 +1,129 @@
+"""HTTP to a far side: what it takes, what it will never take, and everything else for which there is another time."""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.support.receiver import Asked, Reply, receiving
+from wardwright.ports.sink import SinkUnavailable
+from wardwright.sinks.far_side import FarSide
+
+SECRET = "Bearer hush"
+
+
+@contextmanager
+def far_side_of(url: str, timeout_s: float = 5) -> Iterator[FarSide]:
+    made = FarSide(url, headers_env={"authorization": "TOKEN"}, environ={"TOKEN": SECRET}, timeout_s=timeout_s)
+    made.open()
+    yield made
+    made.close()
+
+
+@contextmanager
+def answering(answer: Callable[[Asked], Reply]) -> Iterator[FarSide]:
+    with receiving(answer) as receiver, far_side_of(f"{receiver.url}/below/") as made:
+        yield made
+
+
+def test_a_body_is_sent_with_the_headers_that_variables_hold() -> None:
+    asked: list[Asked] = []
+
+    def take(one: Asked) -> Reply:
+        asked.append(one)
+        return Reply(201, b"taken")
+
+    with answering(take) as far_side:
+        assert far_side.post("/a", b"body", {"content-type": "text/plain"}) == (201, b"taken")
+        assert far_side.get("/b").is_success
+    posted, got = asked
+    assert (posted.method, posted.path, posted.body) == ("POST", "/below/a", b"body")
+    assert (posted.headers["authorization"], posted.headers["content-type"]) == (SECRET, "text/plain")
+    assert (got.method, got.path) == ("GET", "/below/b")
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_what_is_refused_for_good_is_for_the_sink_to_judge(status: int) -> None:
+    with answering(lambda _: Reply(status, b"no")) as far_side:
+        assert far_side.post("/", b"", {}) == (status, b"no")
+
+
+@pytest.mark.parametrize("status", [301, 401, 403, 404, 429, 500, 503])
+def test_what_may_pass_is_tried_again_when_the_far_side_says(status: int) -> None:
+    with (
+        answering(lambda _: Reply(status, headers={"retry-after": "7", "location": "/"})) as far_side,
+        pytest.raises(SinkUnavailable, match=f"answers HTTP {status}") as failure,
+    ):
+        far_side.post("/", b"", {})
+    assert failure.value.retry_after_s == 7
+
+
+def test_an_answer_without_end_is_given_up() -> None:
+    with (
+        answering(lambda _: Reply(body=b"x" * (17 * 1024 * 1024))) as far_side,
+        pytest.raises(SinkUnavailable, match="does not come to the end of an answer"),
+    ):
+        far_side.get("/")
+
+
+def test_silence_is_given_up() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        far_side_of(f"http://127.0.0.1:{silent.getsockname()[1]}", timeout_s=0.05) as far_side,
+        pytest.raises(SinkUnavailable, match=r"did not answer within 0\.05 s"),
+    ):
+        far_side.get("/")
+
+
+def test_many_requests_are_given_up_together() -> None:
+    with answering(lambda _: Reply()) as far_side:
+        far_side.allow(0)
+        with pytest.raises(SinkUnavailable, match="takes too long over a batch"):
+            far_side.get("/")
+        far_side.allow(10)
+        assert far_side.get("/").is_success
+
+
+def test_a_connection_that_was_cut_meanwhile_is_a_failure_and_not_a_bug() -> None:
+    cut = threading.Event()
+
+    def serve(listening: socket.socket) -> None:
+        connection, _ = listening.accept()
+        connection.recv(65_536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf")
+        connection.close()
+        cut.set()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = threading.Thread(target=serve, args=(listening,))
+        server.start()
+        with (
+            far_side_of(f"http://127.0.0.1:{listening.getsockname()[1]}") as far_side,
+            pytest.raises(SinkUnavailable, match="did not answer: RemoteProtocolError"),
+        ):
+            far_side.get("/")
+        server.join()
+    assert cut.is_set()
+
+
+def test_a_variable_that_is_not_set_is_named_and_no_other() -> None:
+    made = FarSide("http://127.0.0.1:9", headers_env={"a": "SET", "b": "UNSET"}, environ={"SET": SECRET}, timeout_s=1)
+    with pytest.raises(SinkUnavailable, match="UNSET is not set") as failure:
+        made.open()
+    assert SECRET not in str(failure.value)
+
+
+def test_what_was_not_opened_or_was_closed_says_so() -> None:
+    made = FarSide("http://127.0.0.1:9", headers_env={}, environ={}, timeout_s=1)
+    for _ in range(2):
+        with pytest.raises(SinkUnavailable, match="is not open"):
+            made.get("/")
+        made.open()
+        made.close()
+
+
+def test_where_it_is_tells_neither_user_info_nor_query() -> None:
+    made = FarSide("http://me:hush@host:1/path?key=hush", headers_env={}, environ={}, timeout_s=1)
+    assert made.where == "http://host:1/path"

@@ -106,7 +106,7 @@ class ReceiptReader(Protocol):
     def newest_of_session(self, model_id: str, session_id: str) -> str | None:
         """The greatest id among the receipts of a session of a model; None when it has none.
 
-        A runtime hot store answers from memory, so that it may be asked on the event loop.
+        A runtime hot store answers from memory or by one lookup, so that it may be asked on the event loop.
         """
         ...
 
@@ -169,6 +169,14 @@ class ReceiptStore(ReceiptReader, Protocol):
         `append`.
 
         Raises: StorageUnavailable; then the value before it holds. ValueError for a name that `MARK_NAME` does not match.
+        """
+        ...
+
+    def tend(self) -> bool:
+        """Do a little of what the store puts off while it is busy, some milliseconds' worth; tell whether more of it is left.
+
+        Changes no answer. May be called from another thread than the appending one, or never: a store that is not tended does this
+        work within its appends when it must. Raises: StorageUnavailable.
         """
         ...
 

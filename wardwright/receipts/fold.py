@@ -37,7 +37,7 @@ from wardwright.receipts.events import (
     RetryRefusal,
     StreamFinding,
 )
-from wardwright.receipts.stream_outcome import StreamOutcome, outcome_of
+from wardwright.receipts.stream_outcome import StreamOutcome, action_of, outcome_of
 from wardwright.receipts.structured_outcome import StructuredOutcome, structured_outcome_of
 
 AttemptStatus = Literal["unfinished", "completed", "failed", "cancelled", "stopped", "rejected"]
@@ -209,9 +209,7 @@ def fold(entries: Sequence[Entry]) -> Receipt:
 
     Raises: ValueError when the opening entry is not at the front: the others say nothing without it.
     """
-    if not entries or not isinstance(entries[0].event, Opened):
-        raise ValueError("a receipt's record begins with its opening entry")
-    first, opened = entries[0], entries[0].event
+    first, opened = _opening(entries)
     return Receipt(
         receipt_id=first.receipt_id,
         receipt_schema="v1",
@@ -239,18 +237,52 @@ def fold(entries: Sequence[Entry]) -> Receipt:
 
 def summarise(receipt: Receipt) -> Summary:
     """Reduce a receipt to its line in a list. Purity: pure."""
-    caller = receipt.caller
+    final = receipt.final
+    outcome = final.stream_policy if final else None
+    return _summary(
+        receipt,
+        receipt.receipt_id,
+        receipt.created_at,
+        final.status if final else None,
+        final.selected_model if final else None,
+        outcome.action if outcome else None,
+    )
+
+
+def summary_of(entries: Sequence[Entry]) -> Summary:
+    """What `summarise` says of the receipt that these entries are the record of, without folding it. Purity: pure.
+
+    Raises: ValueError as `fold` does.
+    """
+    first, opened = _opening(entries)
+    closed = entries[-1].event
+    if not isinstance(closed, Closed):
+        return _summary(opened, first.receipt_id, int(first.at), None, None, None)
+    action = action_of(entries)
+    return _summary(opened, first.receipt_id, int(first.at), closed.status, closed.selected_model, action)
+
+
+def _summary(
+    said: Receipt | Opened,
+    receipt_id: str,
+    created_at: int,
+    status: FinalStatus | None,
+    answered: str | None,
+    action: str | None,
+) -> Summary:
+    caller, decision = said.caller, said.decision
+    selected = answered or decision.selected_model
     return Summary(
-        receipt_id=receipt.receipt_id,
-        receipt_schema=receipt.receipt_schema,
-        created_at=receipt.created_at,
-        model_id=receipt.model_id,
-        model_version=receipt.model_version,
-        simulation=receipt.simulation,
-        status=receipt.final.status if receipt.final else None,
-        selected_model=_selected_model(receipt),
-        selected_provider=_selected_provider(receipt),
-        stream_policy_action=_stream_policy_action(receipt),
+        receipt_id=receipt_id,
+        receipt_schema="v1",
+        created_at=created_at,
+        model_id=said.model_id,
+        model_version=said.model_version,
+        simulation=said.simulation,
+        status=status,
+        selected_model=selected,
+        selected_provider=_provider(decision, selected) if selected else None,
+        stream_policy_action=action,
         tenant_id=_value(caller.tenant_id),
         application_id=_value(caller.application_id),
         consuming_agent_id=_value(caller.consuming_agent_id),
@@ -259,6 +291,12 @@ def summarise(receipt: Receipt) -> Summary:
         run_id=_value(caller.run_id),
         caller=caller,
     )
+
+
+def _opening(entries: Sequence[Entry]) -> tuple[Entry, Opened]:
+    if entries and isinstance(entries[0].event, Opened):
+        return entries[0], entries[0].event
+    raise ValueError("a receipt's record begins with its opening entry")
 
 
 def _attempts(entries: Sequence[Entry]) -> tuple[Attempt, ...]:
@@ -441,20 +479,11 @@ def _final(entries: Sequence[Entry]) -> Final | None:
     )
 
 
-def _selected_model(receipt: Receipt) -> str | None:
-    answered = receipt.final.selected_model if receipt.final else None
-    return answered or receipt.decision.selected_model
-
-
-def _selected_provider(receipt: Receipt) -> str | None:
-    selected = _selected_model(receipt)
-    providers = {target.model: target.provider for target in receipt.decision.selected_models}
-    return providers.get(selected, receipt.decision.selected_provider) if selected else None
-
-
-def _stream_policy_action(receipt: Receipt) -> str | None:
-    outcome = receipt.final.stream_policy if receipt.final else None
-    return outcome.action if outcome else None
+def _provider(decision: Decision, selected: str) -> str | None:
+    for target in reversed(decision.selected_models):
+        if target.model == selected:
+            return target.provider
+    return decision.selected_provider
 
 
 def _value(fact: Attributed | None) -> str | None:

@@ -14,7 +14,7 @@ import msgspec
 
 from wardwright.domain.errors import RequestError
 from wardwright.receipts.events import Entry
-from wardwright.receipts.fold import Receipt, Summary, fold, summarise
+from wardwright.receipts.fold import Receipt, Summary, fold, summarise, summary_of
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 500
@@ -85,7 +85,10 @@ class ReceiptFilter(msgspec.Struct, frozen=True):
 
     def matches(self, receipt: Receipt) -> bool:
         """Whether a receipt is one of those asked for; `limit` and `before` are the page's business. Purity: pure."""
-        summary = summarise(receipt)
+        return self.accepts(summarise(receipt))
+
+    def accepts(self, summary: Summary) -> bool:
+        """What `matches` says of the receipt that the summary is of. Purity: pure."""
         return self.created_at_min <= summary.created_at <= self.created_at_max and all(
             getattr(summary, name, None) == value for name, value in self.exact
         )
@@ -110,10 +113,14 @@ class Page(msgspec.Struct, frozen=True):
 
 
 class Unlike(NamedTuple):
-    """A receipt that was seen not to match without decoding it, and when it was opened."""
+    """A receipt that was seen not to match without decoding it, and when it was opened.
+
+    It may stand for `many` of them, of which it is the last; then `at` is infinite, as nothing is known of theirs.
+    """
 
     receipt_id: str
     at: float
+    many: int = 1
 
 
 def page(newest: Iterable[Sequence[Entry] | Unlike], wanted: ReceiptFilter) -> Page:
@@ -122,16 +129,18 @@ def page(newest: Iterable[Sequence[Entry] | Unlike], wanted: ReceiptFilter) -> P
     Reads no more of the iterator than it needs to know whether another match follows. Purity: pure but for the iterator.
     """
     found: list[Summary] = []
-    for scanned, entries in enumerate(newest, start=1):
+    scanned = 0
+    for entries in newest:
         first = entries if isinstance(entries, Unlike) else entries[0]
         if first.at < wanted.created_at_min - CLOCK_SLACK_S:
             break  # and so is everything after it
-        receipt = None if isinstance(entries, Unlike) else fold(entries)
-        if receipt is not None and wanted.matches(receipt):
+        scanned += entries.many if isinstance(entries, Unlike) else 1
+        summary = None if isinstance(entries, Unlike) else summary_of(entries)
+        if summary is not None and wanted.accepts(summary):
             if len(found) == wanted.limit:
                 return Page(tuple(found), cursor(found[-1].receipt_id))
-            found.append(summarise(receipt))
-        if scanned == MAX_SCANNED:
+            found.append(summary)
+        if scanned >= MAX_SCANNED:
             return Page(tuple(found), cursor(first.receipt_id))
     return Page(tuple(found), None)
 
@@ -142,8 +151,8 @@ def select(newest: Iterable[Sequence[Entry] | Unlike], wanted: ReceiptFilter) ->
         first = entries if isinstance(entries, Unlike) else entries[0]
         if first.at < wanted.created_at_min - CLOCK_SLACK_S:
             return  # and so is everything after it
-        if not isinstance(entries, Unlike) and wanted.matches(receipt := fold(entries)):
-            yield receipt
+        if not isinstance(entries, Unlike) and wanted.accepts(summary_of(entries)):
+            yield fold(entries)
 
 
 def cursor(receipt_id: str) -> str:

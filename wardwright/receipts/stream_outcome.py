@@ -7,7 +7,7 @@ import msgspec
 
 from wardwright.domain.policy import Channel, StreamAction
 from wardwright.domain.structured import OnViolation
-from wardwright.receipts.events import AskedAgain, AttemptFinished, Entry, NotAskedAgain, RetryRefusal
+from wardwright.receipts.events import AskedAgain, AttemptFinished, Entry, NotAskedAgain, RetryRefusal, StreamFinding
 
 
 class StreamPolicyEvent(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -71,10 +71,8 @@ def outcome_of(entries: Sequence[Entry], *, released: bool) -> StreamOutcome | N
     if not governed:
         return None
     last, finding = governed[-1]
-    stops = [found.action for _, found in governed if found.stopped_by is not None]
-    actions = [found.action for _, found in governed if found.action is not None]
     return StreamOutcome(
-        action=(stops or actions or [None])[-1],
+        action=_action([found for _, found in governed]),
         trigger_count=sum(found.trigger_count for _, found in governed),
         retry_count=sum(_is_ours(entry.event) for entry in entries if isinstance(entry.event, AskedAgain)),
         released_to_consumer=released,
@@ -87,6 +85,18 @@ def outcome_of(entries: Sequence[Entry], *, released: bool) -> StreamOutcome | N
         blocked_bytes=finding.blocked_bytes,
         events=tuple(event for entry in entries for event in _events(entry)),
     )
+
+
+def action_of(entries: Sequence[Entry]) -> StreamAction | None:
+    """The action of `outcome_of` alone. Purity: pure."""
+    finished = [entry.event for entry in entries if isinstance(entry.event, AttemptFinished)]
+    return _action([attempt.stream_policy for attempt in finished if attempt.stream_policy is not None])
+
+
+def _action(findings: Sequence[StreamFinding]) -> StreamAction | None:
+    stops = [found.action for found in findings if found.stopped_by is not None]
+    actions = [found.action for found in findings if found.action is not None]
+    return (stops or actions or [None])[-1]
 
 
 def _events(entry: Entry) -> Iterator[StreamPolicyEvent]:

@@ -7,6 +7,7 @@ write in progress, which is why two incarnations never write at the same time.
 What a crash here loses: nothing that was acknowledged. Appends under way fail with "outcome unknown", and their senders send them
 again: the store drops what it already has. At the first start after the process died, receipts that it left open are closed as
 `interrupted`. Receipts older than they are kept for are forgotten at the start and once an hour, some at a time, between the batches.
+What a store puts off while it is busy is done in a second thread, beside the batches.
 """
 
 from collections import deque
@@ -33,6 +34,7 @@ from wardwright.runtime.visible import StorageLost, StorageRecovered, Tell, tell
 from wardwright.runtime.worker import Worker
 
 _RETENTION_INTERVAL_S = 3600.0
+_TENDED_EVERY = 1024  # entries
 
 _log = structlog.get_logger("wardwright.storage")
 
@@ -114,8 +116,11 @@ class Checkpointer(Actor):
         self._undecided: deque[tuple[Decide, ReplyTo[ControlState]]] = deque()
         self._work = anyio.Event()
         self._worker = Worker("receipts")
+        self._tender = Worker("receipts-tending")
+        self._untended = anyio.Event()
         self._batches = 0
         self._appended = 0
+        self._tended_at = 0
         self._interrupted = 0
         self._forgotten = 0
 
@@ -130,6 +135,8 @@ class Checkpointer(Actor):
             self._board.report(error)
             return Stop(ExitReason.shutdown(error))
         self.spawn(self._write_batches)
+        self.spawn(self._tend)
+        self._untended.set()
         if self._keep_s is not None:
             self.spawn(partial(self._forget_what_is_older, self._keep_s))
         return None
@@ -210,8 +217,21 @@ class Checkpointer(Actor):
         self._board.report(None)
         self._batches += 1
         self._appended += len(payloads)
+        if self._appended - self._tended_at >= _TENDED_EVERY:
+            self._tended_at = self._appended
+            self._untended.set()
         for _, reply_to in batch:
             reply_to.reply(None)
+
+    async def _tend(self) -> None:
+        while True:
+            await self._untended.wait()
+            self._untended = anyio.Event()
+            try:
+                while await self._tender.run(self._board.store.tend):
+                    pass
+            except StorageUnavailable as error:
+                _log.warning("the receipt store could not be tended", problem=error.message)
 
     async def _forget_what_is_older(self, keep_s: float) -> None:
         while True:

@@ -1,23 +1,25 @@
-"""The file receipt store: a folder of log segments (`storage.log`) and an index over them in memory (`storage.index`).
+"""The file receipt store: a folder of log segments (`storage.log`) and an index of their entries (`storage.log_index`).
 
 `FileReceiptStore` writes and holds the folder's lock; `FileReceiptStore.read_only` reads beside it, from another process.
 """
 
+import os
 import threading
 import time
 from abc import abstractmethod
-from array import array
-from collections.abc import Callable, Iterator, MutableSequence, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
+
+import structlog
 
 from wardwright.domain.errors import StorageUnavailable
 from wardwright.ports.storage import Capability, Stored, StoreHealth
 from wardwright.storage.files import FileOps, FolderLock, disk_faults
-from wardwright.storage.index import ReceiptIndex
 from wardwright.storage.indexed import IndexedReceipts
 from wardwright.storage.log import SEGMENT_BYTES, Durability, LogWriter
 from wardwright.storage.log_folder import LogFolder, Place
+from wardwright.storage.log_index import LogIndex
 from wardwright.storage.marks import Marks, read_mark
 from wardwright.storage.retention import read_bound, write_bound
 from wardwright.storage.rewrite import sweep
@@ -35,15 +37,22 @@ CAPABILITIES = frozenset(
 )
 
 
+TAIL_ENTRIES = 16_384
+_STEP = 256
+
+_log = structlog.get_logger("wardwright.storage")
+
+
 class _FileReceipts(IndexedReceipts[int]):
     """Reads a log through an index of packed places, which are the positions of its entries too."""
 
     capabilities = CAPABILITIES
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(ReceiptIndex(_new_places, read_bound(path) if path.is_dir() else ""))
+    def __init__(self, path: Path, index: LogIndex) -> None:
+        super().__init__(index)
         self._path = path
         self._segments = LogFolder(path)
+        self._index = index
 
     @abstractmethod
     def _end(self) -> Place:
@@ -76,11 +85,12 @@ class _FileReceipts(IndexedReceipts[int]):
         return place
 
     def _replay(self, start: Place | None, end: int) -> Iterator[Stored]:
+        holds = self._index.holder()
         for place, payload in LogReader(self._segments, start).catch_up():
             position = place.packed()
             if position >= end:
                 return
-            if place != start and self._index.holds(payload, position):
+            if place != start and holds(payload, position):
                 yield Stored(position, payload)
 
     def _fetch_each(self, places: Sequence[Sequence[int]]) -> list[list[bytes]]:
@@ -111,11 +121,13 @@ class FileReceiptStore(_FileReceipts):
         files: FileOps | None = None,
         clock: Callable[[], float] = time.monotonic,
         segment_bytes: int = SEGMENT_BYTES,
+        tail_entries: int = TAIL_ENTRIES,
     ) -> None:
-        super().__init__(path)
+        self._tail_entries = self._most_in_tail = tail_entries
         self._durability = durability
         self._files = files or FileOps()
         self._writing = threading.Lock()
+        self._indexing = threading.Lock()
         self._log: LogWriter | None = None
         self._marks = Marks(path, self._files, is_durable=durability != "none")
         self._lock = FolderLock(path)
@@ -123,9 +135,11 @@ class FileReceiptStore(_FileReceipts):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock.acquire()
         try:
-            sweep(self._segments, self._files)
-            reader = LogReader(self._segments)
-            _recover(reader, self._index)
+            log = LogFolder(path)
+            sweep(log, self._files)
+            super().__init__(path, LogIndex(log, read_bound(path), is_writer=True))
+            reader = LogReader(log, self._index.covered)
+            self._recover(reader)
             self._log = LogWriter(
                 self._segments,
                 durability=durability,
@@ -162,10 +176,21 @@ class FileReceiptStore(_FileReceipts):
                 places = log.append([payload for _, payload in chosen])
                 self._index.add([head for head, _ in chosen], places)
                 self._last_end = log.end()
+        if self._index.tail_length() > self._most_in_tail:
+            self._shorten_tail()
+
+    def tend(self) -> bool:
+        """See `ReceiptStore.tend`. Moves the oldest entries that are known in memory alone into the index beside the log."""
+        with self._indexing:
+            step = min(_STEP, self._tail_entries)
+            if self._log is None or self._index.tail_length() < step:
+                return False
+            self._index.move(step, self._make_durable)
+            return self._index.tail_length() >= step
 
     def forget(self, before: str, at_most: int = 1000) -> int:
         """See `ReceiptStore.forget`. A segment is removed when nothing in it is known any more, and the last one never."""
-        with self._writing:
+        with self._writing, self._indexing:
             log = self._writer()
             chosen, bound = self._index.forgettable(before, at_most)
             if bound != self._index.forgotten_below:
@@ -176,7 +201,6 @@ class FileReceiptStore(_FileReceipts):
                 self._last_end = log.end()
             self._index.forget(chosen, bound)
             if len(chosen) < at_most:
-                self._index.let_sessions_go()
                 self._give_back(log.end().segment)
         return len(chosen)
 
@@ -185,14 +209,45 @@ class FileReceiptStore(_FileReceipts):
         self._marks.set(name, value)
 
     def _give_back(self, active: int) -> None:
-        oldest = self._index.oldest_place()
-        first_needed = active if oldest is None else min(active, Place.unpacked(oldest).segment)
+        oldest = self._index.oldest_segment()
+        first_needed = active if oldest is None else min(active, oldest)
         with disk_faults("remove segments from", self._path):
             for number in self._segments.numbers():
                 if number < first_needed:
                     for path in self._segments.files(number):
                         self._files.remove(path)
                     self._files.sync_directory(self._path)  # one after the other: a gap would be taken for damage
+        self._index.drop_segments(first_needed)
+
+    def _recover(self, reader: LogReader) -> None:
+        """Take note of what the log holds behind the index, moving it on as it goes: a start needs no more memory than running does."""
+        for place, payload in reader.catch_up():
+            _note(self._index, reader, place, payload)
+            if self._index.tail_length() > self._tail_entries:
+                self._index.move(self._tail_entries, self._make_durable)
+
+    def _shorten_tail(self) -> None:
+        """Move the tail on where nobody tends the store, or not fast enough. What was appended is stored whatever comes of this."""
+        with self._indexing:
+            try:
+                self._index.move(self._tail_entries, self._make_durable)
+                self._most_in_tail = self._tail_entries
+            except StorageUnavailable as error:
+                _log.warning("the index of the receipts could not be moved on", problem=error.message)
+                self._most_in_tail = self._index.tail_length() + self._tail_entries  # not at every append
+
+    def _make_durable(self, segments: Iterable[int]) -> None:
+        """The index must not know of more than is on disk: what it covers is not read again."""
+        if self._durability == "strict":
+            return
+        for number in segments:
+            for path in self._segments.files(number):
+                with disk_faults("make durable what was written to", path):
+                    fd = self._files.open(path)
+                    try:
+                        self._files.fdatasync(fd)
+                    finally:
+                        os.close(fd)
 
     def health(self) -> StoreHealth:
         """Counts and facts; touches no disk."""
@@ -217,7 +272,8 @@ class FileReceiptStore(_FileReceipts):
         Raises: StorageUnavailable when the last entries may not be on disk; the lock is released all the same.
         """
         self._marks.close()
-        with self._writing:
+        with self._writing, self._indexing:
+            self._index.close()
             log, self._log = self._log, None
             try:
                 if log is not None:
@@ -238,8 +294,8 @@ class FileReceiptReader(_FileReceipts):
     """A file store opened for reading: shows what the writer has written whenever it is asked."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self._reader = LogReader(self._segments)
+        super().__init__(path, self._look(path))
+        self._reader = LogReader(self._segments, self._index.covered)
         self._refreshing = threading.Lock()
         self._refresh()
 
@@ -257,28 +313,36 @@ class FileReceiptReader(_FileReceipts):
         )
 
     def close(self) -> None:
-        """Do nothing: a reader holds nothing open."""
+        """Let go of the connections to the index. Idempotent; reading stays possible."""
+        self._index.close()
+
+    @staticmethod
+    def _look(path: Path) -> LogIndex:
+        with disk_faults("read from", path):
+            os.listdir(path)
+        return LogIndex(LogFolder(path), read_bound(path), is_writer=False)
 
     def _refresh(self) -> None:
         with self._refreshing:
-            reader, index, bound = self._reader, self._index, read_bound(self._path)
-            if bound != index.forgotten_below or reader.is_astray():
-                reader, index = LogReader(self._segments), ReceiptIndex(_new_places, bound)
-            _recover(reader, index)
-            self._reader, self._index = reader, index
+            reader, index = self._reader, self._index
+            if read_bound(self._path) != index.forgotten_below or reader.is_astray():
+                index = self._look(self._path)
+                reader = LogReader(self._segments, index.covered)
+            else:
+                index.follow()
+            for place, payload in reader.catch_up():
+                _note(index, reader, place, payload)
+            index.settle()
+            if index is not self._index:
+                self._index.close()
+            self._reader, self._index, self._places = reader, index, index
 
     def _end(self) -> Place:
         return self._reader.tail or Place(0, 0)
 
 
-def _new_places() -> MutableSequence[int]:
-    return array("Q")
-
-
-def _recover(reader: LogReader, index: ReceiptIndex[int]) -> None:
-    """Take note of everything in a log that was not noted before."""
-    for place, payload in reader.catch_up():
-        try:
-            index.recover(payload, place.packed())
-        except ValueError as error:
-            raise StorageUnavailable(f"{reader.log.segment(place.segment)}: {error}") from error
+def _note(index: LogIndex, reader: LogReader, place: Place, payload: bytes) -> None:
+    try:
+        index.recover(payload, place.packed())
+    except ValueError as error:
+        raise StorageUnavailable(f"{reader.log.segment(place.segment)}: {error}") from error

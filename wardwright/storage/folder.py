@@ -7,7 +7,7 @@ from wardwright.domain.control import ControlEntry
 from wardwright.ports.control import ControlLog
 from wardwright.ports.storage import ReceiptReader, ReceiptStore
 from wardwright.storage.control import FileControlLog, read_control
-from wardwright.storage.file import CAPABILITIES, FileReceiptStore
+from wardwright.storage.file import CAPABILITIES, TAIL_ENTRIES, FileReceiptStore
 from wardwright.storage.files import is_missing
 from wardwright.storage.log import SEGMENT_BYTES, Durability
 
@@ -18,11 +18,19 @@ class FileStorage:
     kind = "file"
     capabilities = CAPABILITIES
 
-    def __init__(self, path: Path, durability: Durability = "strict", *, segment_bytes: int = SEGMENT_BYTES) -> None:
+    def __init__(
+        self,
+        path: Path,
+        durability: Durability = "strict",
+        *,
+        segment_bytes: int = SEGMENT_BYTES,
+        tail_entries: int = TAIL_ENTRIES,
+    ) -> None:
         self.receipts = path / "receipts"
         self.control = path / "control"
         self._durability = durability
         self._segment_bytes = segment_bytes
+        self._tail_entries = tail_entries
 
     @property
     def where(self) -> str:
@@ -35,7 +43,9 @@ class FileStorage:
 
     def open(self) -> ReceiptStore:
         """See `StorageProvider.open`."""
-        return FileReceiptStore(self.receipts, self._durability, segment_bytes=self._segment_bytes)
+        return FileReceiptStore(
+            self.receipts, self._durability, segment_bytes=self._segment_bytes, tail_entries=self._tail_entries
+        )
 
     def read(self) -> ReceiptReader:
         """See `StorageProvider.read`."""

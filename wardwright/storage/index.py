@@ -1,19 +1,20 @@
 """Where the entries of each receipt are: what a store knows without reading, and what it decides from it.
 
-Kept in memory for every receipt: its id, in a dictionary and in a sorted list, and one place per entry. Places are numbers
-for the file store, in arrays: about 0.3 KB for a receipt of four entries, so some 300 MB for a million. Of every session the newest
-receipt is known as well, at some 0.3 KB more.
+`ReceiptIndex` has it in memory, for every receipt: its id, in a dictionary and in a sorted list, and one place per entry. Places are
+numbers for the file store, in arrays: about 0.3 KB for a receipt of four entries. Of every session the newest receipt is known as well,
+at some 0.3 KB more. The file store keeps only its latest receipts so (`storage.log_index`).
 """
 
 import threading
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, MutableSequence, Sequence
 from itertools import islice
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
 from wardwright.receipts.events import Closed
+from wardwright.receipts.query import ReceiptFilter
 
 P = TypeVar("P")
 
@@ -44,7 +45,19 @@ class Head(msgspec.Struct):
     event: _Fact
 
 
-_decode_head = msgspec.json.Decoder(Head).decode
+decode_head = msgspec.json.Decoder(Head).decode
+
+
+class Candidates(NamedTuple, Generic[P]):
+    """Receipts that may match a filter, and where their entries are, by descending id.
+
+    None between them and `reached` do that are not here, nor any below when that is None. `passed` counts those that were looked at
+    to find this out.
+    """
+
+    receipts: Sequence[tuple[str, Sequence[P]]]
+    reached: str | None
+    passed: int = 0
 
 
 def unknown(
@@ -59,7 +72,7 @@ def unknown(
     chosen: list[tuple[Head, bytes]] = []
     last: dict[str, int] = {}
     for payload in payloads:
-        head = _head(payload)
+        head = head_of(payload)
         receipt_id, seq = head.receipt_id, head.seq
         expected = (last.get(receipt_id) or last_seq(receipt_id)) + 1
         if expected == 1 and receipt_id < forgotten_below:
@@ -70,6 +83,30 @@ def unknown(
             chosen.append((head, payload))
             last[receipt_id] = seq
     return chosen
+
+
+class Places(Protocol[P]):
+    """What reading asks of an index."""
+
+    def places(self, receipt_id: str) -> Sequence[P]:
+        """Where a receipt's entries are, in order; empty when unknown."""
+        ...
+
+    def below(self, receipt_id: str | None) -> str | None:
+        """The greatest id below another, or of all; None when there is none."""
+        ...
+
+    def candidates(self, wanted: ReceiptFilter, before: str | None, at_most: int) -> Candidates[P]:
+        """The next receipts below an id that may match a filter; about so many at most."""
+        ...
+
+    def newest_of_session(self, model_id: str, session_id: str) -> str | None:
+        """The greatest id of a session's receipts; None when there is none."""
+        ...
+
+    def open_ids(self) -> list[str]:
+        """The receipts without a closing entry, by id."""
+        ...
 
 
 class ReceiptIndex(Generic[P]):
@@ -93,7 +130,7 @@ class ReceiptIndex(Generic[P]):
 
         Raises: ValueError when a payload is no entry, or its receipt lacks the entries before it.
         """
-        return unknown(payloads, self._last_seq, self.forgotten_below)
+        return unknown(payloads, self.last_seq, self.forgotten_below)
 
     def add(self, heads: Sequence[Head], places: Sequence[P]) -> None:
         """Take note of entries that were chosen by `unknown` and are stored now."""
@@ -108,10 +145,13 @@ class ReceiptIndex(Generic[P]):
 
         Raises: ValueError when the payload is no entry.
         """
-        head = _head(payload)
-        expected = self._last_seq(head.receipt_id) + 1
+        self.recover_head(head_of(payload), place)
+
+    def recover_head(self, head: Head, place: P) -> None:
+        """What `recover` does, with the entry's head."""
+        expected = self.last_seq(head.receipt_id) + 1
         if head.seq < expected or (head.seq > 1 and head.receipt_id not in self._places):
-            self._has_strays = True
+            self._pass_over(place)
             return
         with self._lock:
             if head.seq > expected:
@@ -140,13 +180,9 @@ class ReceiptIndex(Generic[P]):
                 self._lost.pop(receipt_id, None)
 
     def let_sessions_go(self) -> None:
-        """Free what is kept of sessions whose receipts are all forgotten. For the writer, beside which nobody changes them."""
-        newest = {session: known for session, known in self._newest_of_session.items() if known in self._places}
-        for receipt_id, session in self._open.items():
-            if session is not None:
-                newest[session] = max(receipt_id, newest.get(session, ""))
+        """Free what is kept of sessions whose receipts are all forgotten."""
         with self._lock:
-            self._newest_of_session = newest
+            self._newest_of_session = self._living_sessions()
 
     def oldest_place(self) -> P | None:
         """The least place of all; None when there is none."""
@@ -163,7 +199,7 @@ class ReceiptIndex(Generic[P]):
 
         Raises: ValueError when the payload is no entry.
         """
-        return not self._has_strays or place in self.places(_head(payload).receipt_id)
+        return not self._has_strays or place in self.places(head_of(payload).receipt_id)
 
     def below(self, receipt_id: str | None) -> str | None:
         """The greatest id below another, or of all; None when there is none."""
@@ -171,11 +207,15 @@ class ReceiptIndex(Generic[P]):
             position = len(self._ids) if receipt_id is None else bisect_left(self._ids, receipt_id)
             return self._ids[position - 1] if position else None
 
-    def newest_below(self, receipt_id: str | None, at_most: int) -> list[str]:
-        """The greatest ids below another, or of all, so many at most, by descending id."""
+    def candidates(self, wanted: ReceiptFilter, before: str | None, at_most: int) -> Candidates[P]:
+        """The next receipts below an id, or of all, by descending id; so many at most. No filter is looked at here."""
         with self._lock:
-            position = len(self._ids) if receipt_id is None else bisect_left(self._ids, receipt_id)
-            return self._ids[max(0, position - at_most) : position][::-1]
+            position = len(self._ids) if before is None else bisect_left(self._ids, before)
+            receipt_ids = self._ids[max(0, position - at_most) : position][::-1]
+            return Candidates(
+                [(receipt_id, tuple(self._places[receipt_id])) for receipt_id in receipt_ids],
+                receipt_ids[-1] if len(receipt_ids) == at_most else None,
+            )
 
     def newest_of_session(self, model_id: str, session_id: str) -> str | None:
         """The greatest id of a session's receipts; None when there is none."""
@@ -196,7 +236,18 @@ class ReceiptIndex(Generic[P]):
         with self._lock:
             return len(self._ids), len(self._open)
 
-    def _last_seq(self, receipt_id: str) -> int:
+    def _living_sessions(self) -> dict[Session, str]:
+        newest = {session: known for session, known in self._newest_of_session.items() if known in self._places}
+        for receipt_id, session in self._open.items():
+            if session is not None:
+                newest[session] = max(receipt_id, newest.get(session, ""))
+        return newest
+
+    def _pass_over(self, place: P) -> None:
+        self._has_strays = True
+
+    def last_seq(self, receipt_id: str) -> int:
+        """The number of a receipt's last entry; 0 when it is unknown."""
         return len(self._places.get(receipt_id, ())) + self._lost.get(receipt_id, 0)
 
     def _add(self, head: Head, place: P) -> None:
@@ -230,8 +281,9 @@ def just_above(receipt_id: str) -> str:
     return f"{receipt_id} "
 
 
-def _head(payload: bytes) -> Head:
+def head_of(payload: bytes) -> Head:
+    """What a store needs to know of an encoded entry. Raises: ValueError when it is none."""
     try:
-        return _decode_head(payload)
+        return decode_head(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"not an encoded receipt entry: {error}") from error

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from math import inf
 from typing import Generic, TypeVar
 
 import msgspec
@@ -10,7 +11,7 @@ from wardwright.domain.errors import StorageUnavailable
 from wardwright.receipts.events import Entry, decode_entry
 from wardwright.receipts.fold import Receipt
 from wardwright.receipts.query import Page, ReceiptFilter, Unlike, page, select
-from wardwright.storage.index import ReceiptIndex
+from wardwright.storage.index import Places
 
 P = TypeVar("P")
 
@@ -27,8 +28,8 @@ _decode_opening = msgspec.json.Decoder(_Opening).decode
 class IndexedReceipts(ABC, Generic[P]):
     """Reads receipts through an index of places `P`. Safe for any number of threads."""
 
-    def __init__(self, index: ReceiptIndex[P]) -> None:
-        self._index = index
+    def __init__(self, index: Places[P]) -> None:
+        self._places = index
 
     @abstractmethod
     def _fetch(self, places: Sequence[P]) -> list[bytes]:
@@ -40,7 +41,7 @@ class IndexedReceipts(ABC, Generic[P]):
     def payloads(self, receipt_id: str) -> tuple[bytes, ...]:
         """The entries of one receipt as they are stored, byte for byte, for `receipts.chain.verify`; empty when unknown."""
         self._refresh()
-        return tuple(self._fetch(self._index.places(receipt_id)))
+        return tuple(self._fetch(self._places.places(receipt_id)))
 
     def entries(self, receipt_id: str) -> tuple[Entry, ...]:
         """All entries of one receipt in order; empty when unknown."""
@@ -50,7 +51,7 @@ class IndexedReceipts(ABC, Generic[P]):
     def newest(self, before: str | None = None) -> Iterator[tuple[Entry, ...]]:
         """Receipts by descending id, strictly below `before` when given; each is read when it is asked for."""
         self._refresh()
-        while (before := self._index.below(before)) is not None:
+        while (before := self._places.below(before)) is not None:
             if entries := self._entries(before):  # else it was forgotten this very moment
                 yield entries
 
@@ -62,12 +63,12 @@ class IndexedReceipts(ABC, Generic[P]):
     def open_receipts(self) -> tuple[tuple[Entry, ...], ...]:
         """Every receipt that has no closing entry yet, by id."""
         self._refresh()
-        return tuple(self._entries(receipt_id) for receipt_id in self._index.open_ids())
+        return tuple(self._entries(receipt_id) for receipt_id in self._places.open_ids())
 
     def newest_of_session(self, model_id: str, session_id: str) -> str | None:
         """The id of a session's newest receipt; None when it has none."""
         self._refresh()
-        return self._index.newest_of_session(model_id, session_id)
+        return self._places.newest_of_session(model_id, session_id)
 
     def select(self, wanted: ReceiptFilter) -> Iterator[Receipt]:
         """See `ReceiptReader.select`."""
@@ -75,24 +76,29 @@ class IndexedReceipts(ABC, Generic[P]):
         return select(self._candidates(wanted), wanted)
 
     def _candidates(self, wanted: ReceiptFilter) -> Iterator[tuple[Entry, ...] | Unlike]:
-        traces, before = wanted.traces(), wanted.before
-        while receipt_ids := self._index.newest_below(before, _BATCH):
-            before = receipt_ids[-1]
-            places = [self._index.places(receipt_id) for receipt_id in receipt_ids]
-            for receipt_id, payloads in zip(receipt_ids, self._fetch_each(places), strict=True):
+        traces, before, at_most = wanted.traces(), wanted.before, min(wanted.limit + 1, _BATCH)
+        while True:
+            found = self._places.candidates(wanted, before, at_most)
+            places = [places for _, places in found.receipts]
+            for (receipt_id, _), payloads in zip(found.receipts, self._fetch_each(places), strict=True):
                 if not payloads:
                     continue  # it was forgotten this very moment
                 elif all(any(trace in payload for payload in payloads) for trace in traces):
                     yield self._decoded(receipt_id, payloads)
                 else:
                     yield self._unlike(receipt_id, payloads[0])
+            before = found.reached
+            if before is None:
+                return
+            if found.passed:
+                yield Unlike(before, inf, found.passed)
 
     def _fetch_each(self, places: Sequence[Sequence[P]]) -> list[list[bytes]]:
         """Fetch the payloads of several receipts."""
         return [self._fetch(each) for each in places]
 
     def _entries(self, receipt_id: str) -> tuple[Entry, ...]:
-        return self._decoded(receipt_id, self._fetch(self._index.places(receipt_id)))
+        return self._decoded(receipt_id, self._fetch(self._places.places(receipt_id)))
 
     def _decoded(self, receipt_id: str, payloads: Sequence[bytes]) -> tuple[Entry, ...]:
         try:

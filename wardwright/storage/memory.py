@@ -52,11 +52,11 @@ class MemoryReceiptStore(IndexedReceipts[bytes]):
         """
         with self._log.writing:
             self.check_writable()
-            chosen = self._index.unknown(payloads)
+            chosen = self._log.index.unknown(payloads)
             kept = [payload for _, payload in chosen]
-            self._index.add([head for head, _ in chosen], kept)
+            self._log.index.add([head for head, _ in chosen], kept)
             self._log.payloads.extend(kept)
-            if any(head.receipt_id < self._index.forgotten_below for head, _ in chosen):
+            if any(head.receipt_id < self._log.index.forgotten_below for head, _ in chosen):
                 self._let_go()
 
     def replay(self, after: int = 0) -> Iterator[Stored]:
@@ -71,9 +71,9 @@ class MemoryReceiptStore(IndexedReceipts[bytes]):
         """See `ReceiptStore.forget`."""
         with self._log.writing:
             self.check_writable()
-            chosen, bound = self._index.forgettable(before, at_most)
-            self._index.forget(chosen, bound)
-            self._index.let_sessions_go()
+            chosen, bound = self._log.index.forgettable(before, at_most)
+            self._log.index.forget(chosen, bound)
+            self._log.index.let_sessions_go()
             self._let_go()
         return len(chosen)
 
@@ -90,12 +90,12 @@ class MemoryReceiptStore(IndexedReceipts[bytes]):
         """Keep what the index knows; what is forgotten leaves its position behind."""
         payloads = self._log.payloads
         for place, payload in enumerate(payloads):
-            if payload is not None and not self._index.holds(payload, payload):
+            if payload is not None and not self._log.index.holds(payload, payload):
                 payloads[place] = None
 
     def health(self) -> StoreHealth:
         """Counts and facts."""
-        receipt_count, open_count = self._index.counts()
+        receipt_count, open_count = self._log.index.counts()
         return StoreHealth(
             kind="memory",
             durable=False,
@@ -103,6 +103,10 @@ class MemoryReceiptStore(IndexedReceipts[bytes]):
             open_count=open_count,
             capabilities=tuple(sorted(CAPABILITIES)),
         )
+
+    def tend(self) -> bool:
+        """See `ReceiptStore.tend`. Nothing is put off."""
+        return False
 
     def check_writable(self) -> None:
         """Raise StorageUnavailable when the store is closed."""

@@ -111,11 +111,13 @@ class LogReader:
     def _headers(self, since: int) -> dict[int, Header]:
         """The headers of the segments from one on. A last segment whose creation was cut off is left out."""
         with disk_faults("read from", self.log.path):
-            numbers = [number for number in self.log.numbers() if number >= since]
+            numbers = self.log.numbers()
         headers = {}
         for expected, number in enumerate(numbers, start=numbers[0] if numbers else 1):
             if number != expected:
                 raise StorageUnavailable(f"{self.log.segment(expected)} is missing: the log has a gap there")
+            if number < since:
+                continue
             header = self._header(number, is_last=number == numbers[-1])
             if header is not None:
                 headers[number] = header

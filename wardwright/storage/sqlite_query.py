@@ -19,7 +19,8 @@ class Condition(NamedTuple):
     values: tuple[Value, ...] = ()
 
 
-_NEVER = Condition("0")
+NEVER = Condition("0")
+"""What nothing meets."""
 
 
 def matching_ids(wanted: ReceiptFilter) -> Condition:
@@ -38,23 +39,39 @@ def facets_of(summary: Summary | None) -> tuple[Value, ...]:
     return (summary.created_at, int(summary.simulation), *(getattr(summary, name) for name in FACETS))
 
 
+def time_conditions(wanted: ReceiptFilter) -> Iterator[Condition]:
+    """When the receipt was opened. Purity: pure."""
+    if is_bounded(wanted.created_at_min) or wanted.created_at_min > 0:
+        yield Condition("created_at >= ?", (bounded(wanted.created_at_min),))
+    if is_bounded(wanted.created_at_max) or wanted.created_at_max < 0:
+        yield Condition("created_at <= ?", (bounded(wanted.created_at_max),))
+
+
+def exact_condition(name: str, value: str | bool) -> Condition:
+    """That a field of the summary has a value. Purity: pure."""
+    if name == "simulation":
+        return Condition("simulation = ?", (int(value),)) if isinstance(value, bool) else NEVER
+    if name not in FACETS or not _is_encodable(str(value)):
+        return NEVER
+    return Condition(f"{name} = ?", (value,))
+
+
+def is_bounded(seconds: float) -> bool:
+    """Whether a time is one that a receipt may have been opened at. Purity: pure."""
+    return -_LARGEST < seconds < _LARGEST
+
+
+def bounded(seconds: float) -> int:
+    """A time as SQLite can compare it. Purity: pure."""
+    return int(max(-_LARGEST, min(_LARGEST, seconds)))
+
+
 def _conditions(wanted: ReceiptFilter) -> Iterator[Condition]:
     for name, value in wanted.exact:
-        yield _exact(name, value)
+        yield exact_condition(name, value)
     if wanted.before is not None:
         yield Condition("receipt_id < ?", (wanted.before,))
-    if wanted.created_at_min > -_LARGEST:
-        yield Condition("created_at >= ?", (_bounded(wanted.created_at_min),))
-    if wanted.created_at_max < _LARGEST:
-        yield Condition("created_at <= ?", (_bounded(wanted.created_at_max),))
-
-
-def _exact(name: str, value: str | bool) -> Condition:
-    if name == "simulation":
-        return Condition("simulation = ?", (int(value),)) if isinstance(value, bool) else _NEVER
-    if name not in FACETS or not _is_encodable(str(value)):
-        return _NEVER
-    return Condition(f"{name} = ?", (value,))
+    yield from time_conditions(wanted)
 
 
 def _is_encodable(value: str) -> bool:
@@ -63,7 +80,3 @@ def _is_encodable(value: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _bounded(seconds: float) -> int:
-    return int(max(-_LARGEST, min(_LARGEST, seconds)))

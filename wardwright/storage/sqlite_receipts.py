@@ -14,7 +14,7 @@ import msgspec
 from wardwright.domain.errors import StorageUnavailable
 from wardwright.ports.storage import Capability, Stored, StoreHealth, checked_mark
 from wardwright.receipts.events import Entry, decode_entry
-from wardwright.receipts.fold import Receipt, Summary, fold, summarise
+from wardwright.receipts.fold import Receipt, Summary, fold, summary_of
 from wardwright.receipts.query import Page, ReceiptFilter, cursor
 from wardwright.storage.files import FileOps, FolderLock, disk_faults
 from wardwright.storage.index import CLOSED, Head, just_above, unknown
@@ -90,7 +90,7 @@ class SqliteReceiptReader:
         statement = matching_ids(wanted)
         with self._readers.reading() as found:
             ids = [str(row[0]) for row in found.execute(*statement).fetchall()]
-            shown = [summarise(fold(self._entries(found, receipt_id))) for receipt_id in ids[: wanted.limit]]
+            shown = [summary_of(self._entries(found, receipt_id)) for receipt_id in ids[: wanted.limit]]
         return Page(tuple(shown), cursor(shown[-1].receipt_id) if len(ids) > wanted.limit else None)
 
     def select(self, wanted: ReceiptFilter) -> Iterator[Receipt]:
@@ -255,6 +255,10 @@ class SqliteReceiptStore(SqliteReceiptReader):
         """Counts and facts; touches no disk."""
         return self._health(*self._counts, durable=self._durability == "strict")
 
+    def tend(self) -> bool:
+        """See `ReceiptStore.tend`. Nothing is put off."""
+        return False
+
     def check_writable(self) -> None:
         """Raise StorageUnavailable when the store is closed, or the disk is full, read-only or gone."""
         if not self._is_open:
@@ -335,7 +339,7 @@ class SqliteReceiptStore(SqliteReceiptReader):
     def _summary(self, changed: apsw.Cursor, receipt_id: str) -> Summary | None:
         """What a receipt comes to; None when it cannot be told, which whoever reads it will be told."""
         try:
-            return summarise(fold([decode_entry(payload) for payload in self._payloads(changed, receipt_id)]))
+            return summary_of([decode_entry(payload) for payload in self._payloads(changed, receipt_id)])
         except (msgspec.DecodeError, ValueError):
             return None
 

@@ -53,6 +53,11 @@ class BesideMemory(RuleBasedStateMachine):
         forgotten = [store.forget(receipt_id(before), at_most) for store in (self.store, self.expected)]
         assert forgotten[0] == forgotten[1]
 
+    @rule()
+    def tend(self) -> None:
+        """Let the store do what it has put off, or some of it."""
+        self.store.tend()
+
     @rule(wanted=queries(_RECEIPTS))
     def ask(self, wanted: ReceiptFilter) -> None:
         """Ask for all pages of an answer."""

@@ -1,0 +1,383 @@
+"""The index beside a log: a database that says of each receipt where its entries are, and what filters name of it.
+
+It is derived from the log up to a position, `covered`, and never trusted further than that: whoever opens it checks that it is this
+log's (`IndexFile.covered_in`), reads the rest of the log, and makes the whole of it anew when anything does not fit. WAL mode, where a
+power failure takes the last changes at most, never a part of one. The inode of the file is written in it, so that a copy, which may have
+been made in the middle of a change, is not taken for the original.
+"""
+
+import os
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import apsw
+import msgspec
+
+from wardwright.domain.errors import StorageUnavailable
+from wardwright.receipts.query import ReceiptFilter
+from wardwright.storage.files import disk_faults
+from wardwright.storage.frame import read_frame
+from wardwright.storage.index import Head, Session, decode_head
+from wardwright.storage.index_query import Scan, matching, narrowed
+from wardwright.storage.log_folder import LogFolder, Place
+from wardwright.storage.segment_file import opened
+from wardwright.storage.segments import unpadded
+from wardwright.storage.sqlite_database import (
+    APPLICATION_ID,
+    FACETS,
+    Readers,
+    connect,
+    database_faults,
+    transaction,
+)
+from wardwright.storage.sqlite_query import Value
+
+FORMAT = 1
+
+_DAMAGE = (apsw.CorruptError, apsw.NotADBError, apsw.ConstraintError)
+
+_CACHE_KB = 16_000
+
+_TABLES = f"""
+CREATE TABLE receipts (
+    number INTEGER PRIMARY KEY,
+    receipt_id TEXT NOT NULL,
+    is_open INTEGER NOT NULL,
+    last_seq INTEGER NOT NULL,
+    places BLOB NOT NULL,
+    created_at INTEGER,
+    simulation INTEGER,
+    {", ".join(f"{name} TEXT" for name in FACETS)}
+) STRICT;
+CREATE TABLE segments (
+    number INTEGER PRIMARY KEY,
+    payloads INTEGER NOT NULL,
+    held INTEGER NOT NULL
+) STRICT;
+CREATE TABLE state (
+    home INTEGER NOT NULL,
+    covered INTEGER NOT NULL,
+    covered_id TEXT NOT NULL,
+    covered_seq INTEGER NOT NULL,
+    below TEXT NOT NULL,
+    receipt_count INTEGER NOT NULL,
+    open_count INTEGER NOT NULL,
+    newest TEXT NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX receipts_by_id ON receipts (receipt_id);
+CREATE INDEX open_receipts ON receipts (receipt_id) WHERE is_open;
+CREATE INDEX receipts_by_time ON receipts (created_at);
+CREATE INDEX receipts_by_session ON receipts (session_id, model_id, receipt_id) WHERE session_id IS NOT NULL;
+{"".join(f"CREATE INDEX receipts_by_{name} ON receipts ({name}, receipt_id) WHERE {name} IS NOT NULL;" for name in FACETS)}
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {FORMAT};
+"""
+
+_COLUMNS = ("receipt_id", "is_open", "last_seq", "places", "created_at", "simulation", *FACETS)
+_INSERT = f"INSERT INTO receipts ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608 - our own words
+_UPDATE = f"""
+{_INSERT} ON CONFLICT (receipt_id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[1:])}
+"""
+_VISIBLE = "(receipt_id >= ? OR is_open)"
+
+
+class Unfit(Exception):
+    """The index is not one of this log, or none that this version can use. The message says why."""
+
+
+class State(NamedTuple):
+    """How far the index goes: the last entry that it knows of, the bound of forgetting, counts, and the greatest id it ever had."""
+
+    covered: int = 0
+    covered_id: str = ""
+    covered_seq: int = 0
+    below: str = ""
+    receipt_count: int = 0
+    open_count: int = 0
+    newest: str = ""
+
+
+class Known(NamedTuple):
+    """What the index says of a receipt. `last_seq` is more than there are places when entries were lost."""
+
+    receipt_id: str
+    is_open: bool
+    last_seq: int
+    places: "array[int]"
+    session: Session | None
+
+
+class Row(NamedTuple):
+    """A receipt as it is to be kept. `facets` are those of `sqlite_query.facets_of`."""
+
+    receipt_id: str
+    is_open: bool
+    last_seq: int
+    places: Sequence[int]
+    facets: tuple[Value, ...]
+
+
+class Addition(NamedTuple):
+    """What the log goes on with: rows, of which some are known and have changed; what segments hold more; and up to which entry.
+
+    `segments` has how many payloads were read of each, and how many of them are in the index.
+    """
+
+    rows: Sequence[Row]
+    known: Mapping[str, bool]
+    segments: Mapping[int, tuple[int, int]]
+    covered: int
+    covered_head: Head
+
+
+class IndexFile:
+    """The database. One thread changes it at a time; any number read meanwhile.
+
+    Raises: StorageUnavailable, everywhere, when the database fails.
+    """
+
+    def __init__(self, path: Path, *, is_writer: bool) -> None:
+        self.path = path
+        self._is_writer = is_writer
+        self._readers = Readers(path)
+        self._writer: apsw.Connection | None = None
+
+    @classmethod
+    def create(cls, path: Path) -> "IndexFile":
+        """Begin an index that covers nothing, in the place of any other."""
+        made = cls(path, is_writer=True)
+        with disk_faults("create", path):
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            discard(path)
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            home = path.stat().st_ino
+        with database_faults("create", path):
+            connection = made._connection()
+            connection.pragma("journal_mode", "wal")
+            with transaction(connection) as cursor:
+                cursor.execute(_TABLES)
+                cursor.execute("INSERT INTO state VALUES (?, 0, '', 0, '', 0, 0, '')", (home,))
+        return made
+
+    def checked(self, log: LogFolder) -> State:
+        """What the index says of itself, if it is one of this log. Raises: Unfit."""
+        try:
+            with self._reading() as found:
+                application, version = (
+                    found.connection.pragma("application_id"),
+                    found.connection.pragma("user_version"),
+                )
+                if (application, version) != (APPLICATION_ID, FORMAT):
+                    raise Unfit("it has another format")
+                home = found.execute("SELECT home FROM state").get
+                held: list[Any] = found.execute("SELECT number FROM segments WHERE held > 0").fetchall()
+                state = _state(found)
+        except StorageUnavailable as error:
+            raise Unfit(error.message) from error
+        if home != self.path.stat().st_ino:
+            raise Unfit("it was copied here")
+        if not {number for (number,) in held} <= set(log.numbers()):
+            raise Unfit("segments are missing that it knows")
+        if state.covered and not _is_there(log, state):
+            raise Unfit("the log is not the one that it was made of")
+        return state
+
+    def state(self) -> State:
+        """How far the index goes now."""
+        with self._reading() as found:
+            return _state(found)
+
+    def known(self, receipt_id: str) -> Known | None:
+        """What is known of a receipt."""
+        sql = "SELECT receipt_id, is_open, last_seq, places, model_id, session_id FROM receipts WHERE receipt_id = ?"
+        with self._reading() as found:
+            row: Any = found.execute(sql, (receipt_id,)).fetchone()
+        if row is None:
+            return None
+        session = None if row[5] is None else (str(row[4]), str(row[5]))
+        return Known(row[0], bool(row[1]), row[2], unpack(row[3]), session)
+
+    def open_ids(self) -> list[str]:
+        """The receipts without a closing entry, by id."""
+        with self._reading() as found:
+            return _ids(found, "SELECT receipt_id FROM receipts WHERE is_open ORDER BY receipt_id")
+
+    def closed_below(self, receipt_id: str, at_most: int) -> list[str]:
+        """The first closed receipts below an id."""
+        sql = "SELECT receipt_id FROM receipts WHERE receipt_id < ? AND NOT is_open ORDER BY receipt_id LIMIT ?"
+        with self._reading() as found:
+            return _ids(found, sql, (receipt_id, at_most))
+
+    def count_closed_below(self, receipt_id: str) -> int:
+        """How many closed receipts there are below an id."""
+        with self._reading() as found:
+            sql = "SELECT count(*) FROM receipts WHERE receipt_id < ? AND NOT is_open"
+            return int(str(found.execute(sql, (receipt_id,)).get))
+
+    def newest_of_session(self, session: Session, below: str) -> str | None:
+        """The greatest id of a session's receipts, closed ones below the bound of forgetting left out."""
+        model_id, session_id = session
+        sql = (
+            "SELECT receipt_id FROM receipts INDEXED BY receipts_by_session WHERE session_id = ? AND model_id = ? "  # noqa: S608 - our own words
+            f"AND {_VISIBLE} ORDER BY receipt_id DESC LIMIT 1"
+        )
+        with self._reading() as found:
+            newest: str | None = found.execute(sql, (session_id, model_id, below)).get
+        return newest
+
+    def select(self, wanted: ReceiptFilter, before: str | None, below: str, at_most: int) -> Scan:
+        """The next receipts by descending id that a filter matches; see `Scan`."""
+        with self._reading() as found:
+            return matching(found, narrowed(found, wanted, before), below, at_most)
+
+    def impure_segments(self) -> frozenset[int]:
+        """The segments with payloads that are of no receipt in the index: forgotten, repeated, or without a beginning."""
+        with self._reading() as found:
+            rows: list[Any] = found.execute("SELECT number FROM segments WHERE held < payloads").fetchall()
+        return frozenset(number for (number,) in rows)
+
+    def oldest_segment(self) -> int | None:
+        """The first segment that holds anything of a receipt in the index."""
+        with self._reading() as found:
+            oldest: int | None = found.execute("SELECT min(number) FROM segments WHERE held > 0").get
+        return oldest
+
+    def add(self, addition: Addition) -> State:
+        """Take in what the log goes on with; tell how far the index goes then."""
+        with self._changing() as changed:
+            state = _state(changed)
+            known = addition.known
+            for row in addition.rows:
+                sql = _UPDATE if row.receipt_id in known else _INSERT
+                changed.execute(sql, (*row[:3], array("Q", row.places).tobytes(), *row.facets))
+            sql = (
+                "INSERT INTO segments VALUES (?, ?, ?) ON CONFLICT (number) "
+                "DO UPDATE SET payloads = payloads + excluded.payloads, held = held + excluded.held"
+            )
+            changed.executemany(sql, [(number, *counts) for number, counts in addition.segments.items()])
+            were_open = sum(known.get(row.receipt_id, False) for row in addition.rows)
+            state = state._replace(
+                covered=addition.covered,
+                covered_id=addition.covered_head.receipt_id,
+                covered_seq=addition.covered_head.seq,
+                receipt_count=state.receipt_count + sum(row.receipt_id not in known for row in addition.rows),
+                open_count=state.open_count + sum(row.is_open for row in addition.rows) - were_open,
+                newest=max([state.newest, *(row.receipt_id for row in addition.rows)]),
+            )
+            _put_state(changed, state)
+        return state
+
+    def remove(self, receipt_ids: Iterable[str], below: str) -> State:
+        """Let go of receipts, those that are known; from now on the bound of forgetting is another. Tell how far the index goes then."""
+        with self._changing() as changed:
+            state = _state(changed)
+            for receipt_id in receipt_ids:
+                sql = "DELETE FROM receipts WHERE receipt_id = ? RETURNING is_open, places"
+                gone: Any = changed.execute(sql, (receipt_id,)).fetchone()
+                if gone is not None:
+                    is_open, places = gone
+                    _release(changed, unpack(places))
+                    state = state._replace(receipt_count=state.receipt_count - 1, open_count=state.open_count - is_open)
+            state = state._replace(below=below)
+            _put_state(changed, state)
+        return state
+
+    def drop_segments(self, before: int) -> None:
+        """Know nothing any more of segments that were given back."""
+        with self._changing() as changed:
+            changed.execute("DELETE FROM segments WHERE number < ?", (before,))
+
+    def close(self) -> None:
+        """Let go of every connection. Idempotent; reading stays possible."""
+        self._readers.close()
+        connection, self._writer = self._writer, None
+        if connection is not None:
+            connection.close()
+
+    @contextmanager
+    def _reading(self) -> Iterator[apsw.Cursor]:
+        with self._damage_noticed(), self._readers.reading() as found:
+            yield found
+
+    @contextmanager
+    def _changing(self) -> Iterator[apsw.Cursor]:
+        with self._damage_noticed(), database_faults("write to", self.path), transaction(self._connection()) as changed:
+            yield changed
+
+    @contextmanager
+    def _damage_noticed(self) -> Iterator[None]:
+        """Remove an index that turns out to be damaged: the next start makes another."""
+        try:
+            yield
+        except StorageUnavailable as error:
+            if self._is_writer and isinstance(error.__cause__, _DAMAGE):
+                with disk_faults("remove", self.path):
+                    discard(self.path)
+                raise StorageUnavailable(f"{error.message}; it is made anew from the log at the next start") from error
+            raise
+
+    def _connection(self) -> apsw.Connection:
+        if self._writer is None:
+            self._writer = connect(self.path, apsw.SQLITE_OPEN_READWRITE)
+            self._writer.pragma("synchronous", "NORMAL")
+            self._writer.pragma("cache_size", -_CACHE_KB)
+        return self._writer
+
+
+def discard(path: Path) -> None:
+    """Remove an index, whatever it is. Raises: OSError."""
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def unpack(places: bytes) -> "array[int]":
+    """The places that `tobytes` packed."""
+    unpacked = array("Q")
+    unpacked.frombytes(places)
+    return unpacked
+
+
+def _is_there(log: LogFolder, state: State) -> bool:
+    """Whether the last entry that the index knows of is where it says. One that was taken away since has left its frame empty."""
+    place = Place.unpacked(state.covered)
+    try:
+        with opened(log, place.segment) as segment:
+            frame = read_frame(segment.read, place.offset)
+    except StorageUnavailable:
+        return False
+    if frame is None:
+        return False
+    payload = unpadded(frame.payload)
+    if not payload:
+        return True
+    try:
+        head = decode_head(payload)
+    except msgspec.DecodeError:
+        return False
+    return (head.receipt_id, head.seq) == (state.covered_id, state.covered_seq)
+
+
+def _state(found: apsw.Cursor) -> State:
+    row: Any = found.execute(f"SELECT {', '.join(State._fields)} FROM state").fetchone()  # noqa: S608 - our own words
+    return State(*row)
+
+
+def _put_state(changed: apsw.Cursor, state: State) -> None:
+    changed.execute(f"UPDATE state SET {', '.join(f'{name} = ?' for name in State._fields)}", state)  # noqa: S608 - our own words
+
+
+def _release(changed: apsw.Cursor, places: "array[int]") -> None:
+    counts: dict[int, int] = {}
+    for place in places:
+        segment = Place.unpacked(place).segment
+        counts[segment] = counts.get(segment, 0) + 1
+    changed.executemany(
+        "UPDATE segments SET held = held - ? WHERE number = ?", [(count, number) for number, count in counts.items()]
+    )
+
+
+def _ids(found: apsw.Cursor, sql: str, values: tuple[Value, ...] = ()) -> list[str]:
+    return [str(row[0]) for row in found.execute(sql, values).fetchall()]

@@ -104,6 +104,25 @@ TEST_EXCHANGES = [
     get("/admin/providers"),
 ]
 
+SINKS = "/admin/sinks"
+ONE_SINK = f"{SINKS}/{{sink_id}}"
+FILE, NO_SINK = {"sink_id": "file"}, {"sink_id": "nobody"}
+SINK_EXCHANGES = [
+    get(SINKS),
+    get(SINKS, 403, "protected_endpoint", headers=ELSEWHERE),
+    get(ONE_SINK, values=FILE),
+    get(ONE_SINK, 403, "protected_endpoint", values=FILE, headers=ELSEWHERE),
+    get(ONE_SINK, 404, "not_found", values=NO_SINK),
+    post(f"{ONE_SINK}/dead-letters/replay", 202, values=FILE),
+    post(f"{ONE_SINK}/dead-letters/replay", 403, "protected_endpoint", values=FILE, headers=ELSEWHERE),
+    post(f"{ONE_SINK}/dead-letters/replay", 404, "not_found", values=NO_SINK),
+    post(f"{ONE_SINK}/export", 202, values=FILE, body={"from": 0}),
+    post(f"{ONE_SINK}/export", 400, "invalid_request", values=FILE, body={"from": 7}),
+    post(f"{ONE_SINK}/export", 403, "protected_endpoint", values=FILE, body={"from": 0}, headers=ELSEWHERE),
+    post(f"{ONE_SINK}/export", 404, "not_found", values=NO_SINK, body={"from": 0}),
+    *refused_bodies(f"{ONE_SINK}/export", FILE),
+]
+
 # In this order: a model of two versions that are published, tried, rolled back, and retired.
 CATALOG_EXCHANGES = [
     get(MODELS),
@@ -218,6 +237,7 @@ EXCHANGES = [
     Exchange("POST", f"{ACTOR}/kill", 202, values={"path": "wardwright/catalog"}),
     Exchange("POST", f"{ACTOR}/kill", 403, "protected_endpoint", values={"path": "wardwright"}, headers=ELSEWHERE),
     Exchange("POST", f"{ACTOR}/kill", 404, "actor_not_found", values={"path": "nobody"}),
+    *SINK_EXCHANGES,
     *CATALOG_EXCHANGES,
     *TEST_EXCHANGES,
     Exchange(
@@ -297,6 +317,11 @@ timeouts = {{ total = 0.3 }}
 id = "governed"
 route_root = "up/ok"
 stream_rules = [{{ id = "nothing", regex = '\\w', action = "block" }}]
+
+[[sinks]]
+id = "file"
+kind = "jsonl"
+path = "sent-on.jsonl"
 """
 
 

@@ -19,6 +19,7 @@ from wardwright.app.banner import Announcement, option_to_reach, own_command
 from wardwright.app.files import weights_needed
 from wardwright.app.log import LogFormat, TreeLog, configure_logging
 from wardwright.app.parts import provider_part
+from wardwright.app.sinks import sink_of
 from wardwright.app.storage import storage_of
 from wardwright.app.watch import config_changes
 from wardwright.config.address import parse_bind
@@ -26,12 +27,14 @@ from wardwright.config.inline_artifact import OLLAMA_URL
 from wardwright.config.load import BIND_VARIABLE, Loaded
 from wardwright.config.problems import ConfigError
 from wardwright.config.settings import CannedSettings, ProviderBase, Settings
+from wardwright.config.sinks import SinkBase
 from wardwright.domain.errors import WardwrightError
 from wardwright.edge.app import EdgeOptions, build_app
 from wardwright.edge.inline import InlineOptions
 from wardwright.edge.server import CannotBind, HttpServer, bind
 from wardwright.ports.storage import Capability
 from wardwright.runtime.admin import RuntimeView
+from wardwright.runtime.bell import Bell
 from wardwright.runtime.bus import Bus
 from wardwright.runtime.catalog import Catalog, CatalogParts
 from wardwright.runtime.catalog_board import CatalogBoard
@@ -51,6 +54,10 @@ from wardwright.runtime.metrics import Metrics
 from wardwright.runtime.provider import ProviderBoard
 from wardwright.runtime.roster import ProviderPart, ProviderRoster
 from wardwright.runtime.run import RunParts
+from wardwright.runtime.sink import SinkActor
+from wardwright.runtime.sink_desk import SinkDesk
+from wardwright.runtime.sink_line import SinkLine
+from wardwright.runtime.sink_roster import SinkPart, SinkRoster
 from wardwright.runtime.transient import TransientBoard
 from wardwright.runtime.tree import ROOT, build_tree
 from wardwright.runtime.versions import Versions
@@ -129,7 +136,9 @@ class Daemon:
         self._desk: CatalogDesk | None = None
         self._exact_counts = ExactCounts(SplintrCounter())
         self._ledger = Ledger(now=time.time)
-        self._boards = Boards(CatalogBoard(), StoreBoard(bus.tell), ControlBoard(bus.tell), ProviderBoard(bus.tell))
+        store = StoreBoard(bus.tell)
+        self._sinks = SinkRoster(partial(_sink_line, store), partial(_sink_actor, store.appended), self._settings.sinks)
+        self._boards = Boards(CatalogBoard(), store, ControlBoard(bus.tell), ProviderBoard(bus.tell), self._sinks)
         self._versions = Versions(self._boards.control, TransientBoard())
         self._roster = ProviderRoster(self._part(provider, self._settings) for provider in self._settings.providers)
 
@@ -175,6 +184,7 @@ class Daemon:
                 keep_s=_seconds_kept(settings),
             ),
             catalog=partial(Catalog, self._catalog_parts()),
+            sinks=self._sinks,
             providers=self._roster,
             models=boards.catalog,
             watch=(lambda: ConfigWatch(self._changes, desk)) if self._config.loaded.file is not None else None,
@@ -193,6 +203,8 @@ class Daemon:
             bus=self._bus,
         )
         gateway = self._gateway = Gateway(system=system, boards=boards, parts=parts, exact_counts=self._exact_counts)
+        sinks = SinkDesk(system, self._sinks, now=time.time)
+        self._metrics.sinks.watch(sinks.list)
         app = build_app(
             gateway,
             RuntimeView(system, boards.catalog, boards.providers, boot=self._boot),
@@ -205,6 +217,7 @@ class Daemon:
                 opening=gateway.opening,
             ),
             EventDesk(system, self._bus),
+            sinks,
             self._metrics,
             options=EdgeOptions(
                 admin_token=os.environ.get(settings.server.admin_token_env) or None,
@@ -242,6 +255,7 @@ class Daemon:
             exact_counts=self._exact_counts,
             load=self._reload,
             make_part=self._part,
+            sinks=self._sinks,
         )
 
     async def _heed_signals(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
@@ -317,6 +331,14 @@ class Daemon:
         )
         if ready.demo:
             _log.warning("canned answers, no language model: these providers only demonstrate", providers=ready.demo)
+
+
+def _sink_line(store: StoreBoard, settings: SinkBase) -> SinkLine:
+    return SinkLine(settings, sink_of(settings), store=lambda: store.store, now=time.time)
+
+
+def _sink_actor(appended: Bell, part: SinkPart, roster: SinkRoster) -> SinkActor:
+    return SinkActor(part, roster, bell=appended, now=time.time)
 
 
 def _seconds_kept(settings: Settings) -> float | None:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from wardwright.app.sinks import check_libraries
 from wardwright.config.load import Loaded, find_config, load_config
 from wardwright.config.settings import LlamaCppSettings, Settings
 from wardwright.domain.errors import WardwrightError
@@ -23,6 +24,7 @@ def load(config: Path | None = None) -> Loaded:
     """
     found = find_config(config, os.environ, Path.cwd())
     loaded = load_config(found, os.environ, weights_available=True)
+    check_libraries(loaded)
     if found is None and weights_needed(loaded.settings):
         return load_config(None, os.environ, weights_available=False)
     return loaded

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from wardwright.config.load import Loaded
+from wardwright.config.problems import ConfigError, Problem
 from wardwright.config.sinks import JsonlSinkSettings, OpenTelemetrySinkSettings, SinkBase
 from wardwright.domain.errors import WardwrightError
 from wardwright.ports.sink import Sink
@@ -12,6 +14,18 @@ class MissingLibrary(WardwrightError):
     """A kind of sink needs a library that is not installed."""
 
     code = "cannot_start"
+
+
+def check_libraries(loaded: Loaded) -> None:
+    """See that whatever the sinks need is installed. Raises: ConfigError."""
+    problems = []
+    for sink in loaded.settings.sinks:
+        try:
+            sink_of(sink)
+        except MissingLibrary as error:
+            problems.append(Problem(f"sinks.{sink.id}.kind", error.message))
+    if problems:
+        raise ConfigError(loaded.source, problems)
 
 
 def sink_of(settings: SinkBase) -> Sink:

@@ -21,6 +21,7 @@ from wardwright.edge.inline import InlineModels, InlineOptions
 from wardwright.edge.keys import ApiKeys
 from wardwright.edge.models import Models
 from wardwright.edge.receipts import Receipts
+from wardwright.edge.sinks import Sinks
 from wardwright.runtime.admin import RuntimeView
 from wardwright.runtime.catalog_desk import CatalogDesk
 from wardwright.runtime.decision_desk import DecisionDesk
@@ -28,6 +29,7 @@ from wardwright.runtime.event_desk import EventDesk
 from wardwright.runtime.gateway import Gateway
 from wardwright.runtime.identity import mint_request_id
 from wardwright.runtime.metrics import Metrics
+from wardwright.runtime.sink_desk import SinkDesk
 
 _log = structlog.get_logger("wardwright.edge")
 
@@ -46,6 +48,7 @@ def build_app(
     catalog: CatalogDesk,
     decisions: DecisionDesk,
     events: EventDesk,
+    sinks: SinkDesk,
     metrics: Metrics,
     *,
     options: EdgeOptions,
@@ -54,6 +57,7 @@ def build_app(
     protect, max_body_bytes = AdminGuard(options.admin_token).protect, options.max_body_bytes
     models, receipts, health = Models(gateway), Receipts(gateway), Health(gateway)
     admin, versions = Admin(gateway, view, metrics), CatalogAdmin(catalog, max_body_bytes=max_body_bytes)
+    sent_on = Sinks(sinks, max_body_bytes=max_body_bytes)
     keys = ApiKeys(gateway.keys, max_body_bytes=max_body_bytes)
     decided = Decisions(gateway, decisions, max_body_bytes=max_body_bytes)
     chat = ChatCompletions(gateway, max_body_bytes=max_body_bytes)
@@ -88,6 +92,10 @@ def build_app(
         _route("GET", "/admin/model-api-keys", protect(keys.list)),
         _route("POST", "/admin/model-api-keys", protect(keys.create)),
         _route("DELETE", "/admin/model-api-keys/{key_id}", protect(keys.revoke)),
+        _route("GET", "/admin/sinks", protect(sent_on.list)),
+        _route("GET", "/admin/sinks/{sink_id}", protect(sent_on.show)),
+        _route("POST", "/admin/sinks/{sink_id}/dead-letters/replay", protect(sent_on.replay)),
+        _route("POST", "/admin/sinks/{sink_id}/export", protect(sent_on.export)),
         _route("GET", "/admin/storage", protect(admin.storage)),
         _route("GET", "/metrics", protect(admin.metrics)),
         _route("GET", "/livez", health.live),

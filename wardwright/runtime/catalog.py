@@ -8,7 +8,7 @@ was decided. Two changes at once take turns.
 import random
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
@@ -42,9 +42,10 @@ from wardwright.runtime.catalog_file import FilesWord, files_word, version_event
 from wardwright.runtime.config_board import ConfigBoard
 from wardwright.runtime.control import ControlBoard, decide
 from wardwright.runtime.exact import ExactCounts
-from wardwright.runtime.fleet import align_models, align_providers, see_off
+from wardwright.runtime.fleet import align_models, align_providers, align_sinks, see_off
 from wardwright.runtime.provider import ProviderBoard, Slot
 from wardwright.runtime.roster import ProviderPart, ProviderRoster
+from wardwright.runtime.sink_roster import SinkRoster, no_sinks
 from wardwright.runtime.transient import Transient, place, without
 from wardwright.runtime.tree import STORAGE
 from wardwright.runtime.versions import Versions
@@ -71,6 +72,7 @@ class CatalogParts:
     exact_counts: ExactCounts
     load: Callable[[], Loaded]
     make_part: Callable[[ProviderBase, Settings, ProviderPart | None], ProviderPart]
+    sinks: SinkRoster = field(default_factory=no_sinks)
     draw: Callable[[int], int] = random.SystemRandom().randrange
 
 
@@ -92,6 +94,7 @@ class Catalog(Actor):
         self._versions = parts.versions
         self._transient = parts.versions.transient
         self._roster = parts.roster
+        self._sinks = parts.sinks
         self._providers = parts.providers
         self._exact_counts = parts.exact_counts
         self._load = parts.load
@@ -121,6 +124,7 @@ class Catalog(Actor):
             return Stop(ExitReason.shutdown(error))
         await self._prepare(self._control.state)
         self._roster.replace(self._parts(self._config.loaded.settings, self._transient.state).values())
+        self._sinks.replace(self._config.loaded.settings.sinks)
         self._show()
         for problem in catalog_problems(self._control.state, self._versions, _provider_ids(self._config.loaded)):
             _log.error("a published version cannot serve as it should", problem=str(problem))
@@ -335,6 +339,7 @@ class Catalog(Actor):
                 transient = without(transient, event.model_id)
         self._transient.replace(transient)
         self._roster.replace(self._parts(self._config.loaded.settings, transient).values())
+        self._sinks.replace(self._config.loaded.settings.sinks)
         self._show()
         await self._align()
 
@@ -388,6 +393,7 @@ class Catalog(Actor):
         try:
             leaving = await align_providers(self.system, self._roster, self._providers)
             await align_models(self.system, self._board)
+            await align_sinks(self.system, self._sinks)
         except SupervisorError as error:
             _log.warning("the tree is not in line with the catalog yet", reason=str(error))
             self.system.send_after(_TRY_AGAIN_S, self.ref, _TryAgain())

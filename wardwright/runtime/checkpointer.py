@@ -27,6 +27,7 @@ from wardwright.ports.control import ControlLog
 from wardwright.ports.storage import ReceiptStore
 from wardwright.receipts.chain import resume
 from wardwright.receipts.events import Closed, Entry, Opened
+from wardwright.runtime.bell import Bell
 from wardwright.runtime.control import ControlBoard, Decide
 from wardwright.runtime.identity import first_receipt_id
 from wardwright.runtime.ledger import Ledger
@@ -56,6 +57,8 @@ class StoreBoard:
         self._store: ReceiptStore | None = None
         self._tell = tell
         self._is_well = True
+        self.appended = Bell()
+        """Rung whenever entries were appended."""
 
     @property
     def store(self) -> ReceiptStore:
@@ -220,6 +223,7 @@ class Checkpointer(Actor):
         if self._appended - self._tended_at >= _TENDED_EVERY:
             self._tended_at = self._appended
             self._untended.set()
+        self._board.appended.ring()
         for _, reply_to in batch:
             reply_to.reply(None)
 

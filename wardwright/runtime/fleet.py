@@ -22,7 +22,8 @@ from supervisors import (
 from wardwright.runtime.catalog_board import CatalogBoard
 from wardwright.runtime.provider import ProviderBoard, Slot
 from wardwright.runtime.roster import ProviderRoster
-from wardwright.runtime.tree import MODELS, PROVIDERS, model_spec, provider_path
+from wardwright.runtime.sink_roster import SinkRoster
+from wardwright.runtime.tree import MODELS, PROVIDERS, SINKS, model_spec, provider_path
 
 
 class Leaving(NamedTuple):
@@ -69,6 +70,21 @@ async def align_providers(system: System, roster: ProviderRoster, board: Provide
     after = board.slots()
     retired = tuple(slot for provider_id, slot in before.items() if after.get(provider_id) is not slot)
     return Leaving(frozenset(servers), retired)
+
+
+async def align_sinks(system: System, roster: SinkRoster) -> None:
+    """Have every wanted sink run as it is wanted, and no other; one that changes stops before it starts anew, at the same place.
+
+    Raises: SupervisorError when the branch cannot be asked or a child does not start.
+    """
+    branch = system.named(SINKS)
+    present = {child.id for child in await which_children(branch)}
+    wanted = roster.parts
+    for sink_id in [each for each in present if wanted.get(each) is not roster.running.get(each)]:
+        await _remove(branch, sink_id)
+        present.remove(sink_id)
+    for sink_id in wanted.keys() - present:
+        await _start(branch, roster.spec(sink_id))
 
 
 async def see_off(system: System, servers: Iterable[str], retired: Iterable[Slot]) -> None:

@@ -4,7 +4,7 @@ This is the whole surface between HTTP and the runtime; the edge imports nothing
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
@@ -37,6 +37,8 @@ from wardwright.runtime.provider import ProviderBoard
 from wardwright.runtime.responder import Responder
 from wardwright.runtime.run import Run, RunParts, RunRequest
 from wardwright.runtime.sessions import Sessions
+from wardwright.runtime.sink_roster import SinkRoster, no_sinks
+from wardwright.runtime.tree import SINKS
 from wardwright.wire.caller import vouched_for
 
 _READERS = 4
@@ -52,6 +54,7 @@ class Boards:
     store: StoreBoard
     control: ControlBoard
     providers: ProviderBoard
+    sinks: SinkRoster = field(default_factory=no_sinks)
 
 
 class Gateway:
@@ -105,6 +108,8 @@ class Gateway:
 
         Raises: WardwrightError: what the client is to be told. Once `responder.begin` was called the receipt exists.
         """
+        if self._boards.sinks.closed_by is not None:
+            raise StorageUnavailable(f"no request is taken on now: {self._boards.sinks.closed_by}")
         session_id = None if caller.session_id is None else caller.session_id.value
         route = self._boards.catalog.route(request.model, session_id, self._parts.draw)
         composition = route.composition
@@ -206,15 +211,17 @@ class Gateway:
             await self._read(lambda: self._boards.store.store.check_writable())
         except StorageUnavailable as error:
             problems.append(error.message)
+        if self._boards.sinks.closed_by is not None:
+            problems.append(self._boards.sinks.closed_by)
         problems.extend(self.unhealthy_actors())
         return problems
 
     def unhealthy_actors(self) -> list[str]:
-        """Permanent actors that are not running, in words."""
+        """Permanent actors that are not running, in words. Sinks are in no request's way, and say for themselves how they are."""
         return [
             f"{node.path} is {node.status}"
             for node in walk(self._system.tree())
-            if node.restart == "permanent" and node.status != "running"
+            if node.restart == "permanent" and node.status != "running" and not node.path.startswith(f"{SINKS}/")
         ]
 
     def providers(self) -> list[ProviderInfo]:

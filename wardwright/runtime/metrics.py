@@ -13,6 +13,7 @@ from wardwright.runtime.answer_policy import Again, Refused
 from wardwright.runtime.gate import Gate
 from wardwright.runtime.health import breaker_state
 from wardwright.runtime.instruments import Counts, Durations
+from wardwright.runtime.sink_figures import SinkFigures
 
 _BREAKER_STATES = {"closed": 0, "half_open": 1, "open": 2}
 _DURATIONS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -108,6 +109,8 @@ class Metrics:
         self.actor_crashes = Counter(
             "wardwright_actor_crashes", "Actors that ended abnormally, by kind.", ["kind"], registry=self.registry
         )
+
+        self.sinks = SinkFigures(self.registry)
 
     def request_ended(self, model: str, status: str, seconds: float) -> None:
         """Count a request and its duration."""

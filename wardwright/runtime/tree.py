@@ -14,10 +14,12 @@ from wardwright.ports.server import ServerSpec
 from wardwright.runtime.catalog_board import CatalogBoard
 from wardwright.runtime.model import ModelActor
 from wardwright.runtime.roster import ProviderRoster
+from wardwright.runtime.sink_roster import SinkRoster, no_sinks
 
 ROOT = "wardwright"
 EVENTS = f"{ROOT}/events"
 STORAGE = f"{ROOT}/storage"
+SINKS = f"{ROOT}/sinks"
 CATALOG = f"{ROOT}/catalog"
 PROVIDERS = f"{ROOT}/providers"
 MODELS = f"{ROOT}/models"
@@ -28,6 +30,7 @@ WATCHERS = 100
 
 _BRANCH_RESTARTS = 20
 _ROOT_RESTARTS = 30
+_SINK_RESTARTS = 10_000
 _WITHIN_S = 10.0
 _MANY = Mailbox(capacity=100_000)
 _RESTING_SESSIONS = 100_000
@@ -50,6 +53,11 @@ def provider_path(provider_id: str) -> str:
     return f"{PROVIDERS}/{provider_id}"
 
 
+def sink_path(sink_id: str) -> str:
+    """Where the actor of a sink stands in the tree."""
+    return f"{SINKS}/{sink_id}"
+
+
 def server_path(spec: ServerSpec) -> str:
     """Where the process of a managed server stands in the tree."""
     return f"{PROVIDERS}/{spec.id}.server"
@@ -64,6 +72,7 @@ def build_tree(
     edge: Callable[[], Actor],
     drain_seconds: float,
     watch: Callable[[], Actor] | None = None,
+    sinks: SinkRoster | None = None,
 ) -> Supervisor:
     """The root supervisor with every branch below it; `watch` follows the configuration where there is a file to follow."""
     watching = [] if watch is None else [ChildSpec("config", watch)]
@@ -71,6 +80,7 @@ def build_tree(
         [
             ChildSpec("events", partial(_members, max_children=WATCHERS), type="supervisor"),
             ChildSpec("storage", checkpointer, mailbox=_MANY, shutdown=30.0),
+            ChildSpec("sinks", partial(_sinks, sinks or no_sinks()), type="supervisor"),
             ChildSpec("catalog", catalog),
             ChildSpec("providers", partial(_providers, providers), type="supervisor"),
             ChildSpec("models", partial(_models, models), type="supervisor"),
@@ -81,6 +91,16 @@ def build_tree(
         strategy="one_for_one",
         max_restarts=_ROOT_RESTARTS,
         max_seconds=_WITHIN_S,
+    )
+
+
+def _sinks(roster: SinkRoster) -> Supervisor:
+    """One child for each sink that is wanted now; the catalog sees to later changes.
+
+    No number of crashes is too many: each child waits longer from crash to crash, and this branch may not take the others along.
+    """
+    return Supervisor(
+        list(roster.specs().values()), strategy="one_for_one", max_restarts=_SINK_RESTARTS, max_seconds=_WITHIN_S
     )
 
 

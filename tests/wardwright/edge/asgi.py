@@ -16,6 +16,7 @@ from wardwright.ports.provider import Provider
 from wardwright.runtime.catalog_desk import CatalogDesk
 from wardwright.runtime.decision_desk import DecisionDesk
 from wardwright.runtime.event_desk import EventDesk
+from wardwright.runtime.sink_desk import SinkDesk
 from wardwright.runtime.transient import TransientBoard
 from wardwright.runtime.versions import Versions
 
@@ -185,6 +186,7 @@ async def site(
             desk,
             decisions,
             EventDesk(on.system, on.bus),
+            SinkDesk(on.system, on.boards.sinks, now=lambda: 0.0),
             on.metrics,
             options=EdgeOptions(admin_token=admin_token, max_body_bytes=max_body_bytes, inline=inline),
         )

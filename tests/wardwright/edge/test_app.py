@@ -47,6 +47,10 @@ PROTECTED = [
     ("GET", "/admin/model-api-keys"),
     ("POST", "/admin/model-api-keys"),
     ("DELETE", "/admin/model-api-keys/{key_id}"),
+    ("GET", "/admin/sinks"),
+    ("GET", "/admin/sinks/{sink_id}"),
+    ("POST", "/admin/sinks/{sink_id}/dead-letters/replay"),
+    ("POST", "/admin/sinks/{sink_id}/export"),
     ("GET", "/admin/storage"),
     ("GET", "/metrics"),
 ]
@@ -55,6 +59,7 @@ PLACES = {
     "{model}": "nobody",
     "{version:path}": "v1",
     "{receipt_id}": "rcpt_none",
+    "{sink_id}": "nobody",
     "{run_id}": "run_1",
     "{path:path}": "wardwright/catalog",
 }

@@ -11,8 +11,10 @@ from supervisors import Actor, Call, System
 from supervisors.testing import EventLog
 from tests.wardwright.runtime.stage import LetterCounter, ScriptedStore
 from wardwright.app.parts import provider_part
+from wardwright.app.sinks import sink_of
 from wardwright.config.load import Loaded, load_config
 from wardwright.config.settings import ProviderBase, Settings
+from wardwright.config.sinks import SinkBase
 from wardwright.domain.control_state import ModelHistory
 from wardwright.runtime.catalog import Catalog, CatalogParts
 from wardwright.runtime.catalog_board import CatalogBoard
@@ -24,6 +26,9 @@ from wardwright.runtime.exact import ExactCounts
 from wardwright.runtime.ledger import Ledger
 from wardwright.runtime.provider import ProviderBoard
 from wardwright.runtime.roster import ProviderPart, ProviderRoster
+from wardwright.runtime.sink import SinkActor
+from wardwright.runtime.sink_line import SinkLine
+from wardwright.runtime.sink_roster import SinkPart, SinkRoster
 from wardwright.runtime.transient import TransientBoard
 from wardwright.runtime.tree import CATALOG, MODELS, ROOT, build_tree
 from wardwright.runtime.versions import Versions
@@ -81,6 +86,7 @@ class Rig:
     events: EventLog
     told: list[Fact]
     counter: LetterCounter
+    sinks: SinkRoster
 
     async def ask(self, request: Call[R]) -> R:
         return await self.system.named(CATALOG).call(request, timeout=100)
@@ -124,6 +130,15 @@ async def rig(folder: Path, *models: str, log: MemoryControlLog | None = None, h
     board, control, events = CatalogBoard(), ControlBoard(told.append), EventLog()
     config = ConfigBoard(loaded_from(file), told.append)
     versions, providers = Versions(control, TransientBoard()), ProviderBoard()
+    shelf = StoreBoard()
+
+    def make_line(sink: SinkBase) -> SinkLine:
+        return SinkLine(sink, sink_of(sink), store=lambda: shelf.store, now=lambda: 1_800_000_000.0)
+
+    def make_actor(part: SinkPart, roster: SinkRoster) -> SinkActor:
+        return SinkActor(part, roster, bell=shelf.appended, now=lambda: 1_800_000_000.0)
+
+    sinks = SinkRoster(make_line, make_actor, config.loaded.settings.sinks)
 
     def make_part(provider: ProviderBase, settings: Settings, before: ProviderPart | None = None) -> ProviderPart:
         return provider_part(provider, settings, providers, before)
@@ -141,18 +156,20 @@ async def rig(folder: Path, *models: str, log: MemoryControlLog | None = None, h
         exact_counts=ExactCounts(counter),
         load=partial(loaded_from, file),
         make_part=make_part,
+        sinks=sinks,
         draw=lambda below: 7,
     )
     tree = build_tree(
         checkpointer=partial(
             Checkpointer,
             Logs(lambda: store, lambda: log),
-            board=StoreBoard(),
+            board=shelf,
             control=control,
             ledger=Ledger(now=lambda: 1_800_000_000.0),
             boot="boot",
             now=lambda: 1_800_000_000.0,
         ),
+        sinks=sinks,
         catalog=partial(Catalog, parts),
         providers=roster,
         models=board,
@@ -161,4 +178,4 @@ async def rig(folder: Path, *models: str, log: MemoryControlLog | None = None, h
     )
     async with System(ROOT, tree, on_event=events) as system:
         desk = CatalogDesk(system, board=board, versions=versions)
-        yield Rig(system, file, board, control, versions, config, desk, providers, events, told, counter)
+        yield Rig(system, file, board, control, versions, config, desk, providers, events, told, counter, sinks)

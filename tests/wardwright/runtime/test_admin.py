@@ -13,7 +13,7 @@ from tests.wardwright.runtime.stage import BOOT, InlineThreads, stage
 from wardwright.domain.caller import Attributed, Caller
 from wardwright.domain.errors import NotFound
 from wardwright.runtime.admin import walk
-from wardwright.runtime.tree import EVENTS, MODELS, PROVIDERS, ROOT, RUNS, STORAGE
+from wardwright.runtime.tree import EVENTS, MODELS, PROVIDERS, ROOT, RUNS, SINKS, STORAGE
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("threads")]
 
@@ -21,6 +21,7 @@ WHOLE_TREE = [
     ROOT,
     EVENTS,
     STORAGE,
+    SINKS,
     f"{ROOT}/catalog",
     PROVIDERS,
     f"{PROVIDERS}/first",

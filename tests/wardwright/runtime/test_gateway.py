@@ -240,6 +240,19 @@ class TestReadiness:
                 "wardwright/providers/first is stopped",
             ]
 
+    async def test_a_sink_that_fails_closed_keeps_requests_out_while_it_is_too_far_behind(self) -> None:
+        provider = Watched()
+        async with stage(provider) as on:
+            on.boards.sinks.closed_by = "the sink 'archive' is too far behind"
+            refusal = await on.ask_for_error(RecordingResponder())
+            assert isinstance(refusal, StorageUnavailable)
+            assert refusal.message == "no request is taken on now: the sink 'archive' is too far behind"
+            assert await on.gateway.readiness() == ["the sink 'archive' is too far behind"]
+            assert on.store.all_receipts() == []
+            on.boards.sinks.closed_by = None
+            await on.ask(RecordingResponder())
+            assert await on.gateway.readiness() == []
+
     async def test_an_actor_that_restarts_is_named_until_it_is_back(self, threads: InlineThreads) -> None:
         async with stage(Watched()) as on:
             threads.takes_s = 2.0

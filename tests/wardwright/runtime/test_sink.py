@@ -1,0 +1,207 @@
+"""The actor of a sink: when it sends, how it waits, what its crashes cost, and that nobody else notices any of it."""
+
+from itertools import pairwise
+from typing import Any
+
+import anyio
+import pytest
+
+from supervisors import ActorDown
+from supervisors.testing import settle
+from tests.wardwright.runtime.sink_rig import EPOCH, settings, works
+from tests.wardwright.runtime.stage import InlineThreads, inline_threads
+from wardwright.config.sinks import SinkRetry
+from wardwright.domain.errors import RequestError, StorageUnavailable
+from wardwright.ports.sink import SinkUnavailable
+from wardwright.runtime.sink import ReplayDeadLetters, SendAgain
+from wardwright.runtime.sink_line import SinkLine
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(autouse=True)
+def threads(monkeypatch: pytest.MonkeyPatch) -> InlineThreads:
+    return inline_threads(monkeypatch)
+
+
+async def test_what_is_appended_is_delivered_in_batches_that_had_time_to_form() -> None:
+    async with works(settings(linger_ms=200)) as on:
+        await anyio.sleep(1)
+        sink = on.sinks["s"]
+        assert (on.part().status.state, sink.is_open) == ("idle", True)
+        for number in range(10):
+            await on.write([number])
+            await anyio.sleep(0.01)
+        assert sink.batches == []
+        await anyio.sleep(0.2)
+        assert sink.keys == on.written
+        assert sink.batches == [30]
+
+
+async def test_an_idle_sink_does_nothing_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with works(settings()) as on:
+        await on.write([1])
+        await on.wait_delivered()
+        await settle()
+        with monkeypatch.context() as patched:
+            patched.setattr(SinkLine, "step", _refuse)
+            patched.setattr(SinkLine, "look_ahead", _refuse)
+            await anyio.sleep(80_000)
+        assert on.part().status.failed_batches == 0
+
+
+async def test_it_waits_longer_after_each_failure_and_not_for_ever() -> None:
+    async with works(settings(retry=SinkRetry(base_ms=1000, max_ms=8000)), draw=0.5) as on:
+        sink, tries = on.sinks["s"], list[float]()
+
+        def gone() -> Exception:
+            tries.append(on.system.now())
+            return SinkUnavailable("the far side is gone")
+
+        await on.wait_delivered()
+        sink.fault = gone
+        await on.write([1])
+        await anyio.sleep(30)
+        pauses = [round(after - before, 2) for before, after in pairwise(tries)]
+        assert pauses == [0.5, 1, 2, 4, 4, 4, 4, 4, 4]
+        status = on.part().status
+        assert (status.state, status.last_error, status.failures_in_row) == ("failing", "the far side is gone", 10)
+        assert status.next_attempt_at == pytest.approx(EPOCH + tries[-1] + 4)
+        sink.mend()
+        await on.wait_delivered()
+        await settle()
+        assert (status.state, status.failures_in_row, status.failed_batches) == ("idle", 0, 10)
+        assert sink.keys == on.written
+        await on.write([2])
+        sink.fault = gone
+        tries.clear()
+        await anyio.sleep(1)
+        assert len(tries) == 2, "the next failure begins anew"
+
+
+@pytest.mark.parametrize(("asked", "waited"), [(90.0, 90.0), (1e9, 3600.0), (0.001, 0.25)])
+async def test_what_the_far_side_asks_for_is_heeded_within_reason(asked: float, waited: float) -> None:
+    async with works(settings()) as on:
+        sink, tries = on.sinks["s"], list[float]()
+
+        def busy() -> Exception | None:
+            tries.append(on.system.now())
+            return SinkUnavailable("come later", retry_after_s=asked) if len(tries) == 1 else None
+
+        await anyio.sleep(1)
+        sink.fault = busy
+        await on.write([1])
+        await anyio.sleep(waited + 1)
+        assert tries[1] - tries[0] == pytest.approx(waited)
+        assert sink.keys == on.written
+
+
+async def test_a_crash_or_a_kill_loses_nothing_and_touches_nobody_else() -> None:
+    async with works(settings(), settings("other")) as on:
+        await on.write(range(10))
+        on.kill()
+        await on.write(range(10, 20))
+        on.sinks["s"].fault = lambda: ZeroDivisionError("a bug of the adapter")
+        await on.write(range(20, 30))
+        await anyio.sleep(600)
+        node = on.system.node("top/sinks/s")
+        assert node is not None
+        assert 10 < node.restarts < 30, "ever more rarely, and never too often"
+        assert on.sinks["other"].keys == on.written
+        assert "ZeroDivisionError" in str(on.part().status.last_error)
+        on.sinks["s"].mend()
+        await on.wait_delivered()
+        assert list(dict.fromkeys(on.sinks["s"].keys)) == on.written
+
+
+async def test_a_crash_over_a_request_is_told_to_whoever_asked() -> None:
+    async with works(settings()) as on:
+        await on.wait_delivered()
+        on.kill()
+        with pytest.raises(ActorDown):
+            await on.system.named("top/sinks/s").call(ReplayDeadLetters(), timeout=0)
+
+
+async def test_an_orderly_end_sends_what_is_left_and_keeps_the_place() -> None:
+    async with works(settings(linger_ms=60_000)) as on:
+        await anyio.sleep(1)
+        await on.write(range(5))
+        assert on.sinks["s"].keys == []
+    assert on.sinks["s"].keys == on.written
+    assert on.part().line.place.position == 15
+    mark = on.store.mark("sink.s")
+    assert mark is not None
+    assert b'"position":15' in mark
+    assert not on.sinks["s"].is_open
+
+
+async def test_an_orderly_end_does_not_wait_for_a_sink_that_is_gone() -> None:
+    async with works(settings(linger_ms=60_000)) as on:
+        await anyio.sleep(1)
+        on.sinks["s"].break_down()
+        await on.write(range(5))
+        began = on.system.now()
+    assert on.system.now() - began < 1
+    assert on.sinks["s"].keys == []
+
+
+async def test_dead_letters_and_everything_from_somewhere_on_are_sent_again_when_asked() -> None:
+    async with works(settings()) as on:
+        sink, ref = on.sinks["s"], on.system.named("top/sinks/s")
+        sink.refuses = lambda record: "too large" if record.key.endswith(":2") else None
+        await on.write(range(4))
+        await on.wait_delivered()
+        assert on.part().line.place.dead_count == 4
+        sink.mend()
+        assert await ref.call(ReplayDeadLetters(), timeout=10) == 4
+        await on.wait_delivered()
+        assert sorted(sink.keys) == sorted(on.written)
+        await ref.call(SendAgain(6), timeout=10)
+        await on.wait_delivered()
+        assert sink.keys[-6:] == on.written[6:]
+        with pytest.raises(RequestError, match="nothing was ever recorded"):
+            await ref.call(SendAgain(1000), timeout=10)
+
+
+async def test_a_store_that_is_gone_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with works(settings()) as on:
+        await on.write(range(3))
+        with monkeypatch.context() as patched:
+            patched.setattr(on.store, "replay", _refuse)
+            await anyio.sleep(60)
+        assert on.part().status.last_error == "the disk is gone"
+        await on.wait_delivered()
+        assert on.sinks["s"].keys == on.written
+
+
+def _refuse(*_: object) -> Any:
+    raise StorageUnavailable("the disk is gone")
+
+
+async def test_one_that_fails_closed_closes_while_it_is_too_far_behind_and_no_longer() -> None:
+    async with works(settings(on_full="fail_closed", max_lag=10), settings("other", max_lag=1)) as on:
+        await on.wait_delivered()
+        for sink in on.sinks.values():
+            sink.break_down()
+        await on.write(range(3))
+        await anyio.sleep(5)
+        said = [on.roster.closed_by]
+        await on.write(range(3, 5))
+        await anyio.sleep(5)
+        said.append(on.roster.closed_by)
+        on.sinks["s"].mend()
+        await on.wait_delivered()
+        await settle()
+        assert [*said, on.roster.closed_by] == [None, "the sink 's' is too far behind", None]
+
+
+async def test_one_that_is_not_wanted_any_more_closes_nothing() -> None:
+    async with works(settings(on_full="fail_closed", max_lag=1)) as on:
+        on.sinks["s"].break_down()
+        await on.write(range(3))
+        await anyio.sleep(5)
+        said = [on.roster.closed_by]
+        on.roster.replace([])
+        said.append(on.roster.closed_by)
+        await anyio.sleep(100)
+        assert [*said, on.roster.closed_by] == ["the sink 's' is too far behind", None, None]

@@ -1,0 +1,348 @@
+"""One sink and its place, step by step: what is delivered, kept, passed over, buried and sent again."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.support.sinks import ScriptedSink
+from wardwright.config.sinks import JsonlSinkSettings
+from wardwright.domain.errors import StorageUnavailable
+from wardwright.domain.sink import Unit
+from wardwright.ports.sink import BATCH_BYTES, SinkUnavailable
+from wardwright.receipts.events import decode_entry
+from wardwright.receipts.fold import fold
+from wardwright.runtime.sink_line import SinkLine, keep_quietly
+from wardwright.runtime.sink_place import SinkPlace, decode_place
+from wardwright.storage.memory import MemoryReceiptStore
+from wardwright.testing.sample_receipts import AT, plain, receipt_id
+
+
+class Log(MemoryReceiptStore):
+    """A store that counts marks and may refuse them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.marks_set = 0
+        self.refuses_marks = False
+
+    def write(self, numbers: Iterable[int], **how: Any) -> None:
+        for number in numbers:
+            self.append(plain(number, **how).payloads)
+
+    def set_mark(self, name: str, value: bytes) -> None:
+        if self.refuses_marks:
+            raise StorageUnavailable("the disk is full")
+        super().set_mark(name, value)
+        self.marks_set += 1
+
+    @property
+    def kept(self) -> SinkPlace:
+        mark = self.mark("sink.s")
+        assert mark is not None
+        return decode_place(mark)
+
+
+class Rig:
+    """A line from a log to a scripted sink, and a clock."""
+
+    def __init__(self, unit: Unit = "events", **settings: Any) -> None:
+        self.log = Log()
+        self.sink = ScriptedSink(unit)
+        self.clock = AT * 1.0
+        self.settings = JsonlSinkSettings(id="s", path="unused", **{"start_at": "start", **settings})
+        self.line = self.another()
+
+    def another(self) -> SinkLine:
+        """A line as a restarted daemon has it."""
+        return SinkLine(self.settings, self.sink, store=lambda: self.log, now=lambda: self.clock)
+
+    def run(self) -> None:
+        while self.line.step():
+            pass
+
+    def all_keys(self) -> list[str]:
+        entries = [decode_entry(stored.payload) for stored in self.log.replay()]
+        return [f"{entry.receipt_id}:{entry.seq}" for entry in entries]
+
+
+def test_events_go_on_byte_for_byte_in_order_and_the_place_is_kept() -> None:
+    rig = Rig(batch=7)
+    rig.log.write(range(10))
+    rig.line.begin()
+    rig.run()
+    assert rig.sink.keys == rig.all_keys()
+    assert [record.body for record in rig.sink.received] == [stored.payload for stored in rig.log.replay()]
+    assert max(rig.sink.batches) == 7
+    assert rig.log.kept == rig.line.place == SinkPlace(position=30, delivered=30)
+    rig.log.write(range(10, 12))
+    rig.run()
+    assert rig.sink.keys == rig.all_keys()
+
+
+def test_receipts_go_on_whole_when_they_are_closed() -> None:
+    rig = Rig("receipts")
+    first, second, third = plain(1).payloads, plain(2).payloads, plain(3, closed=False).payloads
+    rig.log.append([first[0], second[0], second[1], first[1], third[0], second[2]])
+    rig.line.begin()
+    rig.run()
+    assert rig.sink.keys == [receipt_id(2)]
+    rig.log.append([first[2]])
+    rig.run()
+    assert rig.sink.keys == [receipt_id(2), receipt_id(1)]
+    assert [record.position for record in rig.sink.received] == [6, 7]
+    expected = msgspec.json.encode(fold([decode_entry(payload) for payload in first]))
+    assert rig.sink.received[1].body == expected
+
+
+def test_a_batch_ends_with_the_record_that_makes_it_a_mebibyte() -> None:
+    rig = Rig()
+    rig.log.write(range(3), attempts=4000)
+    rig.line.begin()
+    rig.run()
+    assert rig.sink.keys == rig.all_keys()
+    sizes = [len(record.body) for record in rig.sink.received]
+    at = 0
+    for count in rig.sink.batches[:-1]:
+        assert sum(sizes[at : at + count - 1]) < BATCH_BYTES
+        at += count
+    assert len(rig.sink.batches) > 2 * 3
+
+
+def test_a_new_sink_begins_with_what_is_recorded_from_now_on() -> None:
+    rig = Rig("receipts", start_at="now", batch=1)
+    rig.log.write(range(50))
+    begun = plain(60).payloads
+    rig.log.append(begun[:1])
+    rig.clock = AT + 601.0
+    rig.line.begin()
+    assert rig.log.kept.since == AT + 601.0, "and it stays so if the daemon dies before it got there"
+    rig.line = rig.another()
+    rig.clock += 1000
+    rig.line.begin()
+    rig.log.append(begun[1:])
+    rig.run()
+    assert rig.sink.keys == [receipt_id(60)]
+    assert rig.line.place.since is None
+    assert rig.line.lag == 0
+
+
+def test_what_was_not_kept_is_delivered_again_and_nothing_else() -> None:
+    rig = Rig(batch=5)
+    rig.log.write(range(10))
+    rig.line.begin()
+    rig.line.step()
+    rig.line.step()
+    rig.clock += 1.5
+    rig.line.step()
+    rig.line.step()
+    assert rig.log.kept.position == 15
+    rig.line = rig.another()
+    rig.line.begin()
+    rig.run()
+    assert rig.sink.keys == [*rig.all_keys()[:20], *rig.all_keys()[15:]]
+    assert rig.log.kept.position == 30
+
+
+def test_a_place_is_kept_once_a_second_while_there_is_more() -> None:
+    rig = Rig(batch=1)
+    rig.log.write(range(20))
+    rig.line.begin()
+    before = rig.log.marks_set
+    for _ in range(30):
+        rig.line.step()
+        rig.clock += 0.125
+    assert rig.log.marks_set - before == 3
+
+
+def test_a_sink_that_is_gone_gets_the_same_records_later() -> None:
+    rig = Rig(batch=5)
+    rig.log.write(range(4))
+    rig.line.begin()
+    rig.line.step()
+    rig.sink.break_down()
+    for _ in range(3):
+        with pytest.raises(SinkUnavailable):
+            rig.line.step()
+        assert not rig.sink.is_open
+    assert rig.line.waiting_since == AT + 10 + 2
+    rig.sink.mend()
+    rig.run()
+    assert rig.sink.keys == rig.all_keys()
+    assert rig.sink.opened == 2
+    assert rig.line.waiting_since is None
+
+
+def test_a_sink_with_nothing_to_send_is_opened_all_the_same() -> None:
+    rig = Rig()
+    rig.line.begin()
+    rig.sink.break_down()
+    with pytest.raises(SinkUnavailable):
+        rig.line.step()
+
+
+def test_refused_records_are_dead_letters_until_they_are_sent_again() -> None:
+    rig = Rig(batch=6)
+    rig.log.write(range(4))
+    rig.line.begin()
+    refused = {f"{receipt_id(1)}:1", f"{receipt_id(1)}:2", f"{receipt_id(3)}:3"}
+    rig.sink.refuses = lambda record: "too large" if record.key in refused else None
+    rig.run()
+    assert rig.sink.keys == [key for key in rig.all_keys() if key not in refused]
+    place = rig.log.kept
+    assert [(each.after, each.last, each.count) for each in place.dead] == [(3, 5, 2), (11, 12, 1)]
+    assert (place.delivered, place.refused, place.position) == (9, 3, 12)
+    assert rig.line.raise_dead() == 3
+    rig.run()
+    assert rig.line.place.dead_count == 3, "still refused"
+    rig.sink.mend()
+    rig.line.raise_dead()
+    rig.log.write([9])
+    rig.run()
+    assert rig.sink.keys[9:] == [*sorted(refused), *rig.all_keys()[12:]]
+    assert rig.log.kept.dead_count == 0
+    assert rig.log.kept.again == ()
+
+
+def test_records_that_are_to_be_sent_again_are_so_in_the_next_daemon_too() -> None:
+    rig = Rig(batch=2)
+    rig.log.write(range(3))
+    rig.line.begin()
+    rig.run()
+    rig.line.send_again(3)
+    rig.line.step()
+    rig.line = rig.another()
+    rig.line.begin()
+    rig.run()
+    assert rig.sink.keys[-6:] == rig.all_keys()[3:]
+    assert rig.log.kept.again == ()
+    with pytest.raises(ValueError, match="77"):
+        rig.line.send_again(77)
+
+
+@pytest.mark.parametrize("unit", ["events", "receipts"])
+def test_what_is_exported_again_is_the_same_in_the_same_order(unit: Unit) -> None:
+    rig = Rig(unit, batch=4)
+    rig.log.write(range(20))
+    rig.line.begin()
+    rig.run()
+    first = list(rig.sink.received)
+    rig.line.send_again(0)
+    rig.run()
+    assert rig.sink.received == first * 2
+
+
+@pytest.mark.parametrize("max_lag", [1, 10, 100, 250])
+def test_drop_passes_over_the_oldest_and_counts_them_exactly(max_lag: int) -> None:
+    rig = Rig(batch=5, max_lag=max_lag, on_full="drop")
+    rig.log.write(range(100))
+    rig.line.begin()
+    rig.sink.break_down()
+    for _ in range(3):
+        with pytest.raises(SinkUnavailable):
+            rig.line.step()
+        rig.line.look_ahead()
+    assert max_lag - max(1, max_lag // 100) < rig.line.lag <= max_lag
+    rig.sink.mend()
+    rig.run()
+    place = rig.log.kept
+    assert place.dropped + len(rig.sink.keys) == 300
+    assert rig.sink.keys == rig.all_keys()[place.dropped :]
+    assert (place.lost, place.dead_count, rig.line.lag) == (0, 0, 0)
+
+
+def test_dead_letter_passes_over_the_oldest_and_sends_them_later() -> None:
+    rig = Rig(batch=5, max_lag=30, on_full="dead_letter")
+    rig.log.write(range(100))
+    rig.line.begin()
+    rig.line.look_ahead()
+    rig.run()
+    (stretch,) = rig.log.kept.dead
+    assert (stretch.after, stretch.last, stretch.count) == (0, 270, 270)
+    assert rig.sink.keys == rig.all_keys()[270:]
+    assert rig.line.raise_dead() == 270
+    rig.run()
+    assert rig.sink.keys[30:] == rig.all_keys()[:270]
+
+
+@pytest.mark.parametrize("on_full", ["block", "fail_closed"])
+def test_who_blocks_or_fails_closed_only_falls_behind(on_full: Any) -> None:
+    rig = Rig(batch=5, max_lag=30, on_full=on_full)
+    rig.log.write(range(100))
+    rig.line.begin()
+    rig.line.look_ahead()
+    assert (rig.line.lag, rig.line.is_full) == (300, True)
+    rig.run()
+    assert rig.sink.keys == rig.all_keys()
+    assert (rig.line.lag, rig.line.is_full) == (0, False)
+
+
+def test_what_retention_took_is_told() -> None:
+    rig = Rig(batch=5, max_lag=10_000)
+    rig.log.write(range(100))
+    rig.line.begin()
+    rig.line.step()
+    rig.line.look_ahead()
+    rig.log.forget(receipt_id(50))
+    rig.run()
+    assert rig.sink.keys[5:] == rig.all_keys()
+    assert rig.log.kept.lost == 150 - 5
+
+
+def test_receipts_that_were_forgotten_or_are_not_whole_are_no_obstacle() -> None:
+    rig = Rig("receipts")
+
+    def payloads(wanted: str) -> tuple[bytes, ...]:
+        found = Log.payloads(rig.log, wanted)
+        return () if wanted == receipt_id(1) else found[1:] if wanted == receipt_id(2) else found
+
+    rig.log.write(range(4))
+    rig.line.begin()
+    vars(rig.log)["payloads"] = payloads
+    rig.run()
+    assert rig.sink.keys == [receipt_id(0), receipt_id(3)]
+    assert rig.log.kept.gone == 1
+    (stretch,) = rig.log.kept.dead
+    assert (stretch.last, stretch.count, stretch.reason) == (9, 1, "its record is not whole")
+
+
+@pytest.mark.parametrize("mark", [b'{"position":1000000,"delivered":7}', b"\xff not a place"])
+def test_a_place_that_is_none_of_this_log_begins_at_its_start(mark: bytes) -> None:
+    rig = Rig()
+    rig.log.write(range(3))
+    rig.log.set_mark("sink.s", mark)
+    rig.line.begin()
+    rig.line.look_ahead()
+    rig.run()
+    assert rig.sink.keys == rig.all_keys()
+    assert rig.log.kept.position == 9
+
+
+def test_a_store_that_cannot_keep_a_place_is_told_and_the_step_is_taken_again() -> None:
+    rig = Rig(batch=5)
+    rig.log.write(range(2))
+    rig.line.begin()
+    rig.log.refuses_marks = True
+    rig.clock += 10
+    with pytest.raises(StorageUnavailable):
+        rig.line.step()
+    keep_quietly(rig.line)
+    assert not rig.sink.is_open
+    rig.log.refuses_marks = False
+    rig.run()
+    assert rig.sink.keys == rig.all_keys()
+    assert rig.log.kept.position == 6
+
+
+def test_a_bug_of_an_adapter_is_not_caught() -> None:
+    rig = Rig()
+    rig.log.write(range(2))
+    rig.line.begin()
+    rig.sink.fault = lambda: ZeroDivisionError("a bug")
+    with pytest.raises(ZeroDivisionError):
+        rig.line.step()
+    rig.sink.mend()
+    rig.line.begin()
+    rig.run()
+    assert rig.sink.keys == rig.all_keys()

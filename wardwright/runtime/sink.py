@@ -1,0 +1,195 @@
+"""The actor of one sink: says when its line takes its next step, waits after failures, and shows how it is.
+
+It is woken when something was appended, waits a little so that batches form, and sends until nothing is left. The steps block, so they
+are taken in a thread of its own. No request waits for it, and none knows of it, unless it fails closed.
+
+What a crash here loses: nothing. The place is kept in the store; what was delivered after it was kept last is delivered again, under the
+same keys. An adapter's mistake crashes the actor too: it is started again after ever longer pauses.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from random import SystemRandom
+from typing import Any, TypeVar
+
+import anyio
+import structlog
+
+from supervisors import NO_REPLY, Actor, Call, ExitReason, ReplyTo
+from wardwright.domain.errors import RequestError, StorageUnavailable, WardwrightError
+from wardwright.ports.sink import SinkUnavailable
+from wardwright.runtime.bell import Bell
+from wardwright.runtime.sink_line import SinkLine, keep_quietly
+from wardwright.runtime.sink_roster import SinkPart, SinkRoster
+from wardwright.runtime.worker import Worker
+
+_FLUSH_S = 5.0
+_LOOKS_EVERY_S = 1.0
+_LONGEST_REST_S = 3600.0
+_MOST_DOUBLINGS = 30
+
+T = TypeVar("T")
+
+_draw = SystemRandom().random
+
+_log = structlog.get_logger("wardwright.sinks")
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayDeadLetters(Call[int]):
+    """Send the dead letters again, before anything else. Answered with how many there are; fails with StorageUnavailable."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendAgain(Call[None]):
+    """Send everything again that was recorded behind a position, before anything else.
+
+    Answered when that is kept; fails with RequestError when it is no position of this log, and with StorageUnavailable.
+    """
+
+    after: int
+
+
+class SinkActor(Actor):
+    """Drives one line; see the module's page. `draw` gives numbers from 0 to less than 1, `now` Unix seconds."""
+
+    def __init__(
+        self,
+        part: SinkPart,
+        roster: SinkRoster,
+        *,
+        bell: Bell,
+        now: Callable[[], float],
+        draw: Callable[[], float] = _draw,
+    ) -> None:
+        self._part = part
+        self._settings = part.settings
+        self._line: SinkLine = part.line
+        self._status = part.status
+        self._roster = roster
+        self._bell = bell
+        self._now = now
+        self._draw = draw
+        self._thread = Worker(f"sink {part.settings.id}")
+        self._is_ending = False
+
+    async def init(self) -> None:
+        """Begin beside the mailbox: a sink that is down keeps nothing from starting."""
+        self._status.state = "starting"
+        self.spawn(self._feed)
+
+    async def handle_call(self, request: object, reply_to: ReplyTo[Any]) -> object:
+        """See to it that records are sent again."""
+        match request:
+            case ReplayDeadLetters():
+                step: Callable[[], object] = self._line.raise_dead
+            case SendAgain():
+                step = partial(self._line.send_again, request.after)
+            case _:
+                return await super().handle_call(request, reply_to)
+        try:
+            answer = await self._thread.run(step)
+        except StorageUnavailable as error:
+            reply_to.fail(error)
+            return NO_REPLY
+        except ValueError:
+            reply_to.fail(RequestError("nothing was ever recorded at that position", param="from"))
+            return NO_REPLY
+        self._bell.ring()
+        return answer
+
+    async def terminate(self, reason: ExitReason) -> None:
+        """Send what is left, if the sink takes it, and keep the place."""
+        self._is_ending = True
+        if not reason.is_normal:
+            self._note_failure(f"its actor has ended: {reason}")
+        elif self._status.state in ("idle", "sending"):
+            with anyio.move_on_after(_FLUSH_S), suppress(SinkUnavailable, StorageUnavailable):
+                while await self._thread.run(self._line.step):
+                    pass
+        await self._thread.run(partial(keep_quietly, self._line))
+
+    def format_status(self) -> Mapping[str, object]:
+        """How it is; never a record."""
+        return {
+            "state": self._status.state,
+            "position": self._line.place.position,
+            "lag_entries": self._line.lag,
+            "failures_in_row": self._status.failures_in_row,
+            "last_error": self._status.last_error,
+        }
+
+    # --- feeding ------------------------------------------------------------------------------------------------------
+
+    async def _feed(self) -> None:
+        await self._insist(self._line.begin)
+        await self._look_ahead()
+        while True:
+            ring = self._bell.next_ring()
+            self._status.state = "sending"
+            while await self._insist(self._line.step):
+                await self._look_ahead()
+            self._roster.note(self._part)
+            self._status.state = "idle"
+            await ring.wait()
+            await anyio.sleep(self._settings.linger_ms / 1000)
+
+    async def _insist(self, step: Callable[[], T]) -> T:
+        """Take a step until it is taken; whatever time that needs."""
+        while True:
+            if self._is_ending:
+                await anyio.sleep_forever()
+            delivered = self._line.place.delivered
+            try:
+                done = await self._thread.run(step)
+            except (SinkUnavailable, StorageUnavailable) as error:
+                await self._rest(error)
+            else:
+                self._note_success(has_delivered=self._line.place.delivered != delivered)
+                return done
+
+    async def _rest(self, error: WardwrightError) -> None:
+        """Leave the sink alone for a while, and see how much comes together meanwhile."""
+        pause = self._pause(error.retry_after_s)
+        if not self._status.failures_in_row:
+            _log.warning("a sink is unavailable", sink=self._settings.id, problem=error.message)
+        self._note_failure(error.message)
+        self._status.state = "failing"
+        self._status.next_attempt_at = self._now() + pause
+        with anyio.move_on_after(pause):
+            while True:
+                ring = self._bell.next_ring()
+                await self._look_ahead()
+                await ring.wait()
+                await anyio.sleep(_LOOKS_EVERY_S)
+        self._status.state = "sending"
+
+    async def _look_ahead(self) -> None:
+        """Count what waits, to its end, and let everybody know what that means."""
+        with suppress(StorageUnavailable):  # the next step says so
+            while await self._thread.run(self._line.look_ahead):
+                self._roster.note(self._part)
+        self._roster.note(self._part)
+
+    def _pause(self, asked_s: float | None) -> float:
+        retry = self._settings.retry
+        doublings = min(self._status.failures_in_row, _MOST_DOUBLINGS)
+        most = min(retry.max_ms, retry.base_ms << doublings) / 1000
+        return max(self._draw() * most, min(asked_s or 0.0, _LONGEST_REST_S))
+
+    def _note_failure(self, message: str) -> None:
+        status = self._status
+        status.failures_in_row += 1
+        status.failed_batches += 1
+        status.last_error, status.last_error_at = message, self._now()
+
+    def _note_success(self, *, has_delivered: bool) -> None:
+        status = self._status
+        if status.failures_in_row:
+            _log.info("a sink is available again", sink=self._settings.id, after_failures=status.failures_in_row)
+        status.failures_in_row = 0
+        status.next_attempt_at = None
+        if has_delivered:
+            status.last_success_at = self._now()

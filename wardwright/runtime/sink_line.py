@@ -1,0 +1,234 @@
+"""One sink and its place in the log: what is done in the sink's thread, step by step. The actor says when.
+
+A step reads from the log, delivers, and keeps the place; nothing that was read outlives it. So a sink that is down for a week holds no
+more memory than one that keeps up: what waits for it is in the log.
+"""
+
+from collections.abc import Callable
+
+import msgspec
+import structlog
+
+from wardwright.config.sinks import SinkBase
+from wardwright.domain.errors import StorageUnavailable
+from wardwright.ports.sink import Record, Sink, SinkRefused, SinkUnavailable
+from wardwright.ports.storage import ReceiptStore
+from wardwright.runtime.backlog import Backlog
+from wardwright.runtime.sink_batch import Batch, Wanted, read_batch, refused_stretches
+from wardwright.runtime.sink_place import (
+    SinkPlace,
+    Stretch,
+    bury,
+    decode_place,
+    encode_place,
+    mark_name,
+    raise_dead,
+    send_again,
+)
+
+_KEPT_EVERY_S = 1.0
+_COUNTED_AT_ONCE = 20_000
+
+_log = structlog.get_logger("wardwright.sinks")
+
+
+class SinkLine:
+    """The line to one sink. One thread at a time takes steps; others may read its facts meanwhile.
+
+    It outlives the actor's incarnations, each of which begins with `begin`.
+    """
+
+    def __init__(
+        self, settings: SinkBase, sink: Sink, *, store: Callable[[], ReceiptStore], now: Callable[[], float]
+    ) -> None:
+        self.settings = settings
+        self.sink = sink
+        self.place = SinkPlace()
+        self.waiting_since: float | None = None
+        self._store = store
+        self._now = now
+        self._backlog = Backlog(settings.max_lag)
+        self._is_open = False
+        self._kept: SinkPlace | None = None
+        self._kept_at = 0.0
+
+    @property
+    def lag(self) -> int:
+        """How many entries of the log it is known to be behind; what is being sent counts as long as it has not arrived."""
+        return self._backlog.total
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is further behind than it may be."""
+        return self._backlog.total > self.settings.max_lag
+
+    # --- steps --------------------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Go to the place that was kept, or to where a new sink begins. Raises: StorageUnavailable."""
+        self._close()
+        self._backlog.clear()
+        self.waiting_since = None
+        mark = self._store().mark(mark_name(self.settings.id))
+        if mark is None:
+            self.place = SinkPlace(since=self._now() if self.settings.start_at == "now" else None)
+            self._keep()
+            return
+        try:
+            self.place = self._kept = decode_place(mark)
+        except msgspec.DecodeError:
+            _log.error(
+                "the place of a sink cannot be read, so it begins at the start of the log", sink=self.settings.id
+            )
+            self.place = SinkPlace()
+
+    def step(self) -> bool:
+        """Send what comes next; tell whether there may be more.
+
+        Raises: SinkUnavailable, StorageUnavailable; the step can be taken again.
+        """
+        try:
+            return self._send_again() if self.place.again else self._send_on()
+        except SinkUnavailable:
+            self._close()
+            raise
+
+    def look_ahead(self) -> bool:
+        """Count on what waits, and do what is to be done when it is too much; tell whether there is more to count.
+
+        Raises: StorageUnavailable.
+        """
+        if self.place.since is not None:
+            return False
+        try:
+            has_more = self._backlog.count(self._store(), self.place.position, _COUNTED_AT_ONCE)
+        except ValueError:
+            return False  # the place is none of this log: the next step sees to it
+        if self.settings.on_full in ("drop", "dead_letter"):
+            while self.is_full:
+                self._pass_over_front()
+            self._keep_now_and_then(has_more=has_more)
+        return has_more
+
+    def raise_dead(self) -> int:
+        """Have the dead letters sent again before anything else; tell how many there are. Raises: StorageUnavailable."""
+        count = self.place.dead_count
+        self.place = raise_dead(self.place)
+        self._keep()
+        return count
+
+    def send_again(self, after: int) -> None:
+        """Have everything sent again that was sent from behind a position.
+
+        Raises: ValueError when nothing was ever stored there. StorageUnavailable.
+        """
+        next(iter(self._store().replay(after)), None)
+        self.place = send_again(self.place, after)
+        self._keep()
+
+    def end(self) -> None:
+        """Keep the place and let go of the sink. Raises: StorageUnavailable; the sink is closed all the same."""
+        self._close()
+        self._keep()
+
+    # --- sending ------------------------------------------------------------------------------------------------------
+
+    def _send_on(self) -> bool:
+        place, front_end = self.place, self._backlog.front_end
+        wanted = self._wanted(place.position, front_end)._replace(since=place.since)
+        try:
+            batch = read_batch(self._store(), wanted)
+        except ValueError:
+            _log.error(
+                "the place of a sink is none of this log, so it begins at the start of it", sink=self.settings.id
+            )
+            self.place = msgspec.structs.replace(place, position=0, again=())
+            self._backlog.clear()
+            return True
+        self.waiting_since = batch.first_at
+        after = self._after(place, batch, place.position)
+        lost = self._backlog.passed(batch.end, batch.entries)
+        since = None if batch.first_at is not None else place.since
+        self.place = msgspec.structs.replace(after, position=batch.end, since=since, lost=after.lost + lost)
+        has_more = not batch.is_last or front_end is not None
+        self.waiting_since = batch.last_at if has_more else None
+        self._keep_now_and_then(has_more=has_more)
+        return has_more
+
+    def _send_again(self) -> bool:
+        place = self.place
+        stretch, *others = place.again
+        try:
+            batch = read_batch(self._store(), self._wanted(stretch.after, stretch.last))
+        except ValueError:
+            _log.warning("records to be sent again are not in this log any more", sink=self.settings.id)
+            batch = Batch((), stretch.last, 0, is_last=True)
+        after = self._after(place, batch, stretch.after)
+        if not batch.is_last:
+            others.insert(0, Stretch(batch.end, stretch.last, 0, stretch.reason))
+        self.place = msgspec.structs.replace(after, again=tuple(others))
+        self._keep_now_and_then(has_more=True)
+        return True
+
+    def _wanted(self, after: int, last: int | None) -> Wanted:
+        return Wanted(self.sink.unit, after, self.settings.batch, last)
+
+    def _after(self, place: SinkPlace, batch: Batch, begin: int) -> SinkPlace:
+        """Deliver a batch; tell what has become of its records."""
+        reasons = self._deliver(batch.records)
+        refused = refused_stretches(batch, begin, reasons)
+        if refused:
+            _log.warning(
+                "a sink has refused records", sink=self.settings.id, records=len(refused), reason=refused[0].reason
+            )
+        return msgspec.structs.replace(
+            bury(place, [*refused, *batch.unreadable]) if refused or batch.unreadable else place,
+            delivered=place.delivered + len(batch.records) - len(refused),
+            refused=place.refused + len(refused),
+            gone=place.gone + batch.gone,
+        )
+
+    def _deliver(self, records: tuple[Record, ...]) -> dict[str, str]:
+        """Hand records to the sink, open even if there are none; tell which ones it refused, and why. Raises: SinkUnavailable."""
+        if not self._is_open:
+            self.sink.open()
+            self._is_open = True
+        if not records:
+            return {}
+        try:
+            self.sink.deliver(records)
+        except SinkRefused as refusal:
+            return dict(refusal.reasons)
+        return {}
+
+    def _pass_over_front(self) -> None:
+        place, front = self.place, self._backlog.skip_front()
+        if self.settings.on_full == "drop":
+            place = msgspec.structs.replace(place, dropped=place.dropped + front.count)
+        else:
+            place = bury(place, [Stretch(place.position, front.last, front.count, "the sink was too far behind")])
+        self.place = msgspec.structs.replace(place, position=front.last)
+
+    # --- the place ----------------------------------------------------------------------------------------------------
+
+    def _keep_now_and_then(self, *, has_more: bool) -> None:
+        if not has_more or not 0 <= self._now() - self._kept_at < _KEPT_EVERY_S:
+            self._keep()
+
+    def _keep(self) -> None:
+        if self.place is not self._kept and self.place != self._kept:
+            place = self.place
+            self._store().set_mark(mark_name(self.settings.id), encode_place(place))
+            self._kept, self._kept_at = place, self._now()
+
+    def _close(self) -> None:
+        self._is_open = False
+        self.sink.close()
+
+
+def keep_quietly(line: SinkLine) -> None:
+    """End a line whose store may be gone already: what it has delivered since its place was kept will be delivered again."""
+    try:
+        line.end()
+    except StorageUnavailable as error:
+        _log.warning("the place of a sink could not be kept", sink=line.settings.id, problem=error.message)

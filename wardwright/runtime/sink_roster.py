@@ -1,0 +1,114 @@
+"""Which sinks there are to be, how each one is, and whether one of them closes the gateway.
+
+Written by the catalog (what is wanted) and by each sink's actor (how it is); it outlives all of them. Everybody reads it, on the one event loop.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from supervisors import Actor, Backoff, ChildSpec
+from wardwright.config.sinks import SinkBase
+from wardwright.domain.errors import NotFound
+from wardwright.domain.sink import SinkState
+from wardwright.runtime.sink_line import SinkLine
+
+_SHUTDOWN_S = 30.0
+# A sink that crashes at every start comes back ever more rarely, so that its crashes never come to what its supervisor bears.
+_BACKOFF = Backoff(min_seconds=1.0, max_seconds=60.0, reset_after=60.0)
+
+
+@dataclass(slots=True)
+class SinkStatus:
+    """How a sink is doing, over the incarnations of its actor. Times are Unix seconds."""
+
+    state: SinkState = "starting"
+    failures_in_row: int = 0
+    failed_batches: int = 0
+    last_error: str | None = None
+    last_error_at: float | None = None
+    last_success_at: float | None = None
+    next_attempt_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SinkPart:
+    """One sink as it is configured: its line, which each incarnation of its actor takes up, and its status."""
+
+    settings: SinkBase
+    line: SinkLine
+    status: SinkStatus = field(default_factory=SinkStatus)
+
+
+def no_sinks() -> "SinkRoster":
+    """A roster that stays empty."""
+
+    def make(*_: object) -> Any:
+        raise LookupError("there are to be no sinks here")
+
+    return SinkRoster(make, make)
+
+
+class SinkRoster:
+    """The sinks by id. `make_line` makes the line to a sink, `make_actor` what drives one."""
+
+    def __init__(
+        self,
+        make_line: Callable[[SinkBase], SinkLine],
+        make_actor: Callable[[SinkPart, "SinkRoster"], Actor],
+        sinks: Iterable[SinkBase] = (),
+    ) -> None:
+        self.parts: Mapping[str, SinkPart] = MappingProxyType({})
+        self.running: dict[str, SinkPart] = {}
+        self.closed_by: str | None = None
+        self._make_line = make_line
+        self._make_actor = make_actor
+        self._full: set[str] = set()
+        self.replace(sinks)
+
+    def replace(self, sinks: Iterable[SinkBase]) -> None:
+        """Want these, and no others; what stays as it was keeps what it has."""
+        self.parts = MappingProxyType({settings.id: self._part(settings) for settings in sinks})
+        self._full &= self.parts.keys()
+        self._judge()
+
+    def part(self, sink_id: str) -> SinkPart:
+        """One sink. Raises: NotFound."""
+        found = self.parts.get(sink_id)
+        if found is None:
+            raise NotFound(f"there is no sink {sink_id!r}", "not_found")
+        return found
+
+    def specs(self) -> dict[str, ChildSpec]:
+        """The children that are wanted, by id."""
+        return {sink_id: self.spec(sink_id) for sink_id in self.parts}
+
+    def spec(self, sink_id: str) -> ChildSpec:
+        """The child for a sink."""
+        part = self.parts[sink_id]
+
+        def start() -> Actor:
+            self.running[sink_id] = part
+            return self._make_actor(part, self)
+
+        return ChildSpec(sink_id, start, shutdown=_SHUTDOWN_S, backoff=_BACKOFF)
+
+    def note(self, part: SinkPart) -> None:
+        """Take notice of how far behind a sink is: one that fails closed may keep requests out."""
+        sink_id = part.settings.id
+        if part.settings.on_full == "fail_closed" and part.line.is_full and self.parts.get(sink_id) is part:
+            self._full.add(sink_id)
+        else:
+            self._full.discard(sink_id)
+        self._judge()
+
+    def _part(self, settings: SinkBase) -> SinkPart:
+        known = self.parts.get(settings.id)
+        return (
+            known if known is not None and known.settings == settings else SinkPart(settings, self._make_line(settings))
+        )
+
+    def _judge(self) -> None:
+        full = sorted(self._full)
+        self.closed_by = f"the sink {full[0]!r} is too far behind" if full else None

@@ -106,7 +106,7 @@ class TestSameAsTheCode:
         [
             ("ReceiptSummary", Summary.__struct_fields__),
             ("ReceiptPage", Page.__struct_fields__),
-            ("StorageHealth", StoreHealth.__struct_fields__),
+            ("StorageHealth", (*StoreHealth.__struct_fields__, "writer", "snapshot")),
         ],
     )
     def test_schemas_of_types_have_their_fields(self, schema: str, fields: tuple[str, ...]) -> None:

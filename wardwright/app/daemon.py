@@ -179,6 +179,7 @@ class Daemon:
                 board=boards.store,
                 control=boards.control,
                 ledger=self._ledger,
+                health=boards.providers.health,
                 boot=self._boot,
                 now=time.time,
                 keep_s=_seconds_kept(settings),

@@ -32,7 +32,7 @@ class Admin:
 
     async def storage(self, scope: Scope, receive: Receive, send: Send) -> None:
         """`GET /admin/storage`."""
-        await send_json(send, await self._gateway.storage_health())
+        await send_json(send, self._view.storage(await self._gateway.storage_health()))
 
     async def metrics(self, scope: Scope, receive: Receive, send: Send) -> None:
         """`GET /metrics` in Prometheus's text format."""

@@ -9,6 +9,7 @@ when it ends, and then keeps others waiting.
 """
 
 from collections import deque
+from collections.abc import Iterable
 from itertools import accumulate
 from typing import Literal
 
@@ -80,10 +81,12 @@ class Allowance:
             self._spent += nano_usd - use.nano_usd
         use.tokens, use.nano_usd = tokens, nano_usd
 
-    def restore(self, at: float, tokens: int, nano_usd: int) -> None:
-        """Enter a request of the past, in the order of their beginnings, as a receipt tells it."""
-        self._move_to(at)
-        self._take_in(Use(at, tokens, nano_usd))
+    def restore(self, now: float, recent: Iterable[tuple[float, int]], spent: int) -> None:
+        """Begin with what receipts tell: when requests of the last minute began, in order, with their tokens, and what this day has cost."""
+        self._move_to(now)
+        for at, tokens in recent:
+            self._take_in(Use(at, tokens, 0))
+        self._spent += spent
 
     def spent_on(self, now: float) -> int:
         """What the day of `now` has cost so far, in billionths of a dollar, reservations included."""

@@ -10,10 +10,11 @@ import msgspec
 
 from supervisors import ActorRef, ExitReason, System, TreeNode
 from wardwright.domain.errors import NotFound
+from wardwright.ports.storage import StoreHealth
 from wardwright.runtime.catalog_board import CatalogBoard
 from wardwright.runtime.health import describe
 from wardwright.runtime.provider import ProviderBoard, Slot
-from wardwright.runtime.tree import RUNS, model_path, sessions_path
+from wardwright.runtime.tree import RUNS, STORAGE, model_path, sessions_path
 
 Facts = Mapping[str, object]
 
@@ -65,6 +66,12 @@ class RuntimeView:
     def providers(self) -> Sequence[Facts]:
         """What each provider is, how it is, and what became of the calls to it."""
         return [self._provider(slot) for _, slot in sorted(self._providers.slots().items())]
+
+    def storage(self, health: StoreHealth) -> Facts:
+        """What the receipt store says of itself, how its writer does, and the newest snapshot; the last two empty while it restarts."""
+        writer = dict(self._state(STORAGE))
+        snapshot = writer.pop("snapshot", None)
+        return {**msgspec.structs.asdict(health), "writer": writer, "snapshot": snapshot}
 
     def _model(self, model_id: str, tree: TreeNode, now: float) -> Facts:
         """What answers for a model, and what has become of its requests."""

@@ -7,7 +7,8 @@ write in progress, which is why two incarnations never write at the same time.
 What a crash here loses: nothing that was acknowledged. Appends under way fail with "outcome unknown", and their senders send them
 again: the store drops what it already has. At the first start after the process died, receipts that it left open are closed as
 `interrupted`. Receipts older than they are kept for are forgotten at the start and once an hour, some at a time, between the batches.
-What a store puts off while it is busy is done in a second thread, beside the batches.
+What a store puts off while it is busy is done in a second thread, beside the batches. A snapshot of the books and of providers' health is
+kept in a third (`runtime.snapshot_keeper`).
 """
 
 from collections import deque
@@ -29,8 +30,10 @@ from wardwright.receipts.chain import resume
 from wardwright.receipts.events import Closed, Entry, Opened
 from wardwright.runtime.bell import Bell
 from wardwright.runtime.control import ControlBoard, Decide
+from wardwright.runtime.health import HealthBoard
 from wardwright.runtime.identity import first_receipt_id
 from wardwright.runtime.ledger import Ledger
+from wardwright.runtime.snapshot_keeper import SnapshotKeeper
 from wardwright.runtime.visible import StorageLost, StorageRecovered, Tell, tell_nobody
 from wardwright.runtime.worker import Worker
 
@@ -95,7 +98,10 @@ class Logs:
 
 
 class Checkpointer(Actor):
-    """Owns the receipt store and the control log; see the module's page for its promises. The first one restores the ledger."""
+    """Owns the receipt store and the control log; see the module's page for its promises.
+
+    The first one of a process restores the ledger, and what was known of the health of providers.
+    """
 
     def __init__(
         self,
@@ -104,6 +110,7 @@ class Checkpointer(Actor):
         board: StoreBoard,
         control: ControlBoard,
         ledger: Ledger,
+        health: HealthBoard,
         boot: str,
         now: Callable[[], float],
         keep_s: float | None = None,
@@ -115,6 +122,7 @@ class Checkpointer(Actor):
         self._ledger = ledger
         self._boot = boot
         self._now = now
+        self._snapshots = SnapshotKeeper(health, boot=boot, now=now)
         self._waiting: list[tuple[Append, ReplyTo[None]]] = []
         self._undecided: deque[tuple[Decide, ReplyTo[ControlState]]] = deque()
         self._work = anyio.Event()
@@ -140,6 +148,9 @@ class Checkpointer(Actor):
         self.spawn(self._write_batches)
         self.spawn(self._tend)
         self._untended.set()
+        if self._snapshots.is_wanted:
+            self.spawn(self._snapshots.follow_log)
+            self.spawn(self._snapshots.follow_health)
         if self._keep_s is not None:
             self.spawn(partial(self._forget_what_is_older, self._keep_s))
         return None
@@ -157,8 +168,9 @@ class Checkpointer(Actor):
         return NO_REPLY
 
     async def terminate(self, reason: ExitReason) -> None:
-        """Write what is still waiting, then close the logs."""
+        """Write what is still waiting and a last snapshot, then close the logs."""
         await self._write_what_waits()
+        await self._snapshots.finish()
         await self._worker.run(self._close)
 
     def format_status(self) -> Mapping[str, object]:
@@ -170,6 +182,7 @@ class Checkpointer(Actor):
             "interrupted_receipts_closed": self._interrupted,
             "receipts_forgotten": self._forgotten,
             "control_seq": self._control.state.seq,
+            "snapshot": self._snapshots.described(),
         }
 
     async def _write_batches(self) -> None:
@@ -224,6 +237,7 @@ class Checkpointer(Actor):
             self._tended_at = self._appended
             self._untended.set()
         self._board.appended.ring()
+        self._snapshots.note_appended()
         for _, reply_to in batch:
             reply_to.reply(None)
 
@@ -261,8 +275,9 @@ class Checkpointer(Actor):
             state = fold_control(self._control.log.entries())
         except Contradiction as error:
             raise StorageUnavailable(f"the control log contradicts itself: {error}") from error
+        self._snapshots.begin(store, is_new_process=not self._ledger.is_restored)
         if not self._ledger.is_restored:
-            self._ledger.restore(store.newest(), state.keys)
+            self._ledger.restore(self._snapshots.books(), state.keys)
         return state
 
     def _close(self) -> None:

@@ -37,6 +37,7 @@ from wardwright.planner.breaker import (
     verdict_of,
 )
 from wardwright.planner.holds import Hold, covers_provider, hold_after_failure, hold_after_limits, seconds_left
+from wardwright.runtime.kept_health import KeptHealth, breaker_again, holds_again, kept, place_of
 from wardwright.runtime.outcomes import Outcomes
 from wardwright.runtime.permits import Permits
 from wardwright.runtime.visible import BreakerClosed, BreakerOpened, BreakerProbing, HoldBegan, Tell, tell_nobody
@@ -133,11 +134,24 @@ class Gate:
         self.settings = settings
         self.permits.resize(settings.max_concurrency)
 
+    def take_up(self, known: KeptHealth, *, wall: float) -> None:
+        """Believe what was known of a provider, if it was at this place. `wall` is now in Unix seconds."""
+        if known.place != place_of(self.settings):
+            return
+        policy, now = self.settings.breaker, self.now()
+        self.breaker = breaker_again(known, policy, now=now, wall=wall)
+        self.holds = holds_again(known, policy, now=now, wall=wall)
+        self._on_change(self)
+
+    def kept(self, *, wall: float) -> KeptHealth:
+        """What is known now, in a form that outlives the process. `wall` is now in Unix seconds."""
+        return kept(self.settings, self.breaker, self.holds, now=self.now(), wall=wall)
+
     # --- going in -----------------------------------------------------------------------------------------------------
 
     def enter_nowait(self, target_id: str) -> Admission | NotNow | None:
         """Let a call through or refuse it; None when it would have to wait for its turn."""
-        refusal = None if self._is_sound else self._refusal(target_id)
+        refusal = None if self.is_sound else self._refusal(target_id)
         if refusal is not None:
             return refusal
         return self._admitted(target_id) if self.permits.take_nowait() else None
@@ -196,7 +210,7 @@ class Gate:
 
     def learn(self, target_id: str, verdict: Verdict, failure: Failure | None, *, is_probe: bool) -> None:
         """Take in what a call has shown."""
-        if failure is None and not is_probe and self._is_sound:
+        if failure is None and not is_probe and self.is_sound:
             return
         now, before = self.now(), self.breaker
         self.breaker = after_call(before, verdict, self.settings.breaker, now, is_probe=is_probe)
@@ -225,11 +239,12 @@ class Gate:
         self._mean_s += (took_s - self._mean_s) * (_NEWEST_COUNTS if self._mean_s else 1.0)
         self.permits.give_back()
 
-    # --- within -------------------------------------------------------------------------------------------------------
-
     @property
-    def _is_sound(self) -> bool:
+    def is_sound(self) -> bool:
+        """Whether there is nothing to remember."""
         return self.breaker is SOUND and not self.holds
+
+    # --- within -------------------------------------------------------------------------------------------------------
 
     def _queues(self, more: int) -> None:
         self._queueing += more

@@ -1,12 +1,16 @@
 """The health of every provider, as planning reads it at each request."""
 
 import math
+import time
 from collections.abc import Callable, Iterable, Mapping
+
+import anyio
 
 from wardwright.config.settings import ProviderBase
 from wardwright.domain.route import Composition, Target, Unhealthy
 from wardwright.planner.breaker import Closed, HalfOpen
 from wardwright.runtime.gate import Gate
+from wardwright.runtime.kept_health import KeptHealth
 from wardwright.runtime.visible import Tell, tell_nobody
 
 _SHOWN_FOR_S = 1.0
@@ -17,10 +21,18 @@ class ProviderMissing(LookupError):
 
 
 class HealthBoard:
-    """The gates of all providers. Each is furnished by its provider's actor, and stays when that actor dies."""
+    """The gates of all providers. Each is furnished by its provider's actor, and stays when that actor dies.
 
-    def __init__(self, tell: Tell = tell_nobody) -> None:
+    What was known of a provider that is gone, by its removal or with an earlier process, is kept for as long as it means anything: one
+    that comes to the same place is believed to be as it was. `changed` is set when a gate's health has changed; who waits for it
+    replaces it. `wall_clock` tells Unix seconds.
+    """
+
+    def __init__(self, tell: Tell = tell_nobody, *, wall_clock: Callable[[], float] = time.time) -> None:
         self._tell = tell
+        self._wall_clock = wall_clock
+        self.changed = anyio.Event()
+        self._known: dict[str, KeptHealth] = {}
         self._gates: dict[str, Gate] = {}
         self._unwell: set[Gate] = set()
         self._seen: tuple[Unhealthy, ...] | None = None
@@ -31,6 +43,9 @@ class HealthBoard:
         gate = self._gates.get(settings.id)
         if gate is None:
             gate = self._gates[settings.id] = Gate(settings, now=now, on_change=self._changed, tell=self._tell)
+            known = self._known.pop(settings.id, None)
+            if known is not None:
+                gate.take_up(known, wall=self._wall_clock())
         else:
             gate.furnish(settings)
         return gate
@@ -46,12 +61,25 @@ class HealthBoard:
         """The provider is gone, or another one stands in its place: calls under way keep the gate they have passed."""
         gate = self._gates.pop(provider_id, None)
         if gate is not None:
+            if not gate.is_sound:
+                self._known[provider_id] = gate.kept(wall=self._wall_clock())
             self._unwell.discard(gate)
             self._seen = None
 
     def gates(self) -> Mapping[str, Gate]:
         """Every gate by provider id."""
         return self._gates
+
+    def recall(self, known: Mapping[str, KeptHealth]) -> None:
+        """Take up what an earlier process knew, before any provider is there."""
+        self._known.update(known)
+
+    def kept(self) -> Mapping[str, KeptHealth]:
+        """What is known of providers that are not well, and of those that are gone, in a form that outlives the process."""
+        wall = self._wall_clock()
+        gone = {provider_id: known for provider_id, known in self._known.items() if known.needed_until > wall}
+        here = {gate.provider_id: gate.kept(wall=wall) for gate in self._gates.values() if not gate.is_sound}
+        return {**gone, **here}
 
     def snapshot(self, now: float) -> tuple[Unhealthy, ...]:
         """Everything that should not be asked now; empty when all is well, which costs nothing to find out.
@@ -93,6 +121,7 @@ class HealthBoard:
         return max(waits, default=None)
 
     def _changed(self, gate: Gate) -> None:
+        self.changed.set()
         self._seen = None
         if gate.is_well or self._gates.get(gate.provider_id) is not gate:
             self._unwell.discard(gate)

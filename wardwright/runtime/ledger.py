@@ -1,10 +1,10 @@
 """What was used today, and may still be used: the accounts of API keys, and the spending at each target.
 
 It stands beside the tree and outlives every actor, and every entry is made in one step on the event loop: that is what makes it exact
-for requests that run at the same time. Receipts are the only record of it; a new process makes its books from them (`restore`).
+for requests that run at the same time. Receipts are the only record of it; a new process begins with what they tell (`runtime.books`).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -12,11 +12,11 @@ from typing import NamedTuple
 from wardwright.domain.chat import Usage
 from wardwright.domain.control_state import ApiKey
 from wardwright.domain.errors import RateLimitExceeded
-from wardwright.domain.money import as_nano_usd, as_usd
+from wardwright.domain.money import as_usd
 from wardwright.domain.route import RequestFacts, RoutePlan
 from wardwright.planner.cost import cost_nano_usd
-from wardwright.policy.allowance import DAY_S, MINUTE_S, UNBOUNDED_ANSWER, Allowance, Limit, Refused, Use
-from wardwright.receipts.events import AttemptFinished, Entry, Opened
+from wardwright.policy.allowance import UNBOUNDED_ANSWER, Allowance, Limit, Refused, Use
+from wardwright.runtime.books import Books, day_of, tokens_of
 
 _LIMITS: Mapping[Limit, str] = {
     "requests_per_minute": "requests a minute",
@@ -73,7 +73,7 @@ class Ledger:
 
     def settle(self, reservation: Reservation, usage: Usage | None, nano_usd: int) -> None:
         """Put what a request came to, all attempts together, in the place of what it had set aside."""
-        reservation.account.settle(reservation.use, _tokens(usage), nano_usd)
+        reservation.account.settle(reservation.use, tokens_of(usage), nano_usd)
 
     def accounts(self) -> Mapping[str, Allowance]:
         """The account of every key that was used, by key id."""
@@ -88,9 +88,9 @@ class Ledger:
 
     # --- targets
 
-    def note_spending(self, model_id: str, target_id: str, nano_usd: int, *, at: float | None = None) -> None:
-        """Enter what an attempt has cost."""
-        self._turn_the_page(self._now() if at is None else at)
+    def note_spending(self, model_id: str, target_id: str, nano_usd: int) -> None:
+        """Enter what an attempt has cost that has ended now."""
+        self._turn_the_page(self._now())
         place = (model_id, target_id)
         self._spent[place] = self._spent.get(place, 0) + nano_usd
 
@@ -104,32 +104,15 @@ class Ledger:
 
     # --- a new process
 
-    def restore(self, newest: Iterable[tuple[Entry, ...]], keys: Mapping[str, ApiKey]) -> int:
-        """Make the books from receipts, newest first; tell how many were read. Blocks on the store."""
+    def restore(self, books: Books, keys: Mapping[str, ApiKey]) -> None:
+        """Begin with what receipts of earlier processes tell. Keys that are not known any more have no account."""
         now = self._now()
-        since = min(now - MINUTE_S, now // DAY_S * DAY_S)
-        recent = []
-        for entries in newest:
-            if entries[0].at < since:
-                break
-            recent.append(entries)
-        for entries in reversed(recent):
-            self._enter(entries, keys)
+        self._turn_the_page(now)
+        self._spent = books.spent_at_targets(self._day)
+        for key in (keys[key_id] for key_id in books.key_ids() if key_id in keys):
+            spent = books.spent_with(key.key_id, self._day)
+            self._account(key).restore(now, books.requests(key.key_id, now), spent)
         self.is_restored = True
-        return len(recent)
-
-    def _enter(self, entries: tuple[Entry, ...], keys: Mapping[str, ApiKey]) -> None:
-        opened = entries[0].event
-        if not isinstance(opened, Opened):
-            return
-        attempts = [entry.event for entry in entries if isinstance(entry.event, AttemptFinished)]
-        costs = [(attempt.model, as_nano_usd(attempt.cost_usd or 0.0)) for attempt in attempts]
-        for target_id, nano_usd in costs:
-            self.note_spending(opened.model_id, target_id, nano_usd, at=entries[0].at)
-        key = keys.get(opened.key_id or "")
-        if key is not None:
-            tokens = sum(_tokens(attempt.usage) for attempt in attempts)
-            self._account(key).restore(entries[0].at, tokens, sum(nano_usd for _, nano_usd in costs))
 
     def _account(self, key: ApiKey) -> Allowance:
         account = self._accounts.get(key.key_id)
@@ -138,14 +121,10 @@ class Ledger:
         return account
 
     def _turn_the_page(self, at: float) -> None:
-        day = int(at // DAY_S)
+        day = day_of(at)
         if day > self._day:
             self._day = day
             self._spent.clear()
-
-
-def _tokens(usage: Usage | None) -> int:
-    return 0 if usage is None else usage.prompt_tokens + usage.completion_tokens
 
 
 def _refusal(key: ApiKey, refused: Refused) -> str:

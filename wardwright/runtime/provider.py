@@ -18,9 +18,8 @@ from wardwright.config.settings import ProviderBase
 from wardwright.domain.errors import Failure, ProviderError
 from wardwright.ports.provider import Provider
 from wardwright.runtime.health import HealthBoard, describe
+from wardwright.runtime.kept_health import TUNING
 from wardwright.runtime.visible import Tell, tell_nobody
-
-_TUNING = ("timeouts", "retry", "breaker", "max_concurrency")
 
 
 class Slot:
@@ -136,5 +135,5 @@ class ProviderActor(Actor):
 
 def _is_same_place(before: ProviderBase, after: ProviderBase) -> bool:
     """Whether what was found out about a provider still holds: it is where it was, and only what we do about it has changed."""
-    tuned = {name: getattr(after, name) for name in _TUNING}
+    tuned = {name: getattr(after, name) for name in TUNING}
     return msgspec.structs.replace(before, **tuned) == after if type(before) is type(after) else False

@@ -29,6 +29,7 @@ from wardwright.domain.errors import ProviderError
 from wardwright.ports.provider import Provider, ProviderInfo
 from wardwright.runtime.checkpointer import Append, Checkpointer, Logs, StoreBoard
 from wardwright.runtime.control import ControlBoard, Decide
+from wardwright.runtime.health import HealthBoard
 from wardwright.runtime.ledger import Ledger
 from wardwright.runtime.provider import ProviderBoard
 from wardwright.runtime.tree import PROVIDERS
@@ -178,6 +179,7 @@ class TestStores:
             board=board,
             control=control,
             ledger=Ledger(now=lambda: 0.0),
+            health=HealthBoard(),
             boot="boot-1",
             now=lambda: 0.0,
         )

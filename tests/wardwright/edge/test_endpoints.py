@@ -162,6 +162,7 @@ class TestAdmin:
             storage = (await at.get("/admin/storage")).json
         assert [(provider["id"], provider["completed_count"]) for provider in providers] == [("first", 1)]
         assert (storage["kind"], storage["receipt_count"], storage["open_count"]) == ("memory", 1, 0)
+        assert (storage["writer"]["waiting"], storage["snapshot"]) == (0, None), "memory outlives no process"
 
     async def test_metrics_are_in_prometheus_format(self) -> None:
         async with site(Watched()) as at:

@@ -90,9 +90,7 @@ def test_settling_twice_is_settling_once() -> None:
 
 def test_what_receipts_tell_is_part_of_the_account() -> None:
     allowance = Allowance(KeyLimits(requests_per_minute=2, usd_per_day=1.0))
-    allowance.restore(NOON - DAY_S, 10, as_nano_usd(9.0))
-    allowance.restore(NOON - 3600, 10, as_nano_usd(0.5))
-    allowance.restore(NOON - 30, 10, as_nano_usd(0.25))
+    allowance.restore(NOON, [(NOON - 30, 10)], as_nano_usd(0.75))
     assert allowance.in_minute(NOON) == (1, 10)
     assert allowance.spent_on(NOON) == as_nano_usd(0.75)
 

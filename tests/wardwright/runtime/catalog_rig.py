@@ -166,6 +166,7 @@ async def rig(folder: Path, *models: str, log: MemoryControlLog | None = None, h
             board=shelf,
             control=control,
             ledger=Ledger(now=lambda: 1_800_000_000.0),
+            health=providers.health,
             boot="boot",
             now=lambda: 1_800_000_000.0,
         ),

@@ -251,6 +251,7 @@ async def stage(
             board=boards.store,
             control=boards.control,
             ledger=ledger,
+            health=boards.providers.health,
             boot=BOOT,
             now=lambda: 1_800_000_000.0,
         ),

@@ -33,6 +33,7 @@ from wardwright.receipts.chain import verify
 from wardwright.receipts.events import AttemptStarted, Closed, decode_entry
 from wardwright.runtime.checkpointer import Append, Checkpointer, Logs, StoreBoard
 from wardwright.runtime.control import ControlBoard, decide
+from wardwright.runtime.health import HealthBoard
 from wardwright.runtime.identity import first_receipt_id
 from wardwright.runtime.ledger import Ledger
 from wardwright.storage.control import FileControlLog, MemoryControlLog, read_control
@@ -91,6 +92,7 @@ async def desk(
         board=board,
         control=control,
         ledger=Ledger(now=lambda: 0.0),
+        health=HealthBoard(),
         boot=boot,
         now=lambda: NOW,
         keep_s=keep_s,

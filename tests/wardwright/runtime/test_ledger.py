@@ -12,6 +12,7 @@ from wardwright.domain.money import as_nano_usd
 from wardwright.domain.route import Price, RequestFacts, RoutePlan, Target
 from wardwright.policy.allowance import DAY_S, UNBOUNDED_ANSWER
 from wardwright.receipts.events import AttemptFinished, Closed, Entry, Event
+from wardwright.runtime.books import books_of
 from wardwright.runtime.ledger import Ledger
 
 NOON = 20_000 * DAY_S + DAY_S / 2
@@ -113,7 +114,7 @@ def test_a_new_process_makes_its_books_from_receipts() -> None:
         receipt(NOON - 3700, ("p/a", Usage(10, 5), 4.0), key_id=None),
         receipt(NOON - DAY_S, ("p/a", Usage(10, 5), 8.0)),
     ]
-    assert ledger.restore(iter(newest), {"key_1": one}) == 3
+    ledger.restore(books_of(iter(newest), NOON), {"key_1": one})
     account = ledger.accounts()["key_1"]
     assert account.in_minute(NOON) == (1, 17)
     assert account.spent_on(NOON) == as_nano_usd(0.75)
@@ -127,7 +128,7 @@ def test_a_minute_that_began_yesterday_counts_across_midnight() -> None:
     clock = Clock()
     clock.now = NOON + DAY_S / 2 + 10
     ledger = Ledger(now=clock)
-    ledger.restore(iter([receipt(clock.now - 20, ("p/a", Usage(10, 5), 0.25))]), {"key_1": key()})
+    ledger.restore(books_of([receipt(clock.now - 20, ("p/a", Usage(10, 5), 0.25))], clock.now), {"key_1": key()})
     account = ledger.accounts()["key_1"]
     assert account.in_minute(clock.now) == (1, 15)
     assert account.spent_on(clock.now) == 0

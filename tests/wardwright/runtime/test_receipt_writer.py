@@ -16,6 +16,7 @@ from wardwright.receipts.events import AttemptStarted, Closed
 from wardwright.runtime.bus import Bus
 from wardwright.runtime.checkpointer import Checkpointer, Logs, StoreBoard
 from wardwright.runtime.control import ControlBoard
+from wardwright.runtime.health import HealthBoard
 from wardwright.runtime.ledger import Ledger
 from wardwright.runtime.receipt_writer import ReceiptWriter
 from wardwright.storage.control import MemoryControlLog
@@ -64,6 +65,7 @@ async def office(*, capacity: int = 1000) -> AsyncIterator[Office]:
         board=StoreBoard(),
         control=ControlBoard(),
         ledger=Ledger(now=lambda: 0.0),
+        health=HealthBoard(),
         boot="boot-1",
         now=lambda: 0.0,
     )

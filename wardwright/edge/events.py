@@ -1,17 +1,21 @@
 """`GET /admin/events`: what happens in the daemon, as server-sent events, for as long as somebody watches."""
 
 import difflib
+from collections.abc import Sequence
 
 import anyio
 
 from wardwright.domain.errors import RequestError
 from wardwright.edge.http import CLIENT, EVENT_STREAM, Receive, Scope, Send, header, query_pairs
-from wardwright.runtime.bus import Watch
+from wardwright.runtime.bus import Lost, Told, Watch
 from wardwright.runtime.event_desk import EventDesk
 from wardwright.runtime.visible import TOPICS, Topic
-from wardwright.wire.sse import PING, render_named_event, render_opening
+from wardwright.wire.sse import PING, render_opening
 
 PING_S = 15.0
+GATHER_S = 0.05
+"""How long a stream that has just told something waits before it tells more: what a watcher costs a busy daemon depends on this, and
+not on how busy it is."""
 _RETRY_MS = 2_000
 
 
@@ -32,17 +36,22 @@ class Events:
             await _send_some(send, render_opening(_RETRY_MS, watch.start_id))
             try:
                 while True:
-                    await _send_some(send, await _next(watch))
+                    await _tell_next(watch, send)
             except anyio.EndOfStream:
                 await send({"type": "http.response.body", "body": b": the gateway is stopping\n\n"})
 
 
-async def _next(watch: Watch) -> bytes:
-    """What has come, or a ping when for a while nothing has. Raises: anyio.EndOfStream."""
+async def _tell_next(watch: Watch, send: Send) -> None:
+    """Tell what has come, or ping when for a while nothing has. Raises: anyio.EndOfStream."""
+    batch: Sequence[Told | Lost] = ()
     with anyio.move_on_after(PING_S):
         batch = await watch.next_batch()
-        return b"".join([render_named_event(event.json, name=event.type, id=event.id) for event in batch])
-    return PING
+    if not batch:
+        await _send_some(send, PING)
+        return
+    await _send_some(send, b"".join([event.frame for event in batch]))
+    if not watch.is_behind:
+        await anyio.sleep(GATHER_S)
 
 
 async def _send_some(send: Send, body: bytes) -> None:

@@ -24,6 +24,7 @@ import msgspec
 from supervisors import PubSub, Subscription
 from wardwright.domain.errors import ActorRestarting
 from wardwright.runtime.visible import OF_REQUESTS, TOPICS, Fact, Topic
+from wardwright.wire.sse import render_named_event
 
 KEPT = 1_000
 """How many past events of each topic are there for those who come back."""
@@ -32,7 +33,7 @@ QUEUED = 1_000
 LINGER_S = 60.0
 """How long facts of requests are told after the last watcher has left."""
 
-_LARGEST_BATCH = 100
+_LARGEST_BATCH = 250
 _NUMBER = re.compile(r"[0-9]{1,18}")
 
 LOST = "lost"
@@ -42,16 +43,24 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Told:
-    """A fact with its place: `number` counts all events, `at` is in Unix seconds. Its JSON is made once, for all who watch."""
+    """A fact with its place: how many events there had been by then, by topic. `at` is in Unix seconds.
 
-    __slots__ = ("_json", "at", "fact", "id", "number")
+    What is sent of it is made once, for all who watch.
+    """
 
-    def __init__(self, id: str, number: int, at: float, fact: Fact) -> None:
-        self.id = id
-        self.number = number
+    __slots__ = ("_boot", "_frame", "at", "fact", "positions")
+
+    def __init__(self, boot: str, positions: Sequence[int], at: float, fact: Fact) -> None:
+        self._boot = boot
+        self.positions = positions
         self.at = at
         self.fact = fact
-        self._json: bytes | None = None
+        self._frame: bytes | None = None
+
+    @property
+    def id(self) -> str:
+        """What a watcher that comes back goes on behind."""
+        return _id_of(self._boot, self.positions)
 
     @property
     def type(self) -> str:
@@ -61,10 +70,15 @@ class Told:
     @property
     def json(self) -> bytes:
         """The event as watchers read it: id, topic, time, type and the facts, in one object."""
-        if self._json is None:
-            head = _encode({"id": self.id, "topic": self.fact.topic, "at": self.at})
-            self._json = head[:-1] + b"," + _encode(self.fact)[1:]
-        return self._json
+        head = _encode({"id": self.id, "topic": self.fact.topic, "at": self.at})
+        return head[:-1] + b"," + _encode(self.fact)[1:]
+
+    @property
+    def frame(self) -> bytes:
+        """The event as it is sent."""
+        if self._frame is None:
+            self._frame = render_named_event(self.json, name=self.type, id=self.id)
+        return self._frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,44 +92,53 @@ class Lost:
     id: str | None = None
 
     @property
-    def type(self) -> str:
-        """What kind of event it is."""
-        return LOST
-
-    @property
     def json(self) -> bytes:
         """The event as watchers read it."""
         return _encode({"type": LOST, "count": self.count})
 
+    @property
+    def frame(self) -> bytes:
+        """The event as it is sent."""
+        return render_named_event(self.json, name=LOST, id=self.id)
+
 
 class _Shelf:
-    """What is kept of one topic. `count` counts its events; of those up to `gap` nobody knows how many there might have been more."""
+    """What is kept of one topic, which has its `place` among the `counts` of all.
 
-    __slots__ = ("count", "gap", "kept")
+    Of the events up to `gap` nobody knows how many there might have been more.
+    """
 
-    def __init__(self) -> None:
-        self.count = 0
+    __slots__ = ("_counts", "_place", "gap", "kept")
+
+    def __init__(self, counts: list[int], place: int) -> None:
+        self._counts = counts
+        self._place = place
         self.gap = 0
-        self.kept: deque[tuple[int, Told]] = deque(maxlen=KEPT)
+        self.kept: deque[Told] = deque(maxlen=KEPT)
+
+    def count_one(self) -> None:
+        """Another event comes."""
+        self._counts[self._place] += 1
 
     def skip(self) -> None:
         """An unknown number of events was not told."""
         self.kept.clear()
-        self.count += 1
-        self.gap = self.count
+        self.count_one()
+        self.gap = self._counts[self._place]
 
-    @property
-    def begin(self) -> int:
-        """The position before what is kept."""
-        return self.count - len(self.kept)
+    def missed_since(self, positions: Sequence[int]) -> int | None:
+        """How many events behind these positions are not kept; None when that is not known."""
+        position, count = positions[self._place], self._counts[self._place]
+        return max(0, count - len(self.kept) - position) if self.gap <= position <= count else None
 
-    def missed_since(self, position: int) -> int | None:
-        """How many events behind a position are not kept; None when that is not known."""
-        return max(0, self.begin - position) if self.gap <= position <= self.count else None
+    def kept_since(self, positions: Sequence[int]) -> Iterable[Told]:
+        """What is kept behind these positions."""
+        place, position = self._place, positions[self._place]
+        return (told for told in self.kept if told.positions[place] > position)
 
-    def kept_since(self, position: int) -> Iterable[Told]:
-        """What is kept behind a position."""
-        return (told for number, told in self.kept if number > position)
+    def advance(self, positions: list[int]) -> None:
+        """Move positions on to where what is kept begins, if they are before."""
+        positions[self._place] = max(positions[self._place], self._counts[self._place] - len(self.kept))
 
 
 class Watch:
@@ -144,6 +167,11 @@ class Watch:
             batch = await self._live()
         self.told += sum(isinstance(event, Told) for event in batch)
         return batch
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether more waits than goes into a batch."""
+        return len(self._backlog) + len(self._subscription) > _LARGEST_BATCH
 
     def close(self) -> None:
         """Hear nothing more. Idempotent."""
@@ -188,7 +216,8 @@ class Bus:
         self._now = now
         self._clock = clock
         self._pubsub = PubSub()
-        self._shelves = {topic: _Shelf() for topic in TOPICS}
+        self._counts = [0] * len(TOPICS)
+        self._shelves = {topic: _Shelf(self._counts, place) for place, topic in enumerate(TOPICS)}
         self._watches: set[Watch] = set()
         self._of_requests: set[Watch] = set()
         self._quiet_since = 0.0
@@ -205,10 +234,9 @@ class Bus:
         if topic in OF_REQUESTS and not self._goes_on_hearing():
             return
         shelf = self._shelves[topic]
-        shelf.count += 1
-        positions = [each.count for each in self._shelves.values()]
-        told = Told(self._id(positions), sum(positions), self._now(), fact)
-        shelf.kept.append((shelf.count, told))
+        shelf.count_one()
+        told = Told(self._boot, tuple(self._counts), self._now(), fact)
+        shelf.kept.append(told)
         self._pubsub.publish(topic, told)
 
     def watch(self, topics: Collection[Topic], after: str | None = None) -> Watch:
@@ -223,7 +251,7 @@ class Bus:
         if is_of_requests:
             self._begin_hearing()
         positions = None if after is None else self._positions(after)
-        here = self._id([shelf.count for shelf in self._shelves.values()])
+        here = _id_of(self._boot, self._counts)
         backlog: list[Told | Lost] = []
         if positions is not None:
             backlog = self._since(watched, positions)
@@ -253,19 +281,15 @@ class Bus:
     def _since(self, topics: Iterable[Topic], positions: Sequence[int]) -> list[Told | Lost]:
         """What happened to topics behind these positions: how much of it is lost, and what is kept."""
         begin, missed, kept = list(positions), list[int | None](), list[Told]()
-        for topic in topics:
-            shelf, place = self._shelves[topic], TOPICS.index(topic)
-            missed.append(shelf.missed_since(positions[place]))
-            kept.extend(shelf.kept_since(positions[place]))
-            begin[place] = max(positions[place], shelf.begin)
-        kept.sort(key=lambda told: told.number)
+        for shelf in (self._shelves[topic] for topic in topics):
+            missed.append(shelf.missed_since(positions))
+            kept.extend(shelf.kept_since(positions))
+            shelf.advance(begin)
+        kept.sort(key=lambda told: sum(told.positions))
         known = [number for number in missed if number is not None]
         if len(known) == len(missed) and not sum(known):
             return list(kept)
-        return [Lost(sum(known) if len(known) == len(missed) else None, self._id(begin)), *kept]
-
-    def _id(self, positions: Iterable[int]) -> str:
-        return f"{self._boot}-{'.'.join(map(str, positions))}"
+        return [Lost(sum(known) if len(known) == len(missed) else None, _id_of(self._boot, begin)), *kept]
 
     def _positions(self, id: str) -> Sequence[int] | None:
         """Where an id stands; None for one of another boot, or none of ours at all."""
@@ -287,3 +311,7 @@ class Bus:
         if self.hears_requests and not self._of_requests:
             self.hears_requests = self._clock() - self._quiet_since <= LINGER_S
         return self.hears_requests
+
+
+def _id_of(boot: str, positions: Iterable[int]) -> str:
+    return f"{boot}-{'.'.join(map(str, positions))}"

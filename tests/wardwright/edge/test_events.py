@@ -8,10 +8,9 @@ import anyio
 import msgspec
 import pytest
 
-from supervisors.testing import settle
 from tests.wardwright.edge.asgi import Client, Site, site
 from tests.wardwright.runtime.providers import Watched
-from wardwright.edge.events import PING_S
+from wardwright.edge.events import GATHER_S, PING_S
 from wardwright.edge.http import Message
 from wardwright.runtime.bus import QUEUED
 from wardwright.runtime.tree import EVENTS, WATCHERS
@@ -73,10 +72,15 @@ async def watching(
     with anyio.fail_after(60):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(watch)
-            await settle()
+            await a_moment()
             yield watcher
             watcher.leave()
             watcher.may_read.set()
+
+
+async def a_moment() -> None:
+    """Longer than streams gather what they tell next."""
+    await anyio.sleep(2 * GATHER_S)
 
 
 def members(at: Site) -> list[str]:
@@ -102,7 +106,7 @@ class TestWatching:
             assert watcher.headers["content-type"] == "text/event-stream; charset=utf-8"
             assert watcher.headers["cache-control"] == "no-cache"
             answer = await at.chat()
-            await settle()
+            await a_moment()
             assert watcher.types == ["receipt.opened", "attempt.started", "attempt.finished", "receipt.closed"]
             closed = watcher.told[-1][1]
             assert closed["receipt_id"] == answer.headers["x-wardwright-receipt-id"]
@@ -126,7 +130,7 @@ class TestWatching:
             await at.chat()
             revoke(at, 1)
             at.on.bus.tell(ModelRetired(model_id="m", source="admin"))
-            await settle()
+            await a_moment()
             assert watcher.types == ["key.revoked", "model.retired"]
 
     @pytest.mark.parametrize("query", ["", "topic=", "topic=,"])
@@ -149,7 +153,7 @@ class TestWatching:
             await anyio.sleep(2 * PING_S + 1)
             assert watcher.text.count(": ping\n\n") == 2
             revoke(at, 1)
-            await settle()
+            await a_moment()
             assert keys(watcher) == ["key_1"]
 
     async def test_of_a_head_there_is_the_head(self) -> None:
@@ -158,13 +162,23 @@ class TestWatching:
             assert (client.status, client.is_complete) == (200, True)
             assert members(at) == []
 
+    async def test_the_first_event_is_told_at_once_and_those_that_follow_closely_together(self) -> None:
+        async with site(Watched()) as at, watching(at, "topic=keys") as watcher:
+            opening = len(watcher.chunks)
+            for number in range(10):
+                revoke(at, number)
+                await anyio.sleep(GATHER_S / 20)
+            await a_moment()
+            assert keys(watcher) == [f"key_{number}" for number in range(10)]
+            assert [chunk.count(b"data:") for chunk in watcher.chunks[opening:]] == [1, 9]
+
 
 class TestComingBack:
     async def test_one_goes_on_behind_the_last_event_it_was_given(self) -> None:
         async with site(Watched()) as at:
             async with watching(at, "topic=keys") as watcher:
                 revoke(at, 1, 2)
-                await settle()
+                await a_moment()
                 ids = [data["id"] for _, data in watcher.told]
             revoke(at, 3)
             for id, expected in zip(ids, (["key_2", "key_3"], ["key_3"]), strict=True):
@@ -178,7 +192,7 @@ class TestComingBack:
             async with watching(at) as watcher:
                 start = watcher.last_id
                 revoke(at, 1)
-                await settle()
+                await a_moment()
                 end = watcher.last_id
             async with watching(at, f"last_event_id={end}", headers={"last-event-id": start}) as again:
                 assert keys(again) == ["key_1"]
@@ -189,7 +203,7 @@ class TestComingBack:
             assert watcher.told == [("lost", {"type": "lost", "count": None})]
             assert watcher.last_id != foreign
             revoke(at, 1)
-            await settle()
+            await a_moment()
             assert keys(watcher) == [None, "key_1"]
 
 
@@ -198,13 +212,13 @@ class TestSlowWatchers:
         async with site(Watched()) as at, watching(at, "topic=keys") as slow, watching(at, "topic=keys") as other:
             slow.stop_reading()
             revoke(at, 0)
-            await settle()
+            await a_moment()
             for first in range(1, QUEUED + 6, 50):
                 revoke(at, *range(first, min(first + 50, QUEUED + 6)))
-                await settle()
+                await a_moment()
             assert keys(other) == [f"key_{number}" for number in range(QUEUED + 6)], "the others get all"
             slow.may_read.set()
-            await settle()
+            await a_moment()
             assert keys(slow) == ["key_0", 5, *(f"key_{number}" for number in range(6, QUEUED + 6))]
 
 
@@ -220,10 +234,10 @@ class TestHowStreamsEnd:
         async with site(Watched()) as at, watching(at) as watcher, watching(at, "topic=keys") as stuck:
             stuck.stop_reading()
             revoke(at, 1)
-            await settle()
+            await a_moment()
             began = anyio.current_time()
             await at.on.system.shutdown()
-            await settle()
+            await a_moment()
             assert anyio.current_time() - began < 1
             assert watcher.is_complete
             assert watcher.text.endswith(": the gateway is stopping\n\n")
@@ -234,9 +248,9 @@ class TestHowStreamsEnd:
         async with site(Watched()) as at:
             async with watching(at, "topic=keys") as watcher:
                 revoke(at, 1)
-                await settle()
+                await a_moment()
                 at.on.kill(EVENTS)
-                await settle()
+                await a_moment()
                 assert at.on.bus.watchers == 0
                 revoke(at, 2)
             async with watching(at, "topic=keys", headers={"last-event-id": watcher.last_id}) as again:
@@ -245,9 +259,9 @@ class TestHowStreamsEnd:
     async def test_one_may_be_cut_off_by_itself(self) -> None:
         async with site(Watched()) as at, watching(at) as first, watching(at, "topic=actors") as second:
             at.on.kill(members(at)[0])
-            await settle()
+            await a_moment()
             revoke(at, 1)
-            await settle()
+            await a_moment()
             assert at.on.bus.watchers == 1
             assert keys(first) == []
             assert second.types == ["actor.ended"]
@@ -259,12 +273,12 @@ async def test_only_so_many_may_watch() -> None:
         async with anyio.create_task_group() as tasks:
             for watcher in watchers:
                 tasks.start_soon(_watch, at, watcher)
-            await settle()
+            await a_moment()
             refused = await at.get("/admin/events")
             assert (refused.status, refused.json["error"]["code"]) == (503, "overloaded")
             assert refused.headers["retry-after"] == "5"
             watchers[0].leave()
-            await settle()
+            await a_moment()
             async with watching(at) as admitted:
                 assert admitted.status == 200
             for watcher in watchers:

@@ -31,7 +31,7 @@ def test_there_is_a_sample_of_every_fact_and_a_fact_of_every_topic() -> None:
 
 @pytest.mark.parametrize("fact", SAMPLES, ids=lambda fact: fact.__struct_config__.tag)
 def test_events_are_valid_and_flat(fact: Fact) -> None:
-    told = Told("boot-1.0", 1, 1_800_000_000.0, fact)
+    told = Told("boot", [1, 0], 1_800_000_000.0, fact)
     event: dict[str, Any] = msgspec.json.decode(told.json)
     assert valid(told.json)
     assert list(event)[:4] == ["id", "topic", "at", "type"]

@@ -56,7 +56,8 @@ class Loaded(msgspec.Struct, frozen=True):
     """A configuration without problems.
 
     `source` names where it was read, `file` is the main file (None for the built-in configuration), `warnings` say what may surprise,
-    `guarantees` what each stream rule promises.
+    `guarantees` what each stream rule promises. `empty_files` are those without a word in them, as problems would name them: None is the
+    main file.
     """
 
     settings: Settings
@@ -65,6 +66,7 @@ class Loaded(msgspec.Struct, frozen=True):
     file: str | None = None
     warnings: tuple[Problem, ...] = ()
     guarantees: tuple[RuleGuarantee, ...] = ()
+    empty_files: tuple[str | None, ...] = ()
 
 
 def find_config(explicit: Path | None, environ: Mapping[str, str], cwd: Path) -> Path | None:
@@ -122,8 +124,10 @@ def _load_text(text: str, source: str, folder: Path, environ: Mapping[str, str])
         raise ConfigError(source, [_syntax_problem(error)]) from error
     settings, problems = examine(tree, Settings)
     models = _declared(settings.models, tree, None)
+    empty_files: list[str | None] = [] if text.strip() else [None]
     for index, pattern in enumerate(settings.include.models):
-        models += _include(_expand_home(pattern, environ), f"include.models[{index}]", folder, problems)
+        pattern, path = _expand_home(pattern, environ), f"include.models[{index}]"
+        models += _include(pattern, path, folder, problems, empty_files)
     settings, bind_path = _override(settings, environ)
     settings = _resolve_paths(settings, folder, environ)
     found = [
@@ -149,7 +153,12 @@ def _load_text(text: str, source: str, folder: Path, environ: Mapping[str, str])
     if not models:
         warnings.append(Problem("models", "no model is configured, so there is nothing to call"))
     return Loaded(
-        settings=settings, definitions=definitions, source=source, warnings=tuple(warnings), guarantees=guarantees
+        settings=settings,
+        definitions=definitions,
+        source=source,
+        warnings=tuple(warnings),
+        guarantees=guarantees,
+        empty_files=tuple(empty_files),
     )
 
 
@@ -175,15 +184,18 @@ def _declared(models: tuple[ModelSettings, ...], tree: Mapping[str, Any], file: 
     return [DeclaredModel(model, path, file) for model, path in zip(models, paths, strict=True)]
 
 
-def _include(pattern: str, path: str, folder: Path, problems: list[Problem]) -> list[DeclaredModel]:
-    """Read the files that one entry of `[include]` names, adding their problems to the list."""
+def _include(
+    pattern: str, path: str, folder: Path, problems: list[Problem], empty_files: list[str | None]
+) -> list[DeclaredModel]:
+    """Read the files that one entry of `[include]` names, adding to the lists their problems, and those that are empty."""
     files = _matches(pattern, folder)
     if not files and not glob.has_magic(pattern):
         problems.append(Problem(path, f"expected a file, got {shown(pattern)}, which does not exist"))
     models: list[DeclaredModel] = []
     for file in files:
         try:
-            tree = _parse(_read_text(folder / file))
+            text = _read_text(folder / file)
+            tree = _parse(text)
         except (OSError, UnicodeDecodeError) as error:
             problems.append(Problem("", f"cannot read the file: {_why(error)}", file))
         except ValueError as error:
@@ -193,6 +205,8 @@ def _include(pattern: str, path: str, folder: Path, problems: list[Problem]) -> 
             included, found = examine(tree, IncludedFile, file)
             problems += found
             models += _declared(included.models, tree, file)
+            if not text.strip():
+                empty_files.append(file)
     return models
 
 

@@ -17,6 +17,7 @@ import structlog
 
 from supervisors import NO_REPLY, Actor, ExitReason, ReplyTo, Stop, SupervisorError
 from wardwright.config.artifact import read_artifact
+from wardwright.config.changes import files_emptied
 from wardwright.config.inline_artifact import InvalidTestConfig
 from wardwright.config.load import Loaded
 from wardwright.config.problems import ConfigError, Problem, below, shown
@@ -283,6 +284,9 @@ class Catalog(Actor):
     async def _reload(self, _: Reload) -> FilesWord:
         try:
             loaded = await anyio.to_thread.run_sync(self._load, limiter=self._thread)
+            emptied = files_emptied(self._config.loaded, loaded)
+            if emptied:
+                raise ConfigError(loaded.source, emptied)
             word = self._word(loaded)
             after = fold_next(self._control.state, word.events)
             problems = [*self._new_problems(after, loaded), *self._names_in_tests(loaded)]

@@ -170,6 +170,14 @@ def test_a_pattern_without_matches_is_no_problem_but_a_missing_file_is(tmp_path:
     ]
 
 
+def test_files_without_a_word_in_them_are_named(tmp_path: Path) -> None:
+    assert load(tmp_path, "\ufeff \n\t\n").empty_files == (None,)
+    assert load(tmp_path, "# nothing yet\n").empty_files == ()
+    for name, text in (("a", ""), ("b", "\n \n"), ("c", "# later\n"), ("d", MODEL.format("d"))):
+        write(tmp_path / "m" / f"{name}.toml", text)
+    assert load(tmp_path, '[include]\nmodels = ["m/*.toml"]\n' + BASE).empty_files == ("m/a.toml", "m/b.toml")
+
+
 def test_problems_of_included_files_name_file_and_place(tmp_path: Path) -> None:
     write(tmp_path / "m" / "1.toml", MODEL.format("m").replace("local/a", "local/b"))
     write(tmp_path / "m" / "2.toml", MODEL.format("m"))

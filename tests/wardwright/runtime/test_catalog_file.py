@@ -46,6 +46,48 @@ async def test_an_unchanged_file_says_nothing(tmp_path: Path) -> None:
         assert on.control.state is before
 
 
+@pytest.mark.parametrize("text", ["", " \n\n"])
+async def test_a_file_that_has_been_emptied_is_not_believed_and_what_is_written_then_is(
+    tmp_path: Path, text: str
+) -> None:
+    async with rig(tmp_path, model("m", version="v1")) as on:
+        on.write(head=text)
+        for _ in range(2):
+            with pytest.raises(ConfigError, match="got an empty file"):
+                await on.ask(Reload())
+            assert on.active() == {"m": "v1"}
+        on.write(model("m", version="v2", description="written at last"))
+        await on.ask(Reload())
+        assert on.active() == {"m": "v2"}
+
+
+async def test_nor_is_an_included_one(tmp_path: Path) -> None:
+    included = tmp_path / "models.toml"
+    included.write_text(model("n", version="n1"), encoding="utf-8")
+    async with rig(tmp_path, model("m", version="v1"), head='include = { models = ["models.toml"] }\n' + HEAD) as on:
+        included.write_text("", encoding="utf-8")
+        with pytest.raises(ConfigError, match=r"models\.toml: expected a configuration, got an empty file"):
+            await on.ask(Reload())
+        assert on.active() == {"m": "v1", "n": "n1"}
+
+
+async def test_a_comment_says_that_nothing_is_meant(tmp_path: Path) -> None:
+    async with rig(tmp_path, model("m")) as on:
+        on.write(head="# nothing to serve\n")
+        assert (await on.ask(Reload())).retired == ["m"]
+        on.write(head="")
+        with pytest.raises(ConfigError):
+            await on.ask(Reload())
+
+
+async def test_a_daemon_that_began_with_an_empty_file_has_nothing_to_lose_by_it(tmp_path: Path) -> None:
+    async with rig(tmp_path, " ", head="") as on:
+        assert (await on.ask(Reload())).events == ()
+        on.write(model("m", version="v1"))
+        await on.ask(Reload())
+        assert on.active() == {"m": "v1"}
+
+
 async def test_a_target_that_changes_changes_the_models_that_route_to_it(tmp_path: Path) -> None:
     async with rig(tmp_path, model("m"), model("large", "local/large")) as on:
         on.write(model("m"), model("large", "local/large"), head=HEAD.replace("32768", "65536"))

@@ -70,6 +70,7 @@ TABLES = (
     Table("`[[models.aliases]]`", "aliases", format_.AliasSettings),
     Table('`[[sinks]]`, kind = "jsonl"', "sinks", sinks.JsonlSinkSettings),
     Table('`[[sinks]]`, kind = "opentelemetry"', "sinks", sinks.OpenTelemetrySinkSettings),
+    Table('`[[sinks]]`, kind = "nats"', "sinks", sinks.NatsSinkSettings),
     Table("`retry` of a sink", "sink_retry", sinks.SinkRetry),
 )
 
@@ -259,6 +260,14 @@ MEANINGS: Mapping[str, str] = {
     "sinks.headers_env": "Headers that are sent along, each with the name of the environment variable that holds its value.",
     "sinks.resource": "What every trace and metric says of its origin, beside `service.name` (`wardwright`) and `service.version`.",
     "sinks.metrics": "Whether metrics are sent as well as traces.",
+    "sinks.servers": "The servers of a cluster, any of which will do.",
+    "sinks.stream": "The stream of JetStream.",
+    "sinks.subject": "The subject of each message.",
+    "sinks.create_stream": "Whether the stream is made where there is none. One that is there is left as it is, and must take the subject.",
+    "sinks.duplicate_window": "For how many seconds a stream that is made here knows a message again.",
+    "sinks.token_env": "The environment variable with the token that the servers are shown.",
+    "sinks.user_env": "The environment variable with the name that the servers are shown.",
+    "sinks.password_env": "The environment variable with the password that belongs to it.",
     "sinks.timeout": "How many seconds the far side may take to answer.",
     "sink_retry.base_ms": "After a failure the sink is left alone for a time drawn between zero and this, doubled with every further one.",
     "sink_retry.max_ms": "The longest such time.",

@@ -1,11 +1,13 @@
 """The sinks that a configuration names: the one place that knows every kind."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from wardwright.config.load import Loaded
 from wardwright.config.problems import ConfigError, Problem
-from wardwright.config.sinks import JsonlSinkSettings, OpenTelemetrySinkSettings, SinkBase
+from wardwright.config.sinks import JsonlSinkSettings, NatsSinkSettings, OpenTelemetrySinkSettings, SinkBase
 from wardwright.domain.errors import WardwrightError
 from wardwright.ports.sink import Sink
 
@@ -46,5 +48,34 @@ def sink_of(settings: SinkBase) -> Sink:
                 settings.url, headers_env=settings.headers_env, environ=os.environ, timeout_s=settings.timeout
             )
             return OpenTelemetrySink(far_side, resource=settings.resource, metrics=settings.metrics)
+        case NatsSinkSettings():
+            with _library("nats", extra="nats"):
+                from wardwright.sinks.nats import NatsSink, Stream
+
+            return NatsSink(
+                settings.servers,
+                Stream(settings.stream, settings.subject, settings.create_stream, settings.duplicate_window),
+                unit=settings.unit,
+                secrets=_given(token=settings.token_env, user=settings.user_env, password=settings.password_env),
+                environ=os.environ,
+                timeout_s=settings.timeout,
+            )
         case _:
             raise TypeError(f"there is no adapter for a sink of type {type(settings).__name__}")
+
+
+@contextmanager
+def _library(name: str, *, extra: str) -> Iterator[None]:
+    """Import an adapter, whose library may be missing. Raises: MissingLibrary."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != name:
+            raise
+        raise MissingLibrary(
+            f"needs the library {name}, which is not installed: pip install 'wardwright[{extra}]'"
+        ) from error
+
+
+def _given(**variables: str | None) -> dict[str, str]:
+    return {name: variable for name, variable in variables.items() if variable is not None}

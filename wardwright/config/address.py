@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 import msgspec
@@ -39,15 +40,18 @@ def parse_bind(text: str) -> Address | None:
     return Address(host=match["v6"] or match["host"], port=int(match["port"]))
 
 
-def url_fault(url: str, secrets_in: str = "credential_env") -> str | None:
-    """Say what is wrong with an http or https URL, without repeating it: it may hold a secret, whose place is `secrets_in`."""
+_EXAMPLES: Mapping[str, str] = {"http": "http://127.0.0.1:11434/v1", "nats": "nats://127.0.0.1:4222"}
+
+
+def url_fault(url: str, secrets_in: str = "credential_env", schemes: tuple[str, ...] = ("http", "https")) -> str | None:
+    """Say what is wrong with a URL, without repeating it: it may hold a secret, whose place is `secrets_in`."""
     try:
         parts = urlsplit(url)
-        is_http = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        is_one = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        is_http = False
-    if not is_http or not url.isascii() or not url.isprintable() or " " in url:
-        return 'such as "http://127.0.0.1:11434/v1", got something else (not shown here)'
+        is_one = False
+    if not is_one or not url.isascii() or not url.isprintable() or " " in url:
+        return f'such as "{_EXAMPLES[schemes[0]]}", got something else (not shown here)'
     if parts.username is not None or parts.password is not None:
         return f"without user name and password, which belong in {secrets_in}"
     if parts.query or parts.fragment:

@@ -5,20 +5,34 @@ from collections.abc import Iterator, Sequence
 from wardwright.config.address import url_fault
 from wardwright.config.examine import entry_paths
 from wardwright.config.problems import Problem, below, repeated_ids
-from wardwright.config.sinks import JsonlSinkSettings, OpenTelemetrySinkSettings, SinkSettings
+from wardwright.config.sinks import JsonlSinkSettings, NatsSinkSettings, OpenTelemetrySinkSettings, SinkSettings
 
 
 def check_sinks(sinks: Sequence[SinkSettings]) -> Iterator[Problem]:
-    """Check that no two sinks write to one file, and that ids are unique and addresses are some."""
+    """Check that ids are unique, that no two sinks write to one file, and what each kind asks for."""
     names = [sink.id for sink in sinks]
     yield from repeated_ids("sinks", names)
     files: dict[str, str] = {}
     for sink, path in zip(sinks, entry_paths("sinks", names), strict=True):
-        if isinstance(sink, JsonlSinkSettings):
-            first = files.setdefault(sink.path, path)
-            if first != path:
-                yield Problem(below(path, "path"), f"expected a file of its own, but {first} writes to it too")
-        if isinstance(sink, OpenTelemetrySinkSettings):
-            fault = url_fault(sink.url, "headers_env")
-            if fault is not None:
-                yield Problem(below(path, "url"), f"expected an http or https URL {fault}")
+        match sink:
+            case JsonlSinkSettings():
+                first = files.setdefault(sink.path, path)
+                if first != path:
+                    yield Problem(below(path, "path"), f"expected a file of its own, but {first} writes to it too")
+            case OpenTelemetrySinkSettings():
+                fault = url_fault(sink.url, "headers_env")
+                if fault is not None:
+                    yield Problem(below(path, "url"), f"expected an http or https URL {fault}")
+            case NatsSinkSettings():
+                yield from _check_nats(sink, path)
+
+
+def _check_nats(sink: NatsSinkSettings, path: str) -> Iterator[Problem]:
+    for index, server in enumerate(sink.servers):
+        fault = url_fault(server, "token_env, or user_env and password_env", ("nats", "tls"))
+        if fault is not None:
+            yield Problem(below(below(path, "servers"), index), f"expected a nats or tls URL {fault}")
+    if (sink.user_env is None) != (sink.password_env is None):
+        yield Problem(below(path, "user_env"), "expected user_env and password_env together, got one of them")
+    if sink.token_env is not None and sink.user_env is not None:
+        yield Problem(below(path, "token_env"), "expected token_env or user_env, got both")

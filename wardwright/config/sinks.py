@@ -26,6 +26,16 @@ Headers = Annotated[
     Mapping[HeaderName, VariableName],
     Meta(description="a table: the name of an environment variable for each header, never its value"),
 ]
+NatsName = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9_-]{1,255}$", description='the name of a stream: letters, digits, "_" and "-"')
+]
+NatsSubject = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9_-]{1,64}(\.[A-Za-z0-9_-]{1,64}){0,15}$",
+        description='a subject: words of letters, digits, "_" and "-", with dots between them',
+    ),
+]
 
 
 class SinkRetry(Table, frozen=True, kw_only=True):
@@ -71,5 +81,20 @@ class OpenTelemetrySinkSettings(SinkBase, frozen=True, kw_only=True, tag="opente
     timeout: Seconds = 10
 
 
-SinkSettings = JsonlSinkSettings | OpenTelemetrySinkSettings
+class NatsSinkSettings(SinkBase, frozen=True, kw_only=True, tag="nats"):
+    """Messages of a stream of NATS JetStream, which with `create_stream` is made when it is not there."""
+
+    servers: Annotated[tuple[Url, ...], Meta(min_length=1, description="a list of nats or tls URLs")]
+    stream: NatsName = "WARDWRIGHT"
+    subject: NatsSubject = "wardwright.receipts"
+    unit: Unit = "receipts"
+    create_stream: bool = True
+    duplicate_window: Seconds = 3600
+    token_env: VariableName | None = None
+    user_env: VariableName | None = None
+    password_env: VariableName | None = None
+    timeout: Seconds = 10
+
+
+SinkSettings = JsonlSinkSettings | OpenTelemetrySinkSettings | NatsSinkSettings
 """One table of `[[sinks]]`. Its `kind` says which of these it is."""

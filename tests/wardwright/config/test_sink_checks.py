@@ -61,3 +61,24 @@ def test_two_sinks_share_neither_an_id_nor_a_file(tmp_path: Path) -> None:
         'sinks[1].id: expected an id of its own, but sinks[0] is "a" too',
         "sinks[1].path: expected a file of its own, but sinks.a writes to it too",
     ]
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ('servers = ["nats://me:hush@host"]', "servers[0]: expected a nats or tls URL without user name and password"),
+        ('servers = ["nats://a", "http://hush"]', "servers[1]: expected a nats or tls URL such as"),
+        ("servers = []", "servers"),
+        ('servers = ["nats://a"]\nuser_env = "U"', "user_env: expected user_env and password_env together"),
+        (
+            'servers = ["tls://a"]\nuser_env = "U"\npassword_env = "P"\ntoken_env = "T"',
+            "token_env: expected token_env or user_env, got both",
+        ),
+        ('servers = ["tls://a"]\nsubject = "a.*"', "subject"),
+        ('servers = ["tls://a"]\nstream = "a.b"', "stream"),
+    ],
+)
+def test_what_nats_asks_for(tmp_path: Path, keys: str, told: str) -> None:
+    (problem,) = problems(tmp_path, f'id = "n"\nkind = "nats"\n{keys}')
+    assert problem.startswith(f"sinks.n.{told}")
+    assert "hush" not in problem

@@ -71,6 +71,7 @@ TABLES = (
     Table('`[[sinks]]`, kind = "jsonl"', "sinks", sinks.JsonlSinkSettings),
     Table('`[[sinks]]`, kind = "opentelemetry"', "sinks", sinks.OpenTelemetrySinkSettings),
     Table('`[[sinks]]`, kind = "nats"', "sinks", sinks.NatsSinkSettings),
+    Table('`[[sinks]]`, kind = "webhook"', "sinks", sinks.WebhookSinkSettings),
     Table("`retry` of a sink", "sink_retry", sinks.SinkRetry),
 )
 
@@ -269,6 +270,8 @@ MEANINGS: Mapping[str, str] = {
     "sinks.user_env": "The environment variable with the name that the servers are shown.",
     "sinks.password_env": "The environment variable with the password that belongs to it.",
     "sinks.timeout": "How many seconds the far side may take to answer.",
+    "sinks.secret_env": "The variable that holds the secret to sign with, or several with spaces between them while they are changed; one that begins with "
+    "`whsec_` is base64. Absent: nothing is signed.",
     "sink_retry.base_ms": "After a failure the sink is left alone for a time drawn between zero and this, doubled with every further one.",
     "sink_retry.max_ms": "The longest such time.",
 }

@@ -83,6 +83,8 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1  # head and body leave together, or the other end waits 40 ms for the second
     server: _Server
 
     def do_GET(self) -> None:

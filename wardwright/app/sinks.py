@@ -1,13 +1,20 @@
 """The sinks that a configuration names: the one place that knows every kind."""
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from wardwright.config.load import Loaded
 from wardwright.config.problems import ConfigError, Problem
-from wardwright.config.sinks import JsonlSinkSettings, NatsSinkSettings, OpenTelemetrySinkSettings, SinkBase
+from wardwright.config.sinks import (
+    JsonlSinkSettings,
+    NatsSinkSettings,
+    OpenTelemetrySinkSettings,
+    SinkBase,
+    WebhookSinkSettings,
+)
 from wardwright.domain.errors import WardwrightError
 from wardwright.ports.sink import Sink
 
@@ -60,6 +67,8 @@ def sink_of(settings: SinkBase) -> Sink:
                 environ=os.environ,
                 timeout_s=settings.timeout,
             )
+        case WebhookSinkSettings():
+            return _webhook(settings)
         case _:
             raise TypeError(f"there is no adapter for a sink of type {type(settings).__name__}")
 
@@ -79,3 +88,22 @@ def _library(name: str, *, extra: str) -> Iterator[None]:
 
 def _given(**variables: str | None) -> dict[str, str]:
     return {name: variable for name, variable in variables.items() if variable is not None}
+
+
+def _webhook(settings: WebhookSinkSettings) -> Sink:
+    from wardwright.sinks.far_side import FarSide
+    from wardwright.sinks.webhook import WebhookSink, parse_secrets
+
+    far_side = FarSide(
+        settings.url,
+        headers_env=settings.headers_env,
+        environ=os.environ,
+        timeout_s=settings.timeout,
+        hides_path=True,
+    )
+
+    def secrets() -> list[bytes]:
+        variable = settings.secret_env
+        return [] if variable is None else parse_secrets(os.environ.get(variable, ""), far_side.where)
+
+    return WebhookSink(far_side, unit=settings.unit, secrets=secrets, now=time.time)

@@ -5,7 +5,13 @@ from collections.abc import Iterator, Sequence
 from wardwright.config.address import url_fault
 from wardwright.config.examine import entry_paths
 from wardwright.config.problems import Problem, below, repeated_ids
-from wardwright.config.sinks import JsonlSinkSettings, NatsSinkSettings, OpenTelemetrySinkSettings, SinkSettings
+from wardwright.config.sinks import (
+    JsonlSinkSettings,
+    NatsSinkSettings,
+    OpenTelemetrySinkSettings,
+    SinkSettings,
+    WebhookSinkSettings,
+)
 
 
 def check_sinks(sinks: Sequence[SinkSettings]) -> Iterator[Problem]:
@@ -19,7 +25,7 @@ def check_sinks(sinks: Sequence[SinkSettings]) -> Iterator[Problem]:
                 first = files.setdefault(sink.path, path)
                 if first != path:
                     yield Problem(below(path, "path"), f"expected a file of its own, but {first} writes to it too")
-            case OpenTelemetrySinkSettings():
+            case OpenTelemetrySinkSettings() | WebhookSinkSettings():
                 fault = url_fault(sink.url, "headers_env")
                 if fault is not None:
                     yield Problem(below(path, "url"), f"expected an http or https URL {fault}")

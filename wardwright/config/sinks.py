@@ -96,5 +96,15 @@ class NatsSinkSettings(SinkBase, frozen=True, kw_only=True, tag="nats"):
     timeout: Seconds = 10
 
 
-SinkSettings = JsonlSinkSettings | OpenTelemetrySinkSettings | NatsSinkSettings
+class WebhookSinkSettings(SinkBase, frozen=True, kw_only=True, tag="webhook"):
+    """Batches by POST to `url`, signed with the secret in the variable that `secret_env` names, if it names one."""
+
+    url: Url
+    unit: Unit = "receipts"
+    secret_env: VariableName | None = None
+    headers_env: Headers = field(default_factory=dict)
+    timeout: Seconds = 10
+
+
+SinkSettings = JsonlSinkSettings | WebhookSinkSettings | OpenTelemetrySinkSettings | NatsSinkSettings
 """One table of `[[sinks]]`. Its `kind` says which of these it is."""

@@ -33,13 +33,22 @@ class Answer(NamedTuple):
 
 
 class FarSide:
-    """A server that is asked by path. `headers_env` names the variable that holds the value of a header; they are read when it is opened."""
+    """A server that is asked by path. `headers_env` names the variable that holds the value of a header; they are read when it is opened.
+
+    With `hides_path` what people are shown of its address ends before the path, and the address is asked as it stands.
+    """
 
     def __init__(
-        self, url: str, *, headers_env: Mapping[str, str], environ: Mapping[str, str], timeout_s: float
+        self,
+        url: str,
+        *,
+        headers_env: Mapping[str, str],
+        environ: Mapping[str, str],
+        timeout_s: float,
+        hides_path: bool = False,
     ) -> None:
-        self.where = _without_query(url)
-        self._url = url.rstrip("/")
+        self.where = _without_query(url, hides_path=hides_path)
+        self._url = url if hides_path else url.rstrip("/")
         self._headers_env = headers_env
         self._environ = environ
         self._timeout_s = timeout_s
@@ -111,7 +120,7 @@ class FarSide:
         return value
 
 
-def _without_query(url: str) -> str:
-    """The address for people: without user-info, and without a query, which may be a credential."""
+def _without_query(url: str, *, hides_path: bool) -> str:
+    """The address for people: without user-info, and without a query, which may be a credential, as some paths are."""
     split = urlsplit(url)
-    return f"{split.scheme}://{split.netloc.rpartition('@')[2]}{split.path}"
+    return f"{split.scheme}://{split.netloc.rpartition('@')[2]}{'' if hides_path else split.path}"

@@ -1,7 +1,6 @@
 """Keeps the books of a log: reads it on in the order of storing, entry by entry, each once."""
 
 from collections.abc import Iterator
-from itertools import islice
 
 import msgspec
 
@@ -10,6 +9,8 @@ from wardwright.ports.storage import ReceiptReader, Stored
 from wardwright.receipts.events import Entry, decode_entry
 from wardwright.runtime.books import Books
 from wardwright.runtime.snapshot import Covered, Place, Unusable
+
+_MOST_BYTES = 1 << 20
 
 
 class BookKeeper:
@@ -37,18 +38,19 @@ class BookKeeper:
         self.books, self.place = covered.books, place
 
     def read_on(self, at_most: int) -> bool:
-        """Enter the next entries, so many at most; tell whether there may be more.
+        """Enter the next entries, so many at most, or fewer large ones; tell whether there may be more.
 
         Raises: StorageUnavailable; asked again it goes on behind the last one that could be read.
         """
-        taken, begun = 0, self._rest
+        begun, read = self._rest, 0
         rest, self._rest = begun or self._replayed(), None  # gone, if it fails in the middle
-        for stored in islice(rest, at_most):
+        for taken, stored in enumerate(rest, 1):
             self._take(stored)
-            taken += 1
-        if taken == at_most:
-            self._rest = rest
-        return taken == at_most or begun is not None  # what was begun earlier ends where the log ended then
+            read += len(stored.payload)
+            if taken == at_most or read >= _MOST_BYTES:
+                self._rest = rest
+                return True
+        return begun is not None  # what was begun earlier ends where the log ended then
 
     def covered(self, now: float) -> Covered | None:
         """The books, without what can count no more, and how far they go; None when there is no entry yet."""

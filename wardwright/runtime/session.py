@@ -1,7 +1,7 @@
 """One actor per (model, session): the session's turn, and the targets that it stays on.
 
 Receipts are the only record of a session. An actor that starts, after a crash or in a new process, reads where the session stands off
-its newest receipt; one that has nothing to do goes passive, and what is left of it is some hundred bytes.
+its newest receipts; one that has nothing to do goes passive, and what is left of it is some hundred bytes.
 """
 
 from collections.abc import Awaitable, Callable, Mapping

@@ -11,6 +11,8 @@ from supervisors import ActorRef, AlreadyStarted, SupervisorError, System, child
 from wardwright.domain.errors import StorageUnavailable
 from wardwright.domain.route import SessionFacts, StickyChoice
 from wardwright.ports.storage import Capability, ReceiptStore
+from wardwright.receipts.events import Opened
+from wardwright.receipts.query import ReceiptFilter
 from wardwright.receipts.session import facts_after
 from wardwright.runtime.checkpointer import StoreBoard
 from wardwright.runtime.session import NextTurn, PeekTurn, RulesSpent, Served, SessionActor, session_spec
@@ -18,6 +20,9 @@ from wardwright.runtime.tree import sessions_path
 
 _PATIENCE_S = 1.0
 _READERS = 2
+_LONGEST_REQUEST_S = 3600.0
+_AT_ONCE = 8
+"""How many requests of a session before its newest are looked at, for they may have ended after that began."""
 
 
 class Sessions:
@@ -89,4 +94,16 @@ class Sessions:
 
 def _recalled(store: ReceiptStore, model_id: str, session_id: str) -> SessionFacts | None:
     newest = store.newest_of_session(model_id, session_id)
-    return None if newest is None else facts_after(store.entries(newest))
+    if newest is None:
+        return None
+    entries = store.entries(newest)
+    opened = entries[0].event if entries else None
+    if not isinstance(opened, Opened) or opened.session_turn == 1:
+        return facts_after(entries)
+    before = ReceiptFilter(
+        exact=(("model_id", model_id), ("session_id", session_id)),
+        created_at_min=entries[0].at - _LONGEST_REQUEST_S,
+        limit=_AT_ONCE,
+        before=newest,
+    )
+    return facts_after(entries, [store.entries(earlier.receipt_id) for earlier in store.page(before).data])

@@ -289,6 +289,18 @@ class TestKeeping:
         assert keeper.books == fold([*self.story(1), *self.story(2)])
         assert keeper.place == (7, 8, "rcpt_0002", 4)
 
+    def test_of_large_entries_fewer_are_read_at_a_time(self) -> None:
+        receipts = Receipts()
+        receipts.open(1, MIDNIGHT)
+        for number in range(1, 9):
+            receipts.add(1, AttemptStarted(number, "p/a", "p", "x" * 300_000), MIDNIGHT)
+        _, keeper = self.kept(receipts.payloads)
+        stops = set()
+        while keeper.read_on(100):
+            assert keeper.place is not None
+            stops.add(keeper.place.position)
+        assert stops == {5, 9}
+
     def test_an_empty_log_covers_nothing(self) -> None:
         _, keeper = self.kept([])
         assert not keeper.read_on(3)

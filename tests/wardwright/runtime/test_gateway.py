@@ -19,7 +19,7 @@ from wardwright.domain.errors import (
     UnknownModel,
     WardwrightError,
 )
-from wardwright.domain.route import Cascade, ModelDefinition, Target
+from wardwright.domain.route import Cascade, ModelDefinition, SessionFacts, Target
 from wardwright.receipts.events import Closed, Opened
 from wardwright.receipts.query import ReceiptFilter
 from wardwright.runtime.tree import ROOT, sessions_path
@@ -141,6 +141,22 @@ class TestSessions:
             await settle()
             asked += [await target_of(on, member_of("a")), await target_of(on, member_of("b"))]
         assert asked == ["second/m", "second/m", "second/m", "first/m"]
+
+    async def test_what_a_request_came_to_that_ended_after_the_newest_began_is_not_forgotten(self) -> None:
+        targets = (Target("first/m", "first", "m", 8192),)
+        selector = Cascade("in-order", ("first/m",), sticky=True)
+        model = ModelDefinition("test-model", "v1", "in-order", (selector,), targets)
+        async with stage(Watched("first", chunk_delay_s=10), definition=model) as on:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(target_of, on, member_of("a"))
+                await anyio.sleep(1)
+                with anyio.move_on_after(2):
+                    await target_of(on, member_of("a"))  # begins later, ends sooner, and comes to nothing
+            lived = await on.gateway.sessions.peek("test-model", "a")
+            on.kill(f"{SESSIONS}/a")
+            await settle()
+            assert lived == SessionFacts(3, {"in-order": "first/m"})
+            assert await on.gateway.sessions.peek("test-model", "a") == lived
 
     @pytest.mark.parametrize("session_id", ["a/b", "..", "%2F", "with space", "grün", "x" * 256, "model"])
     async def test_any_name_a_caller_may_give_is_a_session(self, session_id: str) -> None:

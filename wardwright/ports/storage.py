@@ -180,6 +180,17 @@ class ReceiptStore(ReceiptReader, Protocol):
         """
         ...
 
+    def replace(self, payloads: Sequence[bytes]) -> None:
+        """Put other bytes in the place of stored entries, each of the same receipt, number and kind, and not longer than what is there.
+
+        Every answer is by them from now on. Positions stay valid. When this returns the bytes that were there are in none of the
+        store's files any more, and a crash brings none of them back. What is not stored is skipped. Replacing again changes nothing.
+
+        Raises: StorageUnavailable; some may be replaced then, and all are when it is asked again and succeeds. ValueError, before
+        anything is written, for a payload that is no entry, is of another kind or longer.
+        """
+        ...
+
     def check_writable(self) -> None:
         """Raise StorageUnavailable when an append could not succeed now."""
         ...

@@ -7,7 +7,8 @@ import os
 import threading
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -16,13 +17,14 @@ import structlog
 from wardwright.domain.errors import StorageUnavailable
 from wardwright.ports.storage import Capability, Stored, StoreHealth
 from wardwright.storage.files import FileOps, FolderLock, disk_faults
+from wardwright.storage.index import check_replacement, head_of
 from wardwright.storage.indexed import IndexedReceipts
 from wardwright.storage.log import SEGMENT_BYTES, Durability, LogWriter
 from wardwright.storage.log_folder import LogFolder, Place
 from wardwright.storage.log_index import LogIndex
 from wardwright.storage.marks import Marks, read_mark
 from wardwright.storage.retention import read_bound, write_bound
-from wardwright.storage.rewrite import sweep
+from wardwright.storage.rewrite import rewrite_segment, sweep
 from wardwright.storage.segments import LogReader, read_payloads
 
 CAPABILITIES = frozenset(
@@ -204,6 +206,35 @@ class FileReceiptStore(_FileReceipts):
                 self._give_back(log.end().segment)
         return len(chosen)
 
+    def replace(self, payloads: Sequence[bytes]) -> None:
+        """See `ReceiptStore.replace`. Segments are made anew; the one that is written to is ended first.
+
+        The index is no index of this log while they are: it counts again when it says of these receipts what the log says.
+        """
+        with self._writing, self._indexing:
+            log = self._writer()
+            wanted = _by_receipt(payloads)
+            changes = {place: payload for receipt_id in wanted for place, payload in self._changes(receipt_id, wanted)}
+            while self._index.tail_length():
+                self._index.move(_STEP, self._make_durable)
+            segments = sorted({Place.unpacked(place).segment for place in changes})
+            if log.end().segment in segments:
+                log.roll()
+                self._last_end = log.end()
+            with self._index.remaking(wanted):
+                for number in segments:
+                    rewrite_segment(self._segments, number, partial(_changed, changes), self._files)
+
+    def _changes(self, receipt_id: str, wanted: Mapping[str, Mapping[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+        """What is to stand at which place. Raises: ValueError."""
+        places = self._index.places(receipt_id)
+        for place, stored in zip(places, self._fetch(places), strict=True):
+            before = head_of(stored)
+            payload = wanted[receipt_id].get(before.seq, stored)
+            if payload != stored:
+                check_replacement(payload, head_of(payload), stored, before)
+                yield place, payload
+
     def set_mark(self, name: str, value: bytes) -> None:
         """See `ReceiptStore.set_mark`."""
         self._marks.set(name, value)
@@ -346,3 +377,16 @@ def _note(index: LogIndex, reader: LogReader, place: Place, payload: bytes) -> N
         index.recover(payload, place.packed())
     except ValueError as error:
         raise StorageUnavailable(f"{reader.log.segment(place.segment)}: {error}") from error
+
+
+def _by_receipt(payloads: Sequence[bytes]) -> dict[str, dict[int, bytes]]:
+    """Entries by receipt and number. Raises: ValueError for what is none."""
+    found: dict[str, dict[int, bytes]] = {}
+    for payload in payloads:
+        head = head_of(payload)
+        found.setdefault(head.receipt_id, {})[head.seq] = payload
+    return found
+
+
+def _changed(changes: Mapping[int, bytes], place: Place, stored: bytes) -> bytes | None:
+    return changes.get(place.packed())

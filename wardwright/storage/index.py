@@ -85,6 +85,17 @@ def unknown(
     return chosen
 
 
+def check_replacement(payload: bytes, head: Head, stored: bytes, before: Head) -> None:
+    """Make sure that an entry can take the place of the stored one of its receipt and number. Purity: pure.
+
+    Raises: ValueError when it is longer, or of another kind.
+    """
+    if head.event.type != before.event.type:
+        raise ValueError(f"entry {head.seq} of {head.receipt_id} cannot be replaced by one of another kind")
+    if len(payload) > len(stored):
+        raise ValueError(f"entry {head.seq} of {head.receipt_id} cannot be replaced by a longer one")
+
+
 class Places(Protocol[P]):
     """What reading asks of an index."""
 
@@ -184,6 +195,34 @@ class ReceiptIndex(Generic[P]):
         with self._lock:
             self._newest_of_session = self._living_sessions()
 
+    def replace(self, receipt_id: str, before: P, place: P) -> None:
+        """Take note that an entry is at another place than before. A receipt that is not known stays so."""
+        with self._lock:
+            places = self._places.get(receipt_id)
+            if places is not None:
+                places[places.index(before)] = place
+
+    def change_session(self, before: Head, head: Head) -> Session | None:
+        """Take note that a receipt is of another session than before, or of none.
+
+        Returns: a session whose newest receipt it was; whoever has the entries says which is now, by `note_newest`.
+        """
+        was, now = session_of(before), session_of(head)
+        with self._lock:
+            if was == now:
+                return None
+            if head.receipt_id in self._open:
+                self._open[head.receipt_id] = now
+            return was if was is not None and self._newest_of_session.get(was) == head.receipt_id else None
+
+    def note_newest(self, session: Session, receipt_id: str | None) -> None:
+        """Take note of the newest receipt of a session; None when it has none."""
+        with self._lock:
+            if receipt_id is None:
+                self._newest_of_session.pop(session, None)
+            else:
+                self._newest_of_session[session] = receipt_id
+
     def oldest_place(self) -> P | None:
         """The least place of all; None when there is none."""
         with self._lock:
@@ -268,17 +307,21 @@ class ReceiptIndex(Generic[P]):
         self._has_strays = True
 
     def _note_session(self, head: Head) -> Session | None:
-        caller = head.event.caller
-        if caller is None or caller.session_id is None:
-            return None
-        session = (head.event.model_id, caller.session_id.value)
-        self._newest_of_session[session] = max(head.receipt_id, self._newest_of_session.get(session, ""))
+        session = session_of(head)
+        if session is not None:
+            self._newest_of_session[session] = max(head.receipt_id, self._newest_of_session.get(session, ""))
         return session
 
 
 def just_above(receipt_id: str) -> str:
     """A bound that a receipt is below, and the next one is not: ids have no spaces."""
     return f"{receipt_id} "
+
+
+def session_of(head: Head) -> Session | None:
+    """The session that an opening entry says its receipt is of. Purity: pure."""
+    caller = head.event.caller
+    return None if caller is None or caller.session_id is None else (head.event.model_id, caller.session_id.value)
 
 
 def head_of(payload: bytes) -> Head:

@@ -31,6 +31,7 @@ from wardwright.storage.sqlite_database import (
     Readers,
     connect,
     database_faults,
+    empty_log,
     transaction,
 )
 from wardwright.storage.sqlite_query import Value
@@ -269,6 +270,26 @@ class IndexFile:
             )
             _put_state(changed, state)
         return state
+
+    def disown(self) -> None:
+        """Be no log's index until `remake`: whoever opens it from now on makes another. On disk when this returns."""
+        connection = self._connection()
+        with database_faults("write to", self.path):
+            connection.pragma("synchronous", "FULL")
+        try:
+            with self._changing() as changed:
+                changed.execute("UPDATE state SET home = 0")
+        finally:
+            connection.pragma("synchronous", "NORMAL")
+
+    def remake(self, rows: Iterable[Row]) -> None:
+        """Say other things of receipts that are known, and be the log's index again. What was said before is gone from disk then."""
+        with self._changing() as changed:
+            for row in rows:
+                changed.execute(_UPDATE, (*row[:3], array("Q", row.places).tobytes(), *row.facets))
+            changed.execute("UPDATE state SET home = ?", (self.path.stat().st_ino,))
+        with self._damage_noticed(), database_faults("write to", self.path):
+            empty_log(self._connection())
 
     def remove(self, receipt_ids: Iterable[str], below: str) -> State:
         """Let go of receipts, those that are known; from now on the bound of forgetting is another. Tell how far the index goes then."""

@@ -86,7 +86,9 @@ class LogWriter:
 
     def roll(self) -> None:
         """Begin the next segment. Raises: StorageUnavailable; then the next append does it."""
-        if self._fd is not None:
+        if self._fd is None:
+            self._begin()
+        else:
             self._roll()
 
     def end(self) -> Place:

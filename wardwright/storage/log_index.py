@@ -5,7 +5,8 @@ answer is put together of both, the tail asked first: what moves from the one to
 """
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import msgspec
 import structlog
@@ -41,6 +42,7 @@ class LogIndex:
         self._tail = Tail(forgotten_below)
         self._impure = frozenset[int]() if self._file is None else self._file.impure_segments()
         self._moving = threading.Lock()
+        self._unsure: set[str] = set()  # receipts of which the index may say what the log no longer does
         if is_writer and self._file is not None:
             self._catch_up_forgetting(self._file, forgotten_below)
 
@@ -108,6 +110,25 @@ class LogIndex:
             if vanished:
                 self._remove(vanished)
 
+    @contextmanager
+    def remaking(self, receipt_ids: Iterable[str]) -> Iterator[None]:
+        """Let the index count for nothing while the log's entries of these receipts change, and then say of them what the log says.
+
+        Only with an empty tail. When the block or this fails, the index counts for nothing until it was done for these receipts too: for
+        whoever opens it, that is; asked here it still knows every place.
+        """
+        self._unsure.update(receipt_ids)
+        file = self._file
+        if file is None:
+            yield
+            return
+        file.disown()
+        yield
+        known = [one for receipt_id in self._unsure if (one := file.known(receipt_id)) is not None]
+        payloads = self._read_places(place for one in known for place in one.places)
+        file.remake([_row(one.receipt_id, one.places, payloads) for one in known])
+        self._unsure.clear()
+
     def forgettable(self, before: str, at_most: int) -> tuple[list[str], str]:
         """The first closed receipts below an id, so many at most, and the bound below which all such are among them."""
         chosen, bound = self._tail.forgettable(before, at_most)
@@ -127,6 +148,7 @@ class LogIndex:
 
     def drop_segments(self, before: int) -> None:
         """Know nothing any more of segments that were given back."""
+        self._tail.drop_before(Place(before, 0).packed())
         if self._file is not None:
             self._file.drop_segments(before)
             self._impure = self._file.impure_segments()
@@ -275,7 +297,10 @@ class LogIndex:
             self._impure = self._file.impure_segments()
 
     def _read(self, portion: Portion) -> dict[int, bytes]:
-        places = sorted({place for places in portion.places.values() for place in places})
+        return self._read_places(place for places in portion.places.values() for place in places)
+
+    def _read_places(self, wanted: Iterable[int]) -> dict[int, bytes]:
+        places = sorted(set(wanted))
         return dict(zip(places, read_payloads(self._log, [Place.unpacked(place) for place in places]), strict=True))
 
 

@@ -4,14 +4,15 @@ It keeps all it is given until the process ends.
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from wardwright.domain.control import ControlEntry
 from wardwright.domain.errors import StorageUnavailable
 from wardwright.ports.control import ControlLog
 from wardwright.ports.storage import Capability, ReceiptReader, ReceiptStore, Stored, StoreHealth, checked_mark
 from wardwright.storage.control import MemoryControlLog
-from wardwright.storage.index import ReceiptIndex
+from wardwright.storage.index import Head, ReceiptIndex, check_replacement, head_of, session_of
 from wardwright.storage.indexed import IndexedReceipts
 
 CAPABILITIES = frozenset(
@@ -33,6 +34,15 @@ class MemoryLog:
         self.payloads: list[bytes | None] = []
         self.marks: dict[str, bytes] = {}
         self.writing = threading.Lock()
+
+
+class _Change(NamedTuple):
+    """An entry, and the one whose place it takes, with their heads."""
+
+    before: bytes
+    payload: bytes
+    head_before: Head
+    head: Head
 
 
 class MemoryReceiptStore(IndexedReceipts[bytes]):
@@ -76,6 +86,40 @@ class MemoryReceiptStore(IndexedReceipts[bytes]):
             self._log.index.let_sessions_go()
             self._let_go()
         return len(chosen)
+
+    def replace(self, payloads: Sequence[bytes]) -> None:
+        """See `ReceiptStore.replace`."""
+        with self._log.writing:
+            self.check_writable()
+            wanted = {(head.receipt_id, head.seq): payload for payload in payloads for head in [head_of(payload)]}
+            changes = [change for payload in wanted.values() if (change := self._change(payload)) is not None]
+            gone = {change.before: change.payload for change in changes}
+            self._log.payloads[:] = [None if each is None else gone.get(each, each) for each in self._log.payloads]
+            for change in changes:
+                self._log.index.replace(change.head.receipt_id, change.before, change.payload)
+            self._change_sessions((change.head_before, change.head) for change in changes)
+
+    def _change(self, payload: bytes) -> "_Change | None":
+        head = head_of(payload)
+        for stored in self._log.index.places(head.receipt_id):
+            if (before := head_of(stored)).seq == head.seq:
+                check_replacement(payload, head, stored, before)
+                return _Change(stored, payload, before, head)
+        return None
+
+    def _change_sessions(self, changes: Iterable[tuple[Head, Head]]) -> None:
+        """Take note of entries that stand where others stood, and look for the newest receipts of sessions that lost theirs by it."""
+        index = self._log.index
+        lost = {session for before, head in changes if (session := index.change_session(before, head)) is not None}
+        below = None
+        while lost and (below := index.below(below)) is not None:
+            opening = self._fetch(index.places(below)[:1])
+            session = session_of(head_of(opening[0])) if opening else None
+            if session is not None and session in lost:
+                lost.discard(session)
+                index.note_newest(session, below)
+        for session in lost:
+            index.note_newest(session, None)
 
     def mark(self, name: str) -> bytes | None:
         """See `ReceiptReader.mark`."""

@@ -120,7 +120,16 @@ def connect(path: Path, flags: int, vfs: str | None = None) -> apsw.Connection:
     """Open a connection that waits for another writer. `vfs` names other file operations than SQLite's own. Raises: apsw.Error."""
     connection = apsw.Connection(str(path), flags=flags, vfs=vfs)
     connection.set_busy_timeout(BUSY_MS)
+    connection.pragma("secure_delete", 1)  # what is deleted or replaced is overwritten, wherever it stood
     return connection
+
+
+def empty_log(connection: apsw.Connection) -> None:
+    """Move everything from SQLite's log into the database, and leave nothing in the log.
+
+    Raises: apsw.Error, `BusyError` when somebody has been reading for too long.
+    """
+    connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
 
 
 def format_of(connection: apsw.Connection, path: Path) -> int:

@@ -17,7 +17,7 @@ from wardwright.receipts.events import Entry, decode_entry
 from wardwright.receipts.fold import Receipt, Summary, fold, summary_of
 from wardwright.receipts.query import Page, ReceiptFilter, cursor
 from wardwright.storage.files import FileOps, FolderLock, disk_faults
-from wardwright.storage.index import CLOSED, Head, just_above, unknown
+from wardwright.storage.index import CLOSED, Head, check_replacement, head_of, just_above, unknown
 from wardwright.storage.log import SYNC_INTERVAL_S, Durability
 from wardwright.storage.sqlite_database import (
     FACETS,
@@ -25,6 +25,7 @@ from wardwright.storage.sqlite_database import (
     Readers,
     connect,
     database_faults,
+    empty_log,
     format_of,
     prepare,
     sync_log,
@@ -251,6 +252,23 @@ class SqliteReceiptStore(SqliteReceiptReader):
         with self._changing(is_synced=self._durability != "none") as changed:
             changed.execute("INSERT OR REPLACE INTO marks (name, value) VALUES (?, ?)", (name, value))
 
+    def replace(self, payloads: Sequence[bytes]) -> None:
+        """See `ReceiptStore.replace`. What was there is overwritten in the database, and SQLite's log is emptied of it."""
+        with self._writing, database_faults("write to", self._path):
+            if not self._is_open:
+                raise self._is_closed()
+            connection = self._writer()
+            connection.pragma("synchronous", "FULL")
+            try:
+                with transaction(connection) as changed:
+                    for payload in payloads:
+                        self._replace(changed, payload)
+                empty_log(connection)
+            except apsw.Error:
+                self._connection = None
+                connection.close()
+                raise
+
     def health(self) -> StoreHealth:
         """Counts and facts; touches no disk."""
         return self._health(*self._counts, durable=self._durability == "strict")
@@ -342,6 +360,22 @@ class SqliteReceiptStore(SqliteReceiptReader):
             return summary_of([decode_entry(payload) for payload in self._payloads(changed, receipt_id)])
         except (msgspec.DecodeError, ValueError):
             return None
+
+    def _replace(self, changed: apsw.Cursor, payload: bytes) -> None:
+        head = head_of(payload)
+        sql = "SELECT crc, payload, position FROM entries WHERE receipt_id = ? AND seq = ?"
+        row: Any = changed.execute(sql, (head.receipt_id, head.seq)).fetchone()
+        if row is None:
+            return
+        position, stored = row[2], self._sound(*row)
+        check_replacement(payload, head, stored, head_of(stored))
+        changed.execute(
+            "UPDATE entries SET crc = ?, payload = ? WHERE position = ?", (crc32(payload), payload, position)
+        )
+        if head.seq == 1:
+            summary = self._summary(changed, head.receipt_id)
+            is_open = int(_is_open(changed, head.receipt_id))
+            changed.execute(_PUT_RECEIPT, (head.receipt_id, is_open, *facets_of(summary)))
 
     def _is_sync_due(self) -> bool:
         if self._durability == "batched":

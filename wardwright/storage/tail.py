@@ -105,6 +105,12 @@ class Tail(ReceiptIndex[int]):
             self._let_go(done)
             return vanished
 
+    def drop_before(self, place: int) -> None:
+        """Have nothing to take into the index that lies before a place: nothing of any receipt does any more."""
+        with self._lock:
+            while self._order and self._order[0][0] < place:
+                self._order.popleft()
+
     def was_known(self, receipt_id: str) -> bool:
         """Whether the index knows a receipt that was let go of here just now; from now on nobody asks."""
         with self._lock:

@@ -10,10 +10,12 @@ from wardwright.domain.caller import Attributed, Caller
 from wardwright.domain.policy import RuleFired, StreamAction
 from wardwright.domain.route import PlanInputs, RequestFacts
 from wardwright.receipts.chain import Chain
+from wardwright.receipts.erasure import erased
 from wardwright.receipts.events import (
     AttemptFinished,
     AttemptStarted,
     Closed,
+    ContentCaptured,
     Decision,
     Event,
     FinalStatus,
@@ -82,18 +84,37 @@ def decision(selected: str | None) -> Decision:
 
 def sealed(number: int, events: Sequence[Event], at: float | None = None) -> Written:
     """The receipt of these facts, a second apart."""
-    chain, began = Chain(receipt_id(number)), AT + number * SPACING_S if at is None else at
+    chain = Chain(receipt_id(number), draw_salt=lambda: f"{number:032x}")
+    began = AT + number * SPACING_S if at is None else at
     return Written(chain.receipt_id, tuple(chain.seal(event, began + place) for place, event in enumerate(events)))
 
 
-def plain(number: int, *, attempts: int = 1, closed: bool = True, session_id: str | None = None) -> Written:
+def plain(
+    number: int, *, attempts: int = 1, closed: bool = True, session_id: str | None = None, user_id: str | None = None
+) -> Written:
     """A receipt without anything special about it: its opening entry, so many attempts begun, and perhaps its end."""
-    caller = Caller() if session_id is None else Caller(session_id=Attributed(session_id, "header"))
+    caller = Caller(
+        session_id=None if session_id is None else Attributed(session_id, "header"),
+        consuming_user_id=None if user_id is None else Attributed(user_id, "header"),
+    )
     events: list[Event] = [opened(caller)]
     events += [AttemptStarted(place, "local/small", "local", "small:7b") for place in range(1, attempts + 1)]
     if closed:
         events.append(Closed("completed", attempts, selected_model="local/small"))
     return sealed(number, events)
+
+
+def erasures(written: Written) -> tuple[bytes, ...]:
+    """What is left of those entries of a receipt that have anything to erase."""
+    return tuple(left for payload in written.payloads if (left := erased(payload)) is not None)
+
+
+def with_content(number: int, text: str) -> Written:
+    """A receipt that has captured what was answered."""
+    content = ContentCaptured(
+        "answer", content=msgspec.Raw(msgspec.json.encode({"choices": [{"index": 0, "text": text}]}))
+    )
+    return sealed(number, [opened(), content, Closed("completed", 0)])
 
 
 def _fact(value: str) -> Attributed:

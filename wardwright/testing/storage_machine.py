@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from wardwright.ports.storage import Capability, ReceiptReader, ReceiptStore
+from wardwright.receipts.erasure import erased
 from wardwright.receipts.fold import Summary
 from wardwright.receipts.query import ReceiptFilter
 from wardwright.storage.memory import MemoryReceiptStore
@@ -57,6 +58,15 @@ class BesideMemory(RuleBasedStateMachine):
     def tend(self) -> None:
         """Let the store do what it has put off, or some of it."""
         self.store.tend()
+
+    @precondition(lambda self: Capability.RETENTION_JOBS in self.capabilities)
+    @rule(numbers=st.lists(st.integers(0, _RECEIPTS - 1), max_size=3), closed=st.booleans())
+    def erase(self, numbers: list[int], closed: bool) -> None:
+        """Erase the callers of some receipts, stored or not."""
+        payloads = [
+            left for number in numbers for payload in _record(number, closed=closed) if (left := erased(payload))
+        ]
+        self._both(lambda store: store.replace(payloads))
 
     @rule(wanted=queries(_RECEIPTS))
     def ask(self, wanted: ReceiptFilter) -> None:

@@ -28,11 +28,21 @@ from wardwright.domain.control import ControlEntry, KeyCreated, KeyRevoked
 from wardwright.domain.errors import StorageUnavailable
 from wardwright.ports.storage import CONTRACT, Capability, ReceiptReader, ReceiptStore, StorageProvider
 from wardwright.receipts.chain import verify
-from wardwright.receipts.events import decode_entry
+from wardwright.receipts.events import Closed, decode_entry
 from wardwright.receipts.fold import Receipt, fold, summarise
 from wardwright.receipts.query import ReceiptFilter
 from wardwright.testing.doomed_writer import RECEIPTS_IN_BATCH, kill_while_it_writes
-from wardwright.testing.sample_receipts import Written, histories, plain, queries, receipt_id
+from wardwright.testing.sample_receipts import (
+    Written,
+    erasures,
+    histories,
+    opened,
+    plain,
+    queries,
+    receipt_id,
+    sealed,
+    with_content,
+)
 from wardwright.testing.storage_bench import StorageBench
 from wardwright.testing.storage_machine import BesideMemory, whole_answer
 
@@ -50,6 +60,7 @@ __all__ = [
     "TestHealth",
     "TestQueries",
     "TestReading",
+    "TestReplacing",
     "TestRetentionJobs",
     "TestRuntimeHotStore",
     "TestTransactional",
@@ -58,6 +69,7 @@ __all__ = [
 
 _SKIPPED = pytest.StashKey[dict[str, set[Capability]]]()
 _HISTORY = 25
+_ONE_SESSION = tuple(plain(number, session_id="s", user_id=f"u{number}") for number in range(3))
 _PATIENCE_S = 60
 # A verdict never depends on how fast the machine is.
 _PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
@@ -439,6 +451,138 @@ class TestDurable(Clauses):
         receipts.append(plain(len(found)).payloads)
         assert len(_ids(receipts)) == len(found) + 1
         receipts.close()
+
+
+class TestReplacing(Clauses):
+    """What was replaced is gone, what took its place is in every answer, and nothing else has changed."""
+
+    needs = Capability.RETENTION_JOBS
+
+    @pytest.fixture
+    def replaced(self, provider: StorageProvider, receipts: ReceiptStore) -> ReceiptReader:
+        """A store in which the second of three receipts of a session was erased; the reader was there before."""
+        for written in _ONE_SESSION:
+            receipts.append(written.payloads)
+        reader = provider.read()
+        receipts.replace(erasures(_ONE_SESSION[1]))
+        return reader
+
+    def test_what_is_there_now_is_in_every_answer(
+        self, provider: StorageProvider, receipts: ReceiptStore, replaced: ReceiptReader
+    ) -> None:
+        first, second, third = (written.receipt_id for written in _ONE_SESSION)
+        for each in (receipts, replaced, provider.read()):
+            assert each.payloads(second) == (*erasures(_ONE_SESSION[1]), *_ONE_SESSION[1].payloads[1:])
+            assert verify(each.payloads(second)) is None
+            assert [each.payloads(first), each.payloads(third)] == [_ONE_SESSION[0].payloads, _ONE_SESSION[2].payloads]
+            assert _ids(each) == [third, second, first]
+            users = [
+                [summary.receipt_id for summary in each.page(ReceiptFilter.parse({"consuming_user_id": user})).data]
+                for user in ("u0", "u1", "u2")
+            ]
+            assert users == [[first], [], [third]]
+            assert [receipt.caller.erased is not None for receipt in each.select(ReceiptFilter())] == [
+                False,
+                True,
+                False,
+            ]
+            assert (each.health().receipt_count, each.health().open_count) == (3, 0)
+            if Capability.EVENT_REPLAY in provider.capabilities:
+                assert {stored.payload for stored in each.replay()} == {
+                    payload for one in (first, second, third) for payload in each.payloads(one)
+                }
+
+    def test_a_receipt_without_its_caller_is_of_no_session(
+        self, provider: StorageProvider, receipts: ReceiptStore
+    ) -> None:
+        for written in _ONE_SESSION:
+            receipts.append(written.payloads)
+        for left in (2, 1, 0):
+            for each in (receipts, provider.read()):
+                assert each.newest_of_session("coding", "s") == _ONE_SESSION[left].receipt_id
+            receipts.replace(erasures(_ONE_SESSION[left]))
+        for each in (receipts, provider.read()):
+            assert each.newest_of_session("coding", "s") is None
+        receipts.append(plain(9, session_id="s").payloads)
+        assert receipts.newest_of_session("coding", "s") == receipt_id(9)
+
+    def test_positions_stay_what_they_were(self, provider: StorageProvider, receipts: ReceiptStore) -> None:
+        if Capability.EVENT_REPLAY not in provider.capabilities:
+            return
+        for number in range(20):
+            receipts.append(with_content(number, f"answer {number}").payloads)
+        before = list(receipts.replay())
+        for number in (3, 4, 11, 19):
+            receipts.replace(erasures(with_content(number, f"answer {number}")))
+        receipts.append(plain(20).payloads)
+        after = list(receipts.replay())
+        assert [stored.position for stored in after[: len(before)]] == [stored.position for stored in before]
+        assert sum(one.payload != two.payload for one, two in zip(before, after, strict=False)) == 4
+        for number, stored in enumerate(before):
+            assert list(receipts.replay(stored.position)) == after[number + 1 :]
+
+    def test_what_is_not_stored_is_skipped_and_replacing_again_changes_nothing(self, receipts: ReceiptStore) -> None:
+        gone, kept, other = (with_content(number, "text") for number in (1, 2, 3))
+        for written in (gone, kept):
+            receipts.append(written.payloads)
+        receipts.forget(kept.receipt_id)
+        for _ in range(2):
+            receipts.replace([])
+            receipts.replace([*erasures(gone), *erasures(kept), *erasures(other)])
+            assert _ids(receipts) == [kept.receipt_id]
+            assert receipts.payloads(kept.receipt_id) == (kept.payloads[0], *erasures(kept), kept.payloads[2])
+        receipts.append([*gone.payloads, *kept.payloads])
+        assert receipts.payloads(kept.receipt_id)[1:2] == erasures(kept), "sent again, it stays what it has become"
+
+    def test_an_open_receipt_goes_on_from_what_is_there(self, receipts: ReceiptStore) -> None:
+        written = with_content(1, "text")
+        receipts.append(written.payloads[:2])
+        receipts.replace(erasures(written))
+        receipts.append(written.payloads)
+        assert receipts.payloads(written.receipt_id) == (written.payloads[0], *erasures(written), written.payloads[2])
+        assert verify(receipts.payloads(written.receipt_id)) is None
+        assert receipts.health().open_count == 0
+
+    @pytest.mark.parametrize("unfit", ["longer", "of another kind", "no entry"])
+    def test_what_cannot_take_the_place_is_refused_and_nothing_is_replaced(
+        self, receipts: ReceiptStore, unfit: str
+    ) -> None:
+        written = with_content(1, "text")
+        receipts.append(written.payloads)
+        payload = {
+            "longer": with_content(1, "a longer text").payloads[1],
+            "of another kind": sealed(1, [opened(), Closed("completed", 0)]).payloads[1],
+            "no entry": b"{}",
+        }[unfit]
+        with pytest.raises(ValueError, match=r"cannot be replaced|not an encoded receipt entry"):
+            receipts.replace([*erasures(written), payload] if unfit == "no entry" else [payload])
+        assert receipts.payloads(written.receipt_id) == written.payloads
+
+    def test_a_closed_store_refuses(self, receipts: ReceiptStore) -> None:
+        written = with_content(1, "text")
+        receipts.append(written.payloads)
+        receipts.close()
+        with pytest.raises(StorageUnavailable):
+            receipts.replace(erasures(written))
+
+    def test_what_was_replaced_stays_so_after_a_restart_and_a_death(
+        self, provider: StorageProvider, receipts: ReceiptStore, store: StorageBench, place: Path, tmp_path: Path
+    ) -> None:
+        if Capability.DURABLE not in provider.capabilities:
+            return
+        for written in _ONE_SESSION:
+            receipts.append(written.payloads)
+        receipts.replace([left for written in _ONE_SESSION for left in erasures(written)])
+        left_behind = tmp_path / "left"
+        store.crash(place, left_behind)
+        receipts.close()
+        for reopened in (store.at(left_behind).open(), provider.open()):
+            for written in _ONE_SESSION:
+                assert reopened.payloads(written.receipt_id)[:1] == erasures(written)
+            assert reopened.newest_of_session("coding", "s") is None
+            reopened.append(plain(9).payloads)
+            assert reopened.payloads(receipt_id(9)) == plain(9).payloads
+            reopened.close()
 
 
 class TestRetentionJobs(Clauses):

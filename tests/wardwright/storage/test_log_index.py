@@ -347,3 +347,16 @@ def test_what_cannot_be_told_of_is_kept_and_found_by_its_id(tmp_path: Path) -> N
     found = store.page(ReceiptFilter.parse({"model": "coding"}))
     assert len(found.data) == 19
     store.close()
+
+
+def test_what_was_given_back_before_it_was_tended_is_not_missed(tmp_path: Path) -> None:
+    store = kept(tmp_path, tail_entries=10_000)
+    for number in range(2 * RECEIPTS):
+        store.append(plain(number).payloads)
+    store.forget(receipt_id(2 * RECEIPTS))
+    assert len(LogFolder(tmp_path).numbers()) == 1
+    store.append(plain(2 * RECEIPTS).payloads)
+    while store.tend():
+        pass
+    assert ids(store) == [receipt_id(2 * RECEIPTS)]
+    store.close()

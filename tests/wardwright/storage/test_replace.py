@@ -1,0 +1,134 @@
+"""What was replaced is in no file any more, while the store is open, with readers beside it, and when replacing failed and was done again."""
+
+import errno
+import shutil
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.wardwright.storage.faulty_files import FaultyFiles
+from wardwright.app.storage import storage_at
+from wardwright.domain.caller import Attributed, Caller
+from wardwright.domain.errors import StorageUnavailable
+from wardwright.ports.storage import ReceiptStore
+from wardwright.receipts.chain import verify
+from wardwright.receipts.events import Closed, ContentCaptured
+from wardwright.storage.file import FileReceiptStore
+from wardwright.storage.index_file import IndexFile
+from wardwright.testing.sample_receipts import Written, erasures, opened, sealed
+
+KINDS = ("file", "sqlite")
+RECEIPTS = 120
+
+
+def words(number: int) -> list[bytes]:
+    """Words that stand in one receipt and nowhere else."""
+    return [f"{what}-{number:04d}".encode() for what in ("user", "session", "answer")]
+
+
+def written(number: int) -> Written:
+    """A receipt of a user, with content of some size: within a page of a database, and over several."""
+    user, session, answer = (word.decode() for word in words(number))
+    caller = Caller(consuming_user_id=Attributed(user, "header"), session_id=Attributed(session, "header"))
+    text = f"{answer} " * (1 + number * number % 700)
+    content = ContentCaptured("answer", content=msgspec.Raw(msgspec.json.encode({"text": text})))
+    return sealed(number, [opened(caller), content, Closed("completed", 0)])
+
+
+def bytes_of(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+def found(folder: Path, numbers: range) -> list[bytes]:
+    stored = bytes_of(folder)
+    return [word for number in numbers for word in words(number) if word in stored]
+
+
+def erase(store: ReceiptStore, numbers: range, at_a_time: int) -> None:
+    for start in range(0, len(numbers), at_a_time):
+        store.replace([left for number in numbers[start : start + at_a_time] for left in erasures(written(number))])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_was_replaced_is_in_no_file_and_everything_else_is(tmp_path: Path, kind: str) -> None:
+    store = storage_at(kind, tmp_path).open()
+    for number in range(RECEIPTS):
+        store.append(written(number).payloads)
+    reader = storage_at(kind, tmp_path).read()
+    erased, kept = range(0, RECEIPTS, 2), range(1, RECEIPTS, 2)
+    assert len(found(tmp_path, erased)) == 3 * len(erased)
+    replay = reader.replay()
+    next(replay)
+    erase(store, erased, at_a_time=25)
+    assert found(tmp_path, erased) == []
+    assert len(found(tmp_path, kept)) == 3 * len(kept)
+    for each in (store, reader):
+        assert all(verify(each.payloads(written(number).receipt_id)) is None for number in range(RECEIPTS))
+    assert len(list(replay)) == 3 * RECEIPTS - 1, "who was reading reads on"
+    store.append(written(RECEIPTS).payloads)
+    store.close()
+    assert found(tmp_path, erased) == []
+
+
+def test_segments_keep_their_number_and_their_length(tmp_path: Path) -> None:
+    store = FileReceiptStore(tmp_path, segment_bytes=20_000)
+    for number in range(40):
+        store.append(written(number).payloads)
+    before = [path.name for path in sorted(tmp_path.glob("*.log"))]
+    assert len(before) > 3
+    sizes = [(tmp_path / name).stat().st_size for name in before[:-1]]
+    erase(store, range(39), at_a_time=7)
+    assert found(tmp_path, range(39)) == []
+    assert [(tmp_path / name).stat().st_size for name in before[:-1]] == sizes
+    positions = [stored.position for stored in store.replay()]
+    store.close()
+    reopened = FileReceiptStore(tmp_path)
+    assert [stored.position for stored in reopened.replay()] == positions
+    assert len(positions) == 3 * 40
+    reopened.close()
+
+
+@pytest.mark.parametrize("operation", ["write", "fdatasync", "replace", "create"])
+def test_when_the_disk_fails_it_is_done_again(tmp_path: Path, operation: str) -> None:
+    files = FaultyFiles()
+    store = FileReceiptStore(tmp_path, files=files, segment_bytes=20_000)
+    for number in range(40):
+        store.append(written(number).payloads)
+    files.fail(operation, errno.EIO)
+    with pytest.raises(StorageUnavailable):
+        erase(store, range(40), at_a_time=40)
+    for number in range(40):
+        assert verify(store.payloads(written(number).receipt_id)) is None
+    files.heal()
+    erase(store, range(40), at_a_time=40)
+    assert found(tmp_path, range(40)) == []
+    store.append(written(40).payloads)
+    store.close()
+
+
+def test_an_index_that_was_left_in_between_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place, left = tmp_path / "place", tmp_path / "left"
+    store = FileReceiptStore(place, segment_bytes=20_000)
+    for number in range(20):
+        store.append(written(number).payloads)
+    store.replace(erasures(written(19)))
+    assert any(word in (place / "index" / "receipts.db").read_bytes() for word in words(3))
+
+    def die(self: IndexFile, rows: object) -> None:
+        shutil.copytree(place, left)
+        raise StorageUnavailable("the process is gone")
+
+    monkeypatch.setattr(IndexFile, "remake", die)
+    with pytest.raises(StorageUnavailable, match="is gone"):
+        erase(store, range(19), at_a_time=19)
+    monkeypatch.undo()
+    assert found(left, range(20)) != [], "the index still says who it was"
+    reopened = FileReceiptStore(left)
+    assert found(left, range(20)) == []
+    assert len(list(reopened.newest())) == 20
+    reopened.close()
+
+    store.replace(erasures(written(19)))
+    assert found(place, range(20)) == [], "what came after it made up for it"
+    store.close()

@@ -164,7 +164,6 @@ class SinkActor(Actor):
                 await self._look_ahead()
                 await ring.wait()
                 await anyio.sleep(_LOOKS_EVERY_S)
-        self._status.state = "sending"
 
     async def _look_ahead(self) -> None:
         """Count what waits, to its end, and let everybody know what that means."""
@@ -189,6 +188,7 @@ class SinkActor(Actor):
         status = self._status
         if status.failures_in_row:
             _log.info("a sink is available again", sink=self._settings.id, after_failures=status.failures_in_row)
+            status.state = "sending"
         status.failures_in_row = 0
         status.next_attempt_at = None
         if has_delivered:

@@ -15,6 +15,7 @@ from tests.wardwright.runtime.stage import ScriptedStore
 from wardwright.config.sinks import JsonlSinkSettings, SinkBase
 from wardwright.runtime.checkpointer import Append, Checkpointer, Logs, StoreBoard
 from wardwright.runtime.control import ControlBoard
+from wardwright.runtime.health import HealthBoard
 from wardwright.runtime.ledger import Ledger
 from wardwright.runtime.sink import SinkActor
 from wardwright.runtime.sink_line import SinkLine
@@ -89,6 +90,7 @@ async def works(*sinks: SinkBase, draw: float = 0.5) -> AsyncIterator[Works]:
         board=board,
         control=ControlBoard(),
         ledger=Ledger(now=lambda: EPOCH),
+        health=HealthBoard(),
         boot="boot-1",
         now=lambda: EPOCH,
     )

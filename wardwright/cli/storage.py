@@ -10,7 +10,7 @@ from wardwright.cli.terminal import counting, say, show_json, tell
 
 if TYPE_CHECKING:
     from wardwright.app.storage_copy import Copied
-    from wardwright.ports.storage import StorageProvider
+    from wardwright.ports.storage import ReceiptReader, StorageProvider
 
 storage = typer.Typer(help="What is kept on disk: whether it is sound, and copies of it.", no_args_is_help=True)
 
@@ -30,12 +30,15 @@ def verify(*, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     provider = _configured(config)
     with contextlib.closing(provider.read()) as store:
         found = audited(store)
+        snapshot = _judged_snapshot(store)
     decisions = _check_control(provider)
     if as_json:
-        show_json({**found, "control_entries": decisions})
+        show_json({**found, "control_entries": decisions, "snapshot": snapshot})
     else:
         tell_findings(found)
         say(f"{decisions} decisions of operators: all of them can be followed")
+        if snapshot is not None:
+            say(f"the snapshot that a start goes on from: {snapshot}")
     if found["findings"]:
         raise typer.Exit(1)
 
@@ -105,6 +108,17 @@ def _configured(config: Path | None) -> "StorageProvider":
             f"storage of kind {provider.kind!r} keeps nothing that could be looked at without its daemon"
         )
     return provider
+
+
+def _judged_snapshot(store: "ReceiptReader") -> str | None:
+    """Whether a start can go on from the snapshot, in words; None without one. Nothing is lost with one that is of no use."""
+    from wardwright.runtime.book_keeper import checked_snapshot
+    from wardwright.runtime.snapshot import Unusable
+
+    try:
+        return None if checked_snapshot(store) is None else "sound"
+    except Unusable as unusable:
+        return f"of no use and not needed, {unusable}"
 
 
 def _check_control(provider: "StorageProvider") -> int:

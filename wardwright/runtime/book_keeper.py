@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import msgspec
 
 from wardwright.domain.errors import StorageUnavailable
-from wardwright.ports.storage import ReceiptReader, Stored
+from wardwright.ports.storage import Capability, ReceiptReader, Stored
 from wardwright.receipts.events import Entry, decode_entry
 from wardwright.runtime.books import Books
-from wardwright.runtime.snapshot import Covered, Place, Unusable
+from wardwright.runtime.snapshot import MARK, Covered, Place, Snapshot, Unusable, decode_snapshot
 
 _MOST_BYTES = 1 << 20
 
@@ -69,6 +69,20 @@ class BookKeeper:
         self.books.take(entry)
         before = 0 if self.place is None else self.place.position
         self.place = Place(before, stored.position, entry.receipt_id, entry.seq)
+
+
+def checked_snapshot(store: ReceiptReader) -> Snapshot | None:
+    """The snapshot that a store holds; None when there is none.
+
+    Raises: Unusable when it is none that this version could go on from here. StorageUnavailable.
+    """
+    found = store.mark(MARK) if Capability.CONSUMER_OFFSETS in store.capabilities else None
+    if found is None:
+        return None
+    snapshot = decode_snapshot(found)
+    if snapshot.covered is not None:
+        BookKeeper(store).go_on_from(snapshot.covered)
+    return snapshot
 
 
 def _decoded(stored: Stored) -> Entry:

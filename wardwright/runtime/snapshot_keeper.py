@@ -33,9 +33,9 @@ from wardwright.runtime.worker import Worker
 BOOKS_INTERVAL_S = 30.0
 HEALTH_INTERVAL_S = 1.0
 
-_SLICE = 250
-"""Entries read in one go, which takes some two milliseconds."""
-_BETWEEN_SLICES_S = 0.01
+_SLICE = 100
+"""Entries read in one go, which takes less than a millisecond: so long the event loop may have to wait for the interpreter."""
+_BETWEEN_SLICES_S = 0.005
 _LAST_PATIENCE_S = 10.0
 _WANTED = frozenset({Capability.DURABLE, Capability.EVENT_REPLAY, Capability.CONSUMER_OFFSETS})
 

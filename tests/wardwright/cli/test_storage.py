@@ -1,11 +1,14 @@
 """`wardwright storage`: verify, snapshot, restore, migrate."""
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from wardwright.domain.control import ControlEntry, KeyCreated, KeyRevoked
+from wardwright.runtime.book_keeper import BookKeeper
+from wardwright.runtime.snapshot import MARK, encode_covered, encode_snapshot
 from wardwright.storage.file import FileReceiptStore
 from wardwright.storage.folder import FileStorage
 from wardwright.storage.sqlite import SqliteStorage
@@ -38,7 +41,22 @@ class TestVerify:
             "unprovable": 0,
             "findings": [],
             "control_entries": 1,
+            "snapshot": None,
         }
+
+    def test_a_snapshot_is_judged_and_one_of_no_use_is_no_fault(self, stored: Path, run: Run) -> None:
+        with closing(FileStorage(stored).open()) as store:
+            keeper = BookKeeper(store)
+            while keeper.read_on(100):
+                pass
+            payload = encode_snapshot("boot", 1.0, {}, encode_covered(keeper.covered(1.0)))
+            store.set_mark(MARK, payload)
+        result = run("storage", "verify")
+        assert result.stdout.splitlines()[2:] == ["the snapshot that a start goes on from: sound"]
+        with closing(FileStorage(stored).open()) as store:
+            store.set_mark(MARK, payload[:-1])
+        result = run("storage", "verify", "--json")
+        assert (result.exit_code, json.loads(result.stdout)["snapshot"][:27]) == (0, "of no use and not needed, i")
 
     def test_decisions_that_contradict_each_other_are_found(self, stored: Path, run: Run) -> None:
         decide(stored, ControlEntry(1, 1.0, KeyRevoked("key_9")))

@@ -14,7 +14,7 @@ from statistics import median
 import msgspec
 from rich.console import Console
 
-from tests.benchmarks import slow_clients
+from tests.benchmarks import million, slow_clients
 from tests.benchmarks.accounting import resident_mb, tree_of
 from tests.benchmarks.bytecodes import Cost
 from tests.benchmarks.bytecodes import figures as count_bytecodes
@@ -30,6 +30,7 @@ from tests.benchmarks.report import (
     show_problems,
     slow_clients_table,
     start_table,
+    storage_table,
     supervisors_table,
 )
 from tests.benchmarks.supervision import Found
@@ -63,6 +64,7 @@ class Report(msgspec.Struct):
     bytecodes: dict[str, Cost] = {}
     supervisors: dict[str, Found] = {}
     stalled: slow_clients.Found | None = None
+    storage: dict[str, float] = {}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -72,7 +74,7 @@ def main(arguments: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     terminal = Console()
     console = terminal if terminal.is_terminal else Console(width=_WIDTH)
-    report = Report(machine=_machine(), options=dict(vars(options), json=None))
+    report = Report(machine=_machine(), options=dict(vars(options), json=None, folder=None))
     is_sound = True
     if options.only in (None, "gateway"):
         is_sound = _measure_gateway(options, console, report)
@@ -83,6 +85,10 @@ def main(arguments: Sequence[str]) -> int:
     if options.only == "slow-clients":  # only when asked for: it takes minutes
         report.stalled = slow_clients.measure(options.clients, options.backend)
         console.print(slow_clients_table(report.stalled))
+    if options.only == "storage":  # takes minutes as well, and gigabytes
+        with tempfile.TemporaryDirectory(prefix="wardwright-bench-", dir=options.folder) as made:
+            report.storage = million.figures(Path(made), options.receipts)
+        console.print(storage_table(report.storage))
     if options.json is not None:
         options.json.write_bytes(msgspec.json.format(msgspec.json.encode(report)))
     return 0 if is_sound else 1
@@ -144,8 +150,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--only",
-        choices=("gateway", "supervisors", "slow-clients"),
+        choices=("gateway", "supervisors", "slow-clients", "storage"),
         help="measure one of them (default: the first two)",
+    )
+    parser.add_argument(
+        "--receipts", type=int, default=million.RECEIPTS, help="of the store (default: 1000000, which take 3 GB)"
+    )
+    parser.add_argument(
+        "--folder", type=Path, help="where the store is made, on the disk to be measured (default: temporary)"
     )
     parser.add_argument("--clients", type=int, default=10_000, help="how many slow clients (default: 10000)")
     parser.add_argument("--seconds", type=float, default=1.5, help="measured window of each measurement (default: 1.5)")

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import slow_clients
+from tests.benchmarks import million, slow_clients
 from tests.benchmarks.answers import behaviour_of
 from tests.benchmarks.bytecodes import Cost
 from tests.benchmarks.measure import Sample
@@ -30,6 +30,20 @@ def phase_table(phase: Phase, found: Mapping[str, Sample]) -> Table:
         table.add_column(name, justify="right")
     for name, sample in found.items():
         table.add_row(name, *_cells(phase, sample, found))
+    return table
+
+
+def storage_table(found: Mapping[str, float]) -> Table:
+    """What a store of many receipts comes to, beside what was promised."""
+    table = Table(title="the file store", title_justify="left", title_style="bold")
+    for name in ("figure", "found", "target"):
+        table.add_column(name, justify="left" if name == "figure" else "right", no_wrap=True)
+    for name, figure in found.items():
+        most, least = million.PROMISES.get(name), million.RATES.get(name)
+        target = "" if most is None and least is None else f"≤ {most:,g}" if least is None else f"≥ {least:,.0f}"
+        is_missed = (most is not None and figure > most) or (least is not None and figure < least)
+        shown = f"{figure:,.0f}" if figure >= 1000 else f"{figure:,.3g}"
+        table.add_row(name, f"{shown} ✗" if is_missed else shown, target)
     return table
 
 

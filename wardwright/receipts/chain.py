@@ -142,7 +142,8 @@ def is_unprovable(payload: bytes, entry: Link) -> bool:
 
 
 def _matches_its_hash(payload: bytes, entry: Link) -> bool:
-    payload = payload.rstrip(b" ")
+    if payload.endswith(b" "):
+        payload = payload.rstrip(b" ")
     if entry.salt is not msgspec.UNSET:
         covered = payload[: -_TAIL - _SALT - len(entry.salt)]
         return entry.hash == digest_of(covered, slots_of_fact(covered, entry.event), entry.salt)

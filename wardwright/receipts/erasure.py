@@ -87,7 +87,8 @@ def slots_of_fact(encoded: bytes, fact: Fact) -> list[Slot]:
 
 def is_unproven(encoded: bytes, fact: Fact) -> bool:
     """Whether something was erased that the entry's hash covers as it was. Purity: pure."""
-    return any(encoded[start:end] == _ERASED % UNPROVEN.encode() for start, end in slots_of_fact(encoded, fact))
+    erased = _ERASED % UNPROVEN.encode()
+    return erased in encoded and any(encoded[start:end] == erased for start, end in slots_of_fact(encoded, fact))
 
 
 def digest_of(covered: bytes, slots: Sequence[Slot], salt: str) -> str:

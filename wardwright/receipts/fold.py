@@ -6,7 +6,9 @@ a power failure may also have taken an entry from the middle: what the others sa
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import date, timedelta
+from functools import lru_cache
+from math import modf
 from typing import Any, Literal
 
 import msgspec
@@ -39,6 +41,8 @@ from wardwright.receipts.events import (
 )
 from wardwright.receipts.stream_outcome import StreamOutcome, action_of, outcome_of
 from wardwright.receipts.structured_outcome import StructuredOutcome, structured_outcome_of
+
+_EPOCH = date(1970, 1, 1)
 
 AttemptStatus = Literal["unfinished", "completed", "failed", "cancelled", "stopped", "rejected"]
 EventType = Literal[
@@ -378,8 +382,6 @@ def _brief(entry: Entry) -> ReceiptEvent:
                 model=decision.selected_model,
                 provider=decision.selected_provider,
             )
-        case ContentCaptured(part=part):
-            return ReceiptEvent(event_id, entry.seq, "content.captured", entry.at, entry.hash, part=part)
         case AttemptStarted() as started:
             return ReceiptEvent(
                 event_id,
@@ -403,6 +405,18 @@ def _brief(entry: Entry) -> ReceiptEvent:
                 status=finished.status,
                 failure_class=finished.failure.failure_class if finished.failure else None,
             )
+        case Closed() as closed:
+            return ReceiptEvent(
+                event_id,
+                entry.seq,
+                "receipt.closed",
+                entry.at,
+                entry.hash,
+                model=closed.selected_model,
+                status=closed.status,
+            )
+        case ContentCaptured(part=part):
+            return ReceiptEvent(event_id, entry.seq, "content.captured", entry.at, entry.hash, part=part)
         case Resumed() as resumed:
             return ReceiptEvent(
                 event_id,
@@ -446,16 +460,6 @@ def _brief(entry: Entry) -> ReceiptEvent:
                 provider=passed.provider,
                 reason=passed.reason,
             )
-        case Closed() as closed:
-            return ReceiptEvent(
-                event_id,
-                entry.seq,
-                "receipt.closed",
-                entry.at,
-                entry.hash,
-                model=closed.selected_model,
-                status=closed.status,
-            )
 
 
 def _final(entries: Sequence[Entry]) -> Final | None:
@@ -491,4 +495,16 @@ def _value(fact: Attributed | None) -> str | None:
 
 
 def _iso(at: float) -> str:
-    return datetime.fromtimestamp(at, tz=UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """A time in ISO 8601, in UTC, to the millisecond below."""
+    fraction, whole = modf(at)
+    seconds, microseconds = divmod(int(whole) * 1_000_000 + round(fraction * 1_000_000), 1_000_000)
+    day, second = divmod(seconds, 86_400)
+    minute, second = divmod(second, 60)
+    hour, minute = divmod(minute, 60)
+    return f"{_date(day)}T{hour:02d}:{minute:02d}:{second:02d}.{microseconds // 1000:03d}Z"
+
+
+@lru_cache(maxsize=64)
+def _date(day: int) -> str:
+    """A day counted from 1970. Kept, because receipts that follow each other are mostly of one day."""
+    return (_EPOCH + timedelta(days=day)).isoformat()

@@ -15,7 +15,7 @@ from wardwright.domain.control import ControlEntry, decode_control, encode_contr
 from wardwright.domain.errors import StorageUnavailable
 from wardwright.storage.files import FileOps, disk_faults
 from wardwright.storage.log import LogWriter
-from wardwright.storage.log_folder import LogFolder
+from wardwright.storage.log_folder import LogFolder, Place
 from wardwright.storage.segments import LogReader
 
 _NAME = "control"
@@ -92,6 +92,7 @@ def read_control(path: Path) -> list[ControlEntry]:
         try:
             entries.append(decode_control(payload))
         except msgspec.DecodeError as error:
-            where = f"{log.segment(place.segment)} at offset {place.offset}"
+            segment, offset = Place.unpacked(place)
+            where = f"{log.segment(segment)} at offset {offset}"
             raise StorageUnavailable(f"{where} holds a control entry that this version cannot read: {error}") from error
     return entries

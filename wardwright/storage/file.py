@@ -88,11 +88,11 @@ class _FileReceipts(IndexedReceipts[int]):
 
     def _replay(self, start: Place | None, end: int) -> Iterator[Stored]:
         holds = self._index.holder()
-        for place, payload in LogReader(self._segments, start).catch_up():
-            position = place.packed()
+        begin = 0 if start is None else start.packed()
+        for position, payload in LogReader(self._segments, start).catch_up():
             if position >= end:
                 return
-            if place != start and holds(payload, position):
+            if position != begin and holds(payload, position):
                 yield Stored(position, payload)
 
     def _fetch_each(self, places: Sequence[Sequence[int]]) -> list[list[bytes]]:
@@ -372,11 +372,11 @@ class FileReceiptReader(_FileReceipts):
         return self._reader.tail or Place(0, 0)
 
 
-def _note(index: LogIndex, reader: LogReader, place: Place, payload: bytes) -> None:
+def _note(index: LogIndex, reader: LogReader, place: int, payload: bytes) -> None:
     try:
-        index.recover(payload, place.packed())
+        index.recover(payload, place)
     except ValueError as error:
-        raise StorageUnavailable(f"{reader.log.segment(place.segment)}: {error}") from error
+        raise StorageUnavailable(f"{reader.log.segment(Place.unpacked(place).segment)}: {error}") from error
 
 
 def _by_receipt(payloads: Sequence[bytes]) -> dict[str, dict[int, bytes]]:

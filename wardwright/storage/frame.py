@@ -20,12 +20,12 @@ MAX_PAYLOAD = 16 * 1024 * 1024
 
 _MAGIC = b"ww1 "
 _COVERED = b"ww1 %08x %08x "
+_BEGINNING = b"ww1 %08x %08x %08x "
 _HEADER = len("ww1 00000000 00000000 00000000 ")
 _NEWLINE = ord("\n")
 _LENGTH = slice(4, 12)
 _SYNCED = slice(13, 21)
 _CHECKED = slice(0, 22)
-_CRC = slice(22, _HEADER)
 _LARGEST_FRAME = _HEADER + MAX_PAYLOAD + 1
 _CHUNK = 1024 * 1024
 _FIRST_READ = 4096
@@ -58,14 +58,18 @@ def encode_frame(payload: bytes, synced: int) -> bytes:
 def decode_frame(buffer: bytes, at: int = 0, base: int = 0) -> Frame | None:
     """Read the frame that begins at `at`; None when it is not whole. Its place is counted from where the buffer begins, `base`."""
     header = buffer[at : at + _HEADER]
-    length = _frame_length(header)
-    if length is None or at + length > len(buffer) or buffer[at + length - 1] != _NEWLINE:
+    try:
+        size, synced = int(header[_LENGTH], 16), int(header[_SYNCED], 16)
+    except ValueError:
         return None
-    payload = buffer[at + _HEADER : at + length - 1]
-    # Compared as bytes, over the bytes as they are: nothing but the very form that was written is accepted.
-    if header[_CRC] != b"%08x " % crc32(payload, crc32(header[_CHECKED])):
+    end = at + _HEADER + size + 1
+    if not 0 < size <= MAX_PAYLOAD or synced < 0 or end > len(buffer) or buffer[end - 1] != _NEWLINE:
         return None
-    return Frame(base + at, base + at + length, _number(header[_SYNCED]), payload)
+    payload = buffer[at + _HEADER : end - 1]
+    # Compared as bytes with what would be written: nothing but that very form is accepted.
+    if header != _BEGINNING % (size, synced, crc32(payload, crc32(header[_CHECKED]))):
+        return None
+    return Frame(base + at, base + end, synced, payload)
 
 
 def read_frame(read: Read, offset: int) -> Frame | None:

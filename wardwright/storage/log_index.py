@@ -177,7 +177,7 @@ class LogIndex:
         def holds(payload: bytes, place: int) -> bool:
             if place > self._state.covered:
                 return self._tail.holds(payload, place)
-            if Place.unpacked(place).segment not in self._impure:
+            if not self._impure or Place.unpacked(place).segment not in self._impure:
                 return True
             receipt_id = head_of(payload).receipt_id
             if receipt_id not in looked_up:

@@ -73,17 +73,22 @@ def read_payloads(log: LogFolder, places: Sequence[Place]) -> list[bytes]:
 class LogReader:
     """Reads a log from its beginning, and what has been added since. Changes nothing, and needs no lock.
 
-    `tail` is the end of what has been read so far: where a writer continues. A payload counts as read when the next one is
-    asked for, so that one which its taker refuses is met again. `start` is the place of a frame to begin at.
+    A payload counts as read when the next one is asked for, so that one which its taker refuses is met again. `start` is the place of a
+    frame to begin at.
     """
 
     def __init__(self, log: LogFolder, start: Place | None = None) -> None:
         self.log = log
-        self._last: tuple[Place, bytes] | None = None
-        self.tail = start
+        self._last: tuple[int, bytes] | None = None
+        self._tail = 0 if start is None else start.packed()
 
-    def catch_up(self) -> Iterator[tuple[Place, bytes]]:
-        """Yield every payload that was not yielded before, with its place.
+    @property
+    def tail(self) -> Place | None:
+        """The end of what has been read so far: where a writer continues. None when there was nothing yet."""
+        return Place.unpacked(self._tail) if self._tail else None
+
+    def catch_up(self) -> Iterator[tuple[int, bytes]]:
+        """Yield every payload that was not yielded before, with its packed place.
 
         Raises: StorageUnavailable for damage and for what cannot be read.
         """
@@ -98,7 +103,7 @@ class LogReader:
             return False
         place, payload = self._last
         try:
-            return read_payloads(self.log, [place]) != [payload]
+            return read_payloads(self.log, [Place.unpacked(place)]) != [payload]
         except StorageUnavailable:
             return True
 
@@ -132,22 +137,19 @@ class LogReader:
                 raise damaged(segment.path, 0)
             return _decode_header(segment, number, frame.payload)
 
-    def _read(self, number: int, extent: Extent | None) -> Iterator[tuple[Place, bytes]]:
+    def _read(self, number: int, extent: Extent | None) -> Iterator[tuple[int, bytes]]:
+        begin = Place(number, 0).packed()
         start = self.tail.offset if self.tail and self.tail.segment == number else 0
         with opened(self.log, number) as segment:
             end = segment.size if extent is None else extent.end
             reached = start
-            for frame in scan(segment.read, start, end):
-                if frame.offset > 0 and (payload := unpadded(frame.payload)):
-                    yield self._seen(Place(number, frame.offset), payload)
-                reached = frame.end
-                self.tail = Place(number, reached)
+            for offset, reached, _, padded in scan(segment.read, start, end):
+                if offset > 0 and (payload := unpadded(padded)):
+                    self._last = begin + offset, payload
+                    yield self._last
+                self._tail = begin + reached
             if reached < end and (extent is None or reached < extent.synced):
                 _judge(segment, reached, end, extent)
-
-    def _seen(self, place: Place, payload: bytes) -> tuple[Place, bytes]:
-        self._last = place, payload
-        return self._last
 
 
 def _decode_header(segment: OpenSegment, number: int, payload: bytes) -> Header:

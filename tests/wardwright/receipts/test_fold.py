@@ -1,15 +1,19 @@
 """The fold of entries into a receipt."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.wardwright.receipts.receipt_samples import AT, RECEIPT_ID, entries, fallback_story, opened
 from wardwright.domain.caller import Attributed, Caller
 from wardwright.domain.policy import RuleFired
-from wardwright.receipts.events import AttemptFinished, Closed, Event, StreamFinding
-from wardwright.receipts.fold import fold, summarise
+from wardwright.receipts.events import AttemptFinished, Closed, Event, StreamFinding, decode_entry
+from wardwright.receipts.fold import fold, summarise, summary_of
+from wardwright.testing.sample_receipts import Written, histories, plain
 
 
 def as_json(value: object) -> Any:
@@ -181,3 +185,23 @@ def test_the_action_of_a_rule_that_ended_an_answer_is_in_the_summary() -> None:
         ("stream_policy.triggered", 2, "s")
     ]
     assert summarise(receipt).stream_policy_action == "block"
+
+
+@given(histories(4))
+@settings(max_examples=60, deadline=None)
+def test_a_summary_can_be_had_without_folding(history: list[Written]) -> None:
+    for written in history:
+        record = [decode_entry(payload) for payload in written.payloads]
+        for length in range(1, len(record) + 1):
+            assert summary_of(record[:length]) == summarise(fold(record[:length]))
+    with pytest.raises(ValueError, match="begins with its opening entry"):
+        summary_of([])
+
+
+@given(st.one_of(st.floats(0, 4e9), st.integers(0, 4_000_000_000_000).map(lambda ms: ms / 1000)))
+def test_the_time_of_recording_is_what_the_calendar_says(at: float) -> None:
+    expected = datetime.fromtimestamp(at, tz=UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    record = [decode_entry(payload) for payload in plain(1).payloads]
+    receipt = fold([*record[:-1], msgspec.structs.replace(record[-1], at=at)])
+    assert receipt.final is not None
+    assert receipt.final.receipt_recorded_at == expected

@@ -29,7 +29,7 @@ def log(tmp_path: Path) -> LogFolder:
 
 
 def content(log: LogFolder) -> list[tuple[Place, bytes]]:
-    return list(LogReader(log).catch_up())
+    return [(Place.unpacked(place), payload) for place, payload in LogReader(log).catch_up()]
 
 
 def shorter(place: Place, payload: bytes) -> bytes | None:

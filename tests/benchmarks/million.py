@@ -1,0 +1,253 @@
+"""The file store with a million receipts: its start, its pages, its memory, verifying, exporting; and what group commit costs beside a bare loop.
+
+`python -m tests.benchmarks --only storage` makes the receipts anew, which takes some minutes and 3 GB of disk. Reading is measured in a
+process of its own, `python -m tests.benchmarks.million FOLDER COUNT`, so that its memory is that of reading.
+"""
+
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from statistics import median, quantiles
+
+import anyio
+import msgspec
+
+from supervisors import ChildSpec, Supervisor, System
+from tests.benchmarks.many_receipts import MODELS, RARE, TENANTS, USERS, made, receipt_at
+from wardwright.receipts.audit import Audit
+from wardwright.receipts.query import ReceiptFilter
+from wardwright.runtime.checkpointer import Append, Checkpointer, Logs, StoreBoard
+from wardwright.runtime.control import ControlBoard
+from wardwright.runtime.health import HealthBoard
+from wardwright.runtime.ledger import Ledger
+from wardwright.storage.control import MemoryControlLog
+from wardwright.storage.file import FileReceiptStore
+
+RECEIPTS = 1_000_000
+WRITERS = 32
+PROMISES = {
+    "start s": 3.0,
+    "growth of memory MB": 150.0,
+    "page p99 ms": 50.0,
+    "store beside bare loop": 1.3,
+}
+"""The most that a figure may be."""
+RATES = {"verified entries/s": 200_000.0, "exported receipts/s": 50_000.0, "appended entries/s, 32 writers": 10_000.0}
+"""The least that a figure may be. Those in a second of CPU say what they come to where nothing else runs."""
+
+_BATCH = 1_000  # receipts
+_PAGES = 60
+_APPENDED = 400  # by each writer
+_ROUNDS = 3
+
+Figures = dict[str, float]
+
+
+def figures(folder: Path, count: int) -> Figures:
+    """Everything, by name; what PROMISES and RATES name among it."""
+    path = folder / "million"
+    found = _write(path, count)
+    output = subprocess.run([sys.executable, "-m", __name__, str(path), str(count)], stdout=subprocess.PIPE, check=True)
+    found |= msgspec.json.decode(output.stdout, type=Figures)
+    return found | group_commit(folder)
+
+
+def read_figures(path: Path, count: int) -> Figures:
+    """What reading takes of a store of so many receipts."""
+    before = _resident_mb()
+    began = time.perf_counter()
+    store = FileReceiptStore(path, "none")
+    started_s = time.perf_counter() - began
+    assert store.health().receipt_count == count
+    started_mb = _resident_mb()
+    pages = {name: [_page_ms(store, ask) for _ in range(_PAGES)] for name, ask in _questions(count).items()}
+    worst = quantiles([taken for each in pages.values() for taken in each], n=100)[98]
+    found = {
+        "start s": started_s,
+        **{f"page, {name}: p50 ms": median(taken) for name, taken in pages.items()},
+        **{f"page, {name}: worst ms": max(taken) for name, taken in pages.items()},
+        "page p99 ms": worst,
+        "session looked up, µs": _session_us(store, count),
+        "growth of memory MB, started": started_mb - before,
+        "growth of memory MB": _resident_mb() - before,
+        **_rates("verified entries", _verify, store),
+        **_rates("exported receipts", _export, store),
+        "growth of memory MB, in the end": _resident_mb() - before,
+    }
+    store.close()
+    return found
+
+
+def group_commit(folder: Path) -> Figures:
+    """Entries that so many writers append one by one, each when its last one is on disk: through the checkpointer, and as the batches that
+    come of it, appended to the store alone, beside a bare loop that appends and syncs the same.
+    """
+    joined, ours, bare = [], [], []
+    for number in range(_ROUNDS):
+        records = list(made(WRITERS * _APPENDED // 4, first=number * WRITERS * _APPENDED))
+        took_s, batches = anyio.run(_append_all, folder / f"group-{number}", records)
+        entries = [payload for record in records for payload in record]
+        size = -(-len(entries) // batches)
+        joined.append(len(entries) / took_s)
+        ours.append(len(entries) / _append_alone(folder / f"alone-{number}", entries, size))
+        bare.append(len(entries) / _append_bare(folder / f"bare-{number}", entries, size))
+    return {
+        "appended entries/s, 32 writers": median(joined),
+        "entries in a batch": float(size),
+        "appended entries/s, store alone": median(ours),
+        "appended entries/s, bare loop": median(bare),
+        "store beside bare loop": median(b / o for o, b in zip(ours, bare, strict=True)),
+    }
+
+
+def _write(path: Path, count: int) -> Figures:
+    store = FileReceiptStore(path, "none")
+    taken_s = 0.0
+    for first in range(0, count, _BATCH):
+        batch = [payload for record in made(min(_BATCH, count - first), first) for payload in record]
+        began = time.perf_counter()
+        store.append(batch)
+        taken_s += time.perf_counter() - began
+    began = time.perf_counter()
+    while store.tend():
+        pass
+    taken_s += time.perf_counter() - began
+    store.close()
+    size, index = (sum(file.stat().st_size for file in path.glob(name)) / 1e6 for name in ("*.log", "index/*"))
+    return {"written and indexed receipts/s": count / taken_s, "log MB": size, "index MB": index}
+
+
+def _questions(count: int) -> dict[str, Callable[[], dict[str, str]]]:
+    draw = random.Random(7)
+
+    def hour() -> dict[str, str]:
+        begin = receipt_at(draw.randrange(count))
+        return {"created_at_min": str(int(begin)), "created_at_max": str(int(begin) + 3600)}
+
+    def user() -> str:
+        return f"user-{draw.randrange(USERS)}"
+
+    return {
+        "newest": dict,
+        "rare status": lambda: {"status": RARE},
+        "user": lambda: {"consuming_user_id": user()},
+        "tenant": lambda: {"tenant_id": f"tenant-{draw.randrange(TENANTS)}"},
+        "model": lambda: {"model": draw.choice(MODELS)},
+        "hour": hour,
+        "tenant within an hour": lambda: {**hour(), "tenant_id": f"tenant-{draw.randrange(TENANTS)}"},
+        "model, failed, user": lambda: {"model": "chat", "status": "provider_error", "consuming_user_id": user()},
+        "two that never meet": lambda: {"model": MODELS[1], "status": RARE},
+        "nothing, by no index": lambda: {"simulation": "true"},
+    }
+
+
+def _page_ms(store: FileReceiptStore, ask: Callable[[], dict[str, str]]) -> float:
+    wanted = ReceiptFilter.parse(ask())
+    began = time.perf_counter()
+    store.page(wanted)
+    return (time.perf_counter() - began) * 1000
+
+
+def _session_us(store: FileReceiptStore, count: int) -> float:
+    draw, taken = random.Random(3), []
+    for _ in range(200):
+        session = f"session-{draw.randrange(count // 10)}"
+        began = time.perf_counter()
+        store.newest_of_session("coding", session)
+        taken.append(time.perf_counter() - began)
+    return median(taken) * 1e6
+
+
+def _rates(what: str, do: Callable[[FileReceiptStore], int], store: FileReceiptStore) -> Figures:
+    began, began_cpu = time.perf_counter(), time.process_time()
+    count = do(store)
+    return {
+        f"{what}/s": count / (time.perf_counter() - began),
+        f"{what}/s of CPU": count / (time.process_time() - began_cpu),
+    }
+
+
+def _verify(store: FileReceiptStore) -> int:
+    audit = Audit()
+    for stored in store.replay():
+        audit.take(stored.payload)
+    assert not audit.findings
+    return audit.entries
+
+
+def _export(store: FileReceiptStore) -> int:
+    count = 0
+    with Path(os.devnull).open("wb") as nowhere:
+        for receipt in store.select(ReceiptFilter()):
+            nowhere.write(msgspec.json.encode(receipt) + b"\n")
+            count += 1
+    return count
+
+
+async def _append_all(path: Path, records: list[list[bytes]]) -> tuple[float, int]:
+    """The seconds it took, and how many batches the writers' entries were joined in."""
+    board = StoreBoard()
+    start = partial(
+        Checkpointer,
+        Logs(lambda: FileReceiptStore(path, "strict"), MemoryControlLog),
+        board=board,
+        control=ControlBoard(),
+        ledger=Ledger(now=lambda: 0.0),
+        health=HealthBoard(),
+        boot="bench",
+        now=time.time,
+    )
+    async with System("bench", Supervisor([ChildSpec("storage", start)])) as system:
+        ref = system.whereis("bench/storage")
+        assert ref is not None
+
+        async def write(entries: Iterator[bytes]) -> None:
+            for payload in entries:
+                await ref.call(Append((payload,)), timeout=60)
+
+        began = time.perf_counter()
+        async with anyio.create_task_group() as tasks:
+            for writer in range(WRITERS):
+                tasks.start_soon(write, (payload for record in records[writer::WRITERS] for payload in record))
+        took_s = time.perf_counter() - began
+        batches = ref.info().details["batches"]
+        assert isinstance(batches, int)
+        return took_s, batches
+
+
+def _append_alone(path: Path, entries: list[bytes], size: int) -> float:
+    """The seconds that the store takes for so many entries at a time."""
+    store = FileReceiptStore(path, "strict")
+    began = time.perf_counter()
+    for first in range(0, len(entries), size):
+        store.append(entries[first : first + size])
+    took_s = time.perf_counter() - began
+    store.close()
+    return took_s
+
+
+def _append_bare(path: Path, entries: list[bytes], size: int) -> float:
+    """The seconds that as many appends and syncs take of the same bytes."""
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        began = time.perf_counter()
+        for first in range(0, len(entries), size):
+            os.write(fd, b"".join(entries[first : first + size]))
+            os.fdatasync(fd)
+        return time.perf_counter() - began
+    finally:
+        os.close(fd)
+
+
+def _resident_mb() -> float:
+    with Path("/proc/self/statm").open() as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+if __name__ == "__main__":
+    sys.stdout.buffer.write(msgspec.json.encode(read_figures(Path(sys.argv[1]), int(sys.argv[2]))))

@@ -55,7 +55,7 @@ fuzz: $(READY) ## look for bytes that break the stream decoders, for FUZZ_SECOND
 	@PYTHONPATH=$(VENV)/fuzz $(BIN)/python -m tests.fuzz $(FUZZ_SECONDS)
 
 lock: ## resolve requirements.lock anew (needs uv)
-	uv pip compile pyproject.toml --extra local --extra kafka --extra nats --extra parquet --group dev --universal --python-version 3.11 --generate-hashes \
+	uv pip compile pyproject.toml --extra local --extra kafka --extra nats --extra parquet --extra postgres --group dev --universal --python-version 3.11 --generate-hashes \
 	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file requirements.lock
 
 clean: ## remove the virtual environment and caches

@@ -13,12 +13,16 @@ but has no part in this: without `trio_mode` it touches only tests marked `trio`
 """
 
 import signal
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
 
 from supervisors.testing import virtual_asyncio, virtual_trio
+
+if TYPE_CHECKING:
+    from tests.support.postgres import PostgresServer
 
 VIRTUAL_TIME = ("asyncio", "trio")
 REAL_TIME = ("asyncio-real", "uvloop-real", "trio-real")
@@ -59,3 +63,12 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
             return "asyncio", {"use_uvloop": True}
         case _:
             return "trio", {}
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator["PostgresServer"]:
+    """A PostgreSQL server, for all tests that ask for it."""
+    from tests.support.postgres import postgres_server
+
+    with postgres_server() as server:
+        yield server

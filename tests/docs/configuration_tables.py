@@ -83,8 +83,10 @@ MEANINGS: Mapping[str, str] = {
     "Then [its connection is cut](../explanation/slow-clients.md).",
     "server.drain_seconds": "How long an orderly stop lets live requests finish before it cuts them.",
     "runtime.backend": "The event loop. asyncio runs on uvloop where there is one.",
-    "storage.kind": "What receipts and decisions are kept in: `file`, logs that are text; `sqlite`, a database with indexes; `memory`, which forgets them when the daemon stops.",
+    "storage.kind": "What receipts and decisions are kept in: `file`, logs that are text; `sqlite`, a database with indexes; `postgres`, a [database](../how-to/keep-receipts-in-postgres.md) that daemons share; `memory`, which forgets them when the daemon stops.",
     "storage.path": "The data folder: receipts in `receipts/` or `sqlite/`, pulled models in `weights/`. `WARDWRIGHT_DATA_DIR` wins.",
+    "storage.url_env": "The variable that has the URL of the `postgres` database, such as `postgresql://user:password@host:5432/database`. No message shows it.",
+    "storage.schema": "The schema of that database in which everything is. It is made where there is none.",
     "storage.retention": "How long things are kept. See below.",
     "retention.receipts_days": "Receipts are forgotten when they are older than this: they are in no list any more, nor is what a session came to "
     "by them. Their space on disk is given back when everything around them is as old. Without it they are kept for good.",

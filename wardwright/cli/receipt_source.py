@@ -127,7 +127,7 @@ def stored_receipts(config: Path | None) -> ReceiptReader:
             f"storage of kind {storage.kind!r} keeps nothing that could be looked at without its daemon"
         )
     if storage.is_new():
-        raise CommandFailed(f"there is nothing in {settings.storage.path} yet")
+        raise CommandFailed(f"there is nothing in {storage.where} yet")
     return storage.read()
 
 
@@ -147,7 +147,7 @@ def ask(config: Path | None, url: str | None, question: Callable[[ReceiptSource]
     except NoAnswer:
         if address.is_named or Capability.DURABLE not in storage.capabilities:
             raise
-    tell(f"no daemon answers at {address.url}; reading {settings.storage.path}")
+    tell(f"no daemon answers at {address.url}; reading {storage.where}")
     if storage.is_new():
         return question(NoReceipts())
     with contextlib.closing(storage.read()) as store:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 storage = typer.Typer(help="What is kept on disk: whether it is sound, and copies of it.", no_args_is_help=True)
 
+_BOOT = "storage-migrate"
 _Folder = Annotated[Path, typer.Argument(metavar="FOLDER")]
 
 
@@ -46,10 +47,10 @@ def verify(*, config: ConfigOption = None, as_json: JsonOption = False) -> None:
 @storage.command("snapshot")
 def snapshot(folder: _Folder, *, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Copy everything that is kept to a new data folder, beside a running daemon or without one."""
-    from wardwright.app.storage import storage_at
+    from wardwright.app.storage import snapshot_in
 
     source = _configured(config)
-    copied = _copied(source, storage_at(source.kind, folder))
+    copied = _copied(source, snapshot_in(folder, source.kind))
     _tell(copied, f"copied to {folder}", as_json=as_json)
 
 
@@ -71,27 +72,28 @@ def restore(folder: _Folder, *, config: ConfigOption = None, as_json: JsonOption
 
 @storage.command("migrate")
 def migrate(
-    kind: Annotated[str, typer.Argument(metavar="KIND", help="file or sqlite.")],
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="file, sqlite or postgres.")],
     *,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Copy everything that is kept to storage of another kind in the same data folder. No daemon may be running on it."""
+    """Copy everything that is kept to storage of another kind, by the same settings. No daemon may be running on it."""
     import contextlib
 
-    from wardwright.app.storage import storages_in
-    from wardwright.cli.client import settings_of
+    from wardwright.app.storage import LASTING, storage_of
+    from wardwright.cli.client import CommandFailed, settings_of
 
     source = _configured(config)
-    others = {one.kind: one for one in storages_in(Path(settings_of(config, None).storage.path))}
-    target = others.get(kind)
-    if target is None or kind == source.kind:
-        known = ", ".join(other for other in others if other != source.kind)
-        raise typer.BadParameter(f"{kind!r} is not one of {known}", param_hint="KIND")
+    others = [other for other in LASTING if other != source.kind]
+    if kind not in others:
+        raise typer.BadParameter(f"{kind!r} is not one of {', '.join(others)}", param_hint="KIND")
+    target = storage_of(settings_of(config, None), kind)
     if source.is_new():
         copied = _copied(source, target)
     else:
-        with contextlib.closing(source.open()):  # holds the lock: what a daemon wrote meanwhile would be left behind
+        with contextlib.closing(source.open()) as store:  # what a daemon wrote meanwhile would be left behind
+            if daemons := store.enlist(_BOOT):
+                raise CommandFailed(f"{len(daemons)} daemons write to {source.where}: stop them first")
             copied = _copied(source, target)
     _tell(copied, f'copied to {target.where}; set kind = "{kind}" in [storage]', as_json=as_json)
 

@@ -22,6 +22,7 @@ from wardwright.config.settings import (
     ProviderSettings,
     RemoteSettings,
     ServerSettings,
+    StorageSettings,
     TargetSettings,
 )
 from wardwright.config.stream_rules import check_stream_rules
@@ -47,6 +48,18 @@ def check_server(server: ServerSettings, bind_path: str, environ: Mapping[str, s
     elif not address.is_loopback and not environ.get(server.admin_token_env, "").strip():
         message = f"expected a loopback address while {server.admin_token_env} is not set, got {shown(server.bind)}"
         yield Problem(bind_path, message)
+
+
+def check_storage(storage: StorageSettings, environ: Mapping[str, str]) -> Iterator[Problem]:
+    """Check that the URL of a database is there, and looks like one. It is never shown."""
+    if storage.kind != "postgres":
+        return
+    path, url = "storage.url_env", environ.get(storage.url_env, "").strip()
+    if not url:
+        yield Problem(path, f"expected the URL of a PostgreSQL database in {storage.url_env}, which is not set")
+    elif not url.startswith(("postgresql://", "postgres://")):
+        message = f'expected a URL such as "postgresql://user:password@host:5432/database" in {storage.url_env}'
+        yield Problem(path, f"{message}, got something else (not shown here)")
 
 
 def check_providers(providers: Sequence[ProviderSettings]) -> Iterator[Problem]:

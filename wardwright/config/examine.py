@@ -21,6 +21,7 @@ Table = TypeVar("Table", bound=msgspec.Struct)
 
 _NOT_YET = "not supported by this version yet"
 _INLINE_SECRETS = frozenset({"api_key", "apikey", "key", "token", "credential", "password", "secret"})
+_INLINE_URLS = frozenset({"url", "dsn", "uri", "password", "user"})
 _LABEL = re.compile(r"[!-~]{1,256}")
 
 
@@ -156,6 +157,10 @@ class _Examiner:
             message = f"this key is {_NOT_YET}"
         elif name in _INLINE_SECRETS and "credential_env" in known:
             message = "unknown key; a credential is never written here: name its environment variable in credential_env"
+        elif name in _INLINE_URLS and "url_env" in known:
+            message = (
+                "unknown key; a URL that has a password is never written here: name its environment variable in url_env"
+            )
         else:
             hint = nearest_hint(name, known)
             message = "unknown key" + (hint or f", expected {one_of(known)}")

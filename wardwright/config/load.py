@@ -19,6 +19,7 @@ from wardwright.config.checks import (
     check_models,
     check_providers,
     check_server,
+    check_storage,
     check_targets,
     warn_of_missing,
     warn_of_no_effect,
@@ -132,6 +133,7 @@ def _load_text(text: str, source: str, folder: Path, environ: Mapping[str, str])
     settings = _resolve_paths(settings, folder, environ)
     found = [
         *check_server(settings.server, bind_path, environ),
+        *check_storage(settings.storage, environ),
         *check_providers(settings.providers),
         *check_targets(settings.targets, settings.providers, _names(tree.get("providers"))),
         *check_models(models, settings.targets),

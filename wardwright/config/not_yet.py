@@ -23,7 +23,6 @@ KEYS: Mapping[str, frozenset[str]] = {
 }
 
 VALUES: Mapping[str, frozenset[str]] = {
-    "storage.kind": frozenset({"postgres"}),
     "models.governance.kind": frozenset(
         {
             "request_guard",

@@ -62,11 +62,22 @@ class RetentionSettings(Table, frozen=True, kw_only=True):
     receipts_days: Annotated[float, Meta(ge=1, le=36_500, description="a number of days, 1 to 36500")] | None = None
 
 
-class StorageSettings(Table, frozen=True, kw_only=True):
-    """Where receipts are kept. `path` also holds pulled model weights."""
+SchemaName = Annotated[
+    str,
+    Meta(
+        pattern=r"^(?!pg_)[a-z_][a-z0-9_]{0,62}$",
+        description='the name of a schema: 1 to 63 of a-z, 0-9 and "_", not beginning with a digit or "pg_"',
+    ),
+]
 
-    kind: Literal["memory", "file", "sqlite"] = "file"
+
+class StorageSettings(Table, frozen=True, kw_only=True):
+    """Where receipts are kept. `path` also holds pulled model weights. `url_env` and `schema` say where `postgres` keeps receipts."""
+
+    kind: Literal["memory", "file", "sqlite", "postgres"] = "file"
     path: Text = "~/.local/share/wardwright"
+    url_env: VariableName = "WARDWRIGHT_POSTGRES_URL"
+    schema: SchemaName = "wardwright"
     durability: Literal["strict", "batched", "none"] = "strict"
     retention: RetentionSettings = RetentionSettings()
 

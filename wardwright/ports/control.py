@@ -4,10 +4,18 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from wardwright.domain.control import ControlEntry
+from wardwright.domain.errors import StorageUnavailable
+
+
+class ControlMovedOn(StorageUnavailable):
+    """Somebody else has appended since the log was last read: nothing was written, and what there is has to be looked at first."""
 
 
 class ControlLog(Protocol):
-    """Control entries, durable in order. One writer; it opens the log, reads it whole, and appends from there."""
+    """Control entries, durable in order. A writer opens the log, reads it whole, and appends from there.
+
+    There is one, unless the writers of its storage may be concurrent.
+    """
 
     def entries(self) -> Sequence[ControlEntry]:
         """Every entry there is, in order.
@@ -21,7 +29,8 @@ class ControlLog(Protocol):
 
         All or none of them count when it fails; a process that dies in it may leave some leading ones.
 
-        Raises: StorageUnavailable; the log stays usable for later appends when the cause has gone.
+        Raises: StorageUnavailable; the log stays usable for later appends when the cause has gone. ControlMovedOn, which is one,
+        where their numbers do not go on from what is stored.
         """
         ...
 

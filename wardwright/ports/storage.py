@@ -137,8 +137,19 @@ class ReceiptReader(Protocol):
 class ReceiptStore(ReceiptReader, Protocol):
     """Receipt events, durable in order.
 
-    One writer calls `append`; readers may call the other methods at the same time from other threads.
+    One writer calls `append`; readers may call the other methods at the same time from other threads. Where writers may be
+    concurrent, other processes have stores of their own at the same place.
     """
+
+    def enlist(self, boot: str) -> frozenset[str]:
+        """Say which run of a daemon writes here until the store is closed, and learn which others do; none where there is one writer.
+
+        To be called now and then: what it says may be lost with a connection. An open receipt belongs to a daemon that is gone when
+        it was listed before this call, and its boot is in no answer. Any thread may call it, also beside `append`.
+
+        Raises: StorageUnavailable.
+        """
+        ...
 
     def append(self, payloads: Sequence[bytes]) -> None:
         """Write encoded entries (`receipts.events.encode_entry`) in order and return once they are as durable as configured.

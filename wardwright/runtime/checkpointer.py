@@ -9,6 +9,9 @@ again: the store drops what it already has. At the first start after the process
 `interrupted`. Receipts older than they are kept for are forgotten at the start and once an hour, some at a time, between the batches.
 What a store puts off while it is busy is done in a second thread, beside the batches. A snapshot of the books and of providers' health is
 kept in a third (`runtime.snapshot_keeper`).
+
+Where other daemons write to the same place, receipts of theirs are closed only when they are gone, and every half a minute it is seen
+whether one is, and what was decided elsewhere.
 """
 
 from collections import deque
@@ -24,8 +27,8 @@ from supervisors import NO_REPLY, Actor, Call, ExitReason, ReplyTo, Stop
 from wardwright.domain.control import ControlEntry
 from wardwright.domain.control_state import Contradiction, ControlState, fold_control
 from wardwright.domain.errors import StorageUnavailable
-from wardwright.ports.control import ControlLog
-from wardwright.ports.storage import ReceiptStore
+from wardwright.ports.control import ControlLog, ControlMovedOn
+from wardwright.ports.storage import Capability, ReceiptStore
 from wardwright.receipts.chain import resume
 from wardwright.receipts.events import Closed, Entry, Opened
 from wardwright.runtime.bell import Bell
@@ -39,6 +42,7 @@ from wardwright.runtime.worker import Worker
 
 _RETENTION_INTERVAL_S = 3600.0
 _TENDED_EVERY = 1024  # entries
+_NEIGHBOURS_INTERVAL_S = 30.0
 
 _log = structlog.get_logger("wardwright.storage")
 
@@ -151,6 +155,8 @@ class Checkpointer(Actor):
         if self._snapshots.is_wanted:
             self.spawn(self._snapshots.follow_log)
             self.spawn(self._snapshots.follow_health)
+        if Capability.CONCURRENT_WRITERS in self._board.store.capabilities:
+            self.spawn(self._look_at_neighbours)
         if self._keep_s is not None:
             self.spawn(partial(self._forget_what_is_older, self._keep_s))
         return None
@@ -198,16 +204,45 @@ class Checkpointer(Actor):
             await self._write_decision(*self._undecided.popleft())
 
     async def _write_decision(self, request: Decide, reply_to: ReplyTo[ControlState]) -> None:
-        state, at = self._control.state, self._now()
-        entries = [ControlEntry(seq, at, event) for seq, event in enumerate(request.events, state.seq + 1)]
         try:
-            state = fold_control(entries, state)  # before the write: what contradicts itself never gets into the log
-            await self._worker.run(partial(self._control.log.append, entries))
+            state = await self._decided(request)
         except (StorageUnavailable, Contradiction) as error:
             reply_to.fail(error)
         else:
             self._control.show(state, request.events)
             reply_to.reply(state)
+
+    async def _decided(self, request: Decide) -> ControlState:
+        """Write a decision; it is checked before that, so that what contradicts itself never gets into the log."""
+        while True:
+            before = self._control.state
+            entries = [
+                ControlEntry(seq, self._now(), event) for seq, event in enumerate(request.events, before.seq + 1)
+            ]
+            state = fold_control(entries, before)
+            try:
+                await self._worker.run(partial(self._control.log.append, entries))
+            except ControlMovedOn:
+                await self._catch_up_with_control()
+                if self._control.state.seq == before.seq:
+                    raise
+            else:
+                return state
+
+    async def _look_at_neighbours(self) -> None:
+        while True:
+            await anyio.sleep(_NEIGHBOURS_INTERVAL_S)
+            try:
+                await self._worker.run(partial(self._close_what_was_left, self._board.store))
+                await self._catch_up_with_control()
+            except StorageUnavailable as error:
+                _log.warning("what other daemons have left or decided could not be seen", problem=error.message)
+
+    async def _catch_up_with_control(self) -> None:
+        """Show what other daemons have decided meanwhile."""
+        state = await self._worker.run(self._folded_control)
+        if state.seq > self._control.state.seq:
+            self._control.show(state)
 
     async def _write_batch(self) -> None:
         batch, self._waiting = self._waiting, []
@@ -266,19 +301,28 @@ class Checkpointer(Actor):
         self._board.replace(None)
         store = self._logs.open_store()
         self._board.replace(store)
-        for entries in store.open_receipts():
-            if _boot_of(entries) != self._boot:
-                store.append([_interruption(entries, self._now())])
-                self._interrupted += 1
+        self._close_what_was_left(store)
         self._control.replace_log(self._logs.open_control())
-        try:
-            state = fold_control(self._control.log.entries())
-        except Contradiction as error:
-            raise StorageUnavailable(f"the control log contradicts itself: {error}") from error
+        state = self._folded_control()
         self._snapshots.begin(store, is_new_process=not self._ledger.is_restored)
         if not self._ledger.is_restored:
             self._ledger.restore(self._snapshots.books(), state.keys)
         return state
+
+    def _close_what_was_left(self, store: ReceiptStore) -> None:
+        """Close what daemons left open that are gone."""
+        left = store.open_receipts()  # first: a daemon that opens one after this is there before it does
+        there = store.enlist(self._boot) | {self._boot}
+        for entries in left:
+            if _boot_of(entries) not in there:
+                store.append([_interruption(entries, self._now())])
+                self._interrupted += 1
+
+    def _folded_control(self) -> ControlState:
+        try:
+            return fold_control(self._control.log.entries())
+        except Contradiction as error:
+            raise StorageUnavailable(f"the control log contradicts itself: {error}") from error
 
     def _close(self) -> None:
         self._control.replace_log(None)

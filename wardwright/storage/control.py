@@ -13,6 +13,7 @@ import msgspec
 
 from wardwright.domain.control import ControlEntry, decode_control, encode_control
 from wardwright.domain.errors import StorageUnavailable
+from wardwright.ports.control import ControlMovedOn
 from wardwright.storage.files import FileOps, disk_faults
 from wardwright.storage.log import LogWriter
 from wardwright.storage.log_folder import LogFolder, Place
@@ -73,7 +74,7 @@ class MemoryControlLog:
     def append(self, entries: Sequence[ControlEntry]) -> None:
         """See `ControlLog.append`."""
         if entries[0].seq != len(self._entries) + 1:
-            raise StorageUnavailable("the control log has gone on without this writer")
+            raise ControlMovedOn("the control log has gone on without this writer")
         self._entries.extend(entries)
 
     def close(self) -> None:

@@ -163,6 +163,10 @@ class FileReceiptStore(_FileReceipts):
         """
         return FileReceiptReader(path)
 
+    def enlist(self, boot: str) -> frozenset[str]:
+        """See `ReceiptStore.enlist`. Nobody else writes here."""
+        return frozenset()
+
     def append(self, payloads: Sequence[bytes]) -> None:
         """Write the entries that are not stored yet, and return once they are as durable as configured.
 

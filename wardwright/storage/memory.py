@@ -69,6 +69,10 @@ class MemoryReceiptStore(IndexedReceipts[bytes]):
             if any(head.receipt_id < self._log.index.forgotten_below for head, _ in chosen):
                 self._let_go()
 
+    def enlist(self, boot: str) -> frozenset[str]:
+        """See `ReceiptStore.enlist`. Nobody else writes here."""
+        return frozenset()
+
     def replay(self, after: int = 0) -> Iterator[Stored]:
         """See `ReceiptReader.replay`. Positions count from 1."""
         payloads = self._log.payloads

@@ -221,6 +221,10 @@ class SqliteReceiptStore(SqliteReceiptReader):
             self._lock.release()
             raise
 
+    def enlist(self, boot: str) -> frozenset[str]:
+        """See `ReceiptStore.enlist`. Nobody else writes here."""
+        return frozenset()
+
     def append(self, payloads: Sequence[bytes]) -> None:
         """Write the entries that are not stored yet, all of them or none, and return once they are as durable as configured.
 

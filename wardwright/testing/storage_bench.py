@@ -13,7 +13,12 @@ from wardwright.storage.memory import MemoryStorage
 
 
 class StorageBench(Protocol):
-    """A provider under test. A place is a folder path that names it and need not exist; one place, one content."""
+    """A provider under test. A place is a folder path that names it and need not exist; one place, one content.
+
+    `effort` is 1, or less where opening a place and asking it cost so much that fewer generated histories have to do.
+    """
+
+    effort: float
 
     def at(self, place: Path) -> StorageProvider:
         """The storage at a place. The same place gives storage with the same content."""
@@ -30,6 +35,8 @@ class StorageBench(Protocol):
 
 class FolderBench:
     """The bench of a provider that keeps everything in files below its place, written through at each append."""
+
+    effort = 1.0
 
     def __init__(self, at: Callable[[Path], StorageProvider]) -> None:
         self._at = at
@@ -49,6 +56,8 @@ class FolderBench:
 
 class MemoryBench:
     """The bench of storage in memory."""
+
+    effort = 1.0
 
     def __init__(self) -> None:
         self._places: dict[Path, MemoryStorage] = {}

@@ -14,8 +14,10 @@ out, and nothing may be declared that no clause proves: the last class checks bo
 """
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,13 +28,16 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from wardwright.domain.control import ControlEntry, KeyCreated, KeyRevoked
 from wardwright.domain.errors import StorageUnavailable
-from wardwright.ports.storage import CONTRACT, Capability, ReceiptReader, ReceiptStore, StorageProvider
-from wardwright.receipts.chain import verify
+from wardwright.ports.control import ControlMovedOn
+from wardwright.ports.storage import CONTRACT, Capability, ReceiptReader, ReceiptStore, StorageProvider, Stored
+from wardwright.receipts.chain import resume, verify
 from wardwright.receipts.events import Closed, decode_entry
 from wardwright.receipts.fold import Receipt, fold, summarise
 from wardwright.receipts.query import ReceiptFilter
 from wardwright.testing.doomed_writer import RECEIPTS_IN_BATCH, kill_while_it_writes
+from wardwright.testing.fellow_writer import DONE, Fellow, Task, fellows
 from wardwright.testing.sample_receipts import (
+    AT,
     Written,
     erasures,
     histories,
@@ -45,6 +50,7 @@ from wardwright.testing.sample_receipts import (
 )
 from wardwright.testing.storage_bench import StorageBench
 from wardwright.testing.storage_machine import BesideMemory, whole_answer
+from wardwright.testing.tidy_storage import TidyStorage
 
 __all__ = [
     "StorageBench",
@@ -103,9 +109,10 @@ class Clauses:
         return tmp_path / "place"
 
     @pytest.fixture
-    def provider(self, store: StorageBench, place: Path) -> StorageProvider:
-        """The storage at that place."""
-        return store.at(place)
+    def provider(self, store: StorageBench, place: Path) -> Iterator[StorageProvider]:
+        """The storage at that place. What it has opened is closed at the end."""
+        with closing(TidyStorage(store.at(place))) as tidy:
+            yield tidy
 
     @pytest.fixture
     def receipts(self, provider: StorageProvider) -> Iterator[ReceiptStore]:
@@ -286,7 +293,7 @@ class TestQueries(Clauses):
     def test_every_page_holds_what_the_filter_means(
         self, store: StorageBench, tmp_path_factory: pytest.TempPathFactory
     ) -> None:
-        @settings(_PATIENT, max_examples=40)
+        @settings(_PATIENT, max_examples=round(40 * store.effort))
         @given(history=histories(_HISTORY), asked=st.lists(queries(_HISTORY), min_size=1, max_size=12), data=st.data())
         def ask(history: list[Written], asked: list[ReceiptFilter], data: st.DataObject) -> None:
             receipts = store.at(tmp_path_factory.mktemp("queries") / "place").open()
@@ -425,7 +432,8 @@ class TestDurable(Clauses):
         log.close()
         survivor = store.at(tmp_path / "left")
         assert not survivor.is_new()
-        assert _ids(survivor.read()) == [receipt_id(1)]
+        with closing(survivor.read()) as reader:
+            assert _ids(reader) == [receipt_id(1)]
         again = survivor.open()
         assert again.payloads(receipt_id(1)) == plain(1).payloads
         assert tuple(survivor.read_control()) == CONTROL
@@ -598,7 +606,8 @@ class TestRetentionJobs(Clauses):
         reader = provider.read()
         assert receipts.forget(receipt_id(3)) == 2
         assert receipts.forget(receipt_id(3)) == 0
-        for each in (receipts, reader, provider.read()):
+        later = provider.read()
+        for each in (receipts, reader, later):
             assert _ids(each) == [receipt_id(4), receipt_id(3)]
             assert [summary.receipt_id for summary in each.page(ReceiptFilter()).data] == _ids(each)
             assert (each.entries(receipt_id(1)), each.payloads(receipt_id(2))) == ((), ())
@@ -608,6 +617,7 @@ class TestRetentionJobs(Clauses):
             if Capability.EVENT_REPLAY in provider.capabilities:
                 kept = [*plain(3, session_id="s3").payloads, *plain(4, session_id="s4").payloads]
                 assert [stored.payload for stored in each.replay()] == kept
+            each.close()
 
     def test_an_open_receipt_goes_when_it_is_closed(self, receipts: ReceiptStore) -> None:
         receipts.append(plain(1, closed=False).payloads + plain(2).payloads)
@@ -672,7 +682,8 @@ class TestRetentionJobs(Clauses):
         assert [record[0].receipt_id for record in again.open_receipts()] == [receipt_id(5)]
         again.append(plain(0).payloads + plain(5, session_id="s").payloads)
         again.close()
-        assert len(_ids(provider.read())) == 10
+        with closing(provider.read()) as reader:
+            assert len(_ids(reader)) == 10
 
 
 class TestTransactional(Clauses):
@@ -724,6 +735,9 @@ class TestAdvisoryLocks(Clauses):
 
     needs = Capability.ADVISORY_LOCKS
 
+    def test_nobody_else_is_there(self, receipts: ReceiptStore) -> None:
+        assert receipts.enlist("boot-1") == frozenset()
+
     def test_a_second_writer_is_refused_until_the_first_has_closed(
         self, provider: StorageProvider, receipts: ReceiptStore
     ) -> None:
@@ -738,24 +752,87 @@ class TestAdvisoryLocks(Clauses):
 
 
 class TestConcurrentWriters(Clauses):
-    """Several writers at once, each with its own receipts."""
+    """Several processes at once, each with receipts of its own, and all of them with some that they share."""
 
     needs = Capability.CONCURRENT_WRITERS
 
-    def test_what_several_writers_append_is_all_there(self, provider: StorageProvider) -> None:
-        def write(first: int) -> None:
-            mine = provider.open()
-            for number in range(first, 60, 3):
-                mine.append(plain(number).payloads)
-            mine.close()
+    def test_what_several_processes_append_is_all_there_once_and_no_reader_misses_any_of_it(
+        self, store: StorageBench, place: Path, provider: StorageProvider, receipts: ReceiptStore
+    ) -> None:
+        shared = range(40)
+        tasks = [
+            Task(store, place, f"boot-{one}", [[number, 100 * one + number] for number in shared]) for one in (1, 2, 3)
+        ]
+        with fellows(*tasks) as writers, ThreadPoolExecutor(1) as pool:
+            for writer in writers:
+                writer.begin()
+            done = pool.submit(_wait_for_all, writers)
+            reader, last, seen = provider.read(), 0, list[Stored]()
+            while not done.done():
+                for stored in reader.replay(last):
+                    seen.append(stored)
+                    last = stored.position
+            done.result(_PATIENCE_S)
+            seen += reader.replay(last)
+            reader.close()
+        assert seen == list(receipts.replay()), "something came to be seen behind a reader's back"
+        assert [stored.position for stored in seen] == sorted({stored.position for stored in seen})
+        numbers = [100 * one + number for one in range(4) for number in shared]
+        assert sorted(_ids(receipts)) == [receipt_id(number) for number in numbers]
+        assert all(receipts.payloads(receipt_id(number)) == plain(number).payloads for number in numbers)
+        health = receipts.health()
+        assert (health.receipt_count, health.open_count, len(seen)) == (160, 0, 160 * len(plain(1).payloads))
 
-        with ThreadPoolExecutor(3) as pool:
-            for writer in [pool.submit(write, first) for first in range(3)]:
-                writer.result(_PATIENCE_S)
-        reader = provider.read()
-        assert sorted(_ids(reader)) == [receipt_id(number) for number in range(60)]
-        assert all(reader.payloads(receipt_id(number)) == plain(number).payloads for number in range(60))
-        reader.close()
+    def test_each_is_told_of_those_that_are_there_and_of_none_that_is_gone(
+        self, store: StorageBench, place: Path, provider: StorageProvider, receipts: ReceiptStore
+    ) -> None:
+        assert receipts.enlist("first") == frozenset()
+        second = provider.open()
+        assert second.enlist("second") == {"first"}
+        with fellows(Task(store, place, "third", ())) as (third,):
+            assert receipts.enlist("first") == {"second", "third"}
+            assert second.enlist("second") == {"first", "third"}
+            second.close()
+            third.kill()
+            deadline = time.monotonic() + _PATIENCE_S
+            while (there := _told_to_a_newcomer(provider)) != {"first"}:
+                assert time.monotonic() < deadline, there
+
+    def test_what_comes_behind_the_closing_entry_of_somebody_else_changes_nothing(
+        self, provider: StorageProvider, receipts: ReceiptStore
+    ) -> None:
+        record, other = plain(1, attempts=3).payloads, provider.open()
+        receipts.append(record[:2])
+        closing_entry = resume(other.entries(receipt_id(1))).seal(Closed("interrupted", 1), AT)
+        other.append([closing_entry])
+        receipts.append(record[2:4])
+        receipts.append(record[4:])
+        assert receipts.payloads(receipt_id(1)) == (*record[:2], closing_entry)
+        assert verify(receipts.payloads(receipt_id(1))) is None
+        other.close()
+
+    def test_a_control_log_that_has_gone_on_takes_nothing_that_does_not_follow(
+        self, provider: StorageProvider, receipts: ReceiptStore
+    ) -> None:
+        one, other = provider.open_control(), provider.open_control()
+        one.append(CONTROL[:1])
+        with pytest.raises(ControlMovedOn):
+            other.append(CONTROL[:2])
+        assert tuple(other.entries()) == CONTROL[:1]
+        other.append(CONTROL[1:])
+        assert tuple(one.entries()) == CONTROL
+        one.close()
+        other.close()
+
+
+def _wait_for_all(writers: Sequence[Fellow]) -> None:
+    for writer in writers:
+        writer.wait_until(DONE)
+
+
+def _told_to_a_newcomer(provider: StorageProvider) -> frozenset[str]:
+    with closing(provider.open()) as newcomer:
+        return newcomer.enlist("newcomer") - {"newcomer"}
 
 
 class TestConsumerOffsets(Clauses):
@@ -832,7 +909,9 @@ class TestBesideMemory(Clauses):
             def __init__(self) -> None:
                 super().__init__(store, lambda: tmp_path_factory.mktemp("life") / "place")
 
-        run_state_machine_as_test(Life, settings=settings(_PATIENT, max_examples=30, stateful_step_count=15))
+        run_state_machine_as_test(
+            Life, settings=settings(_PATIENT, max_examples=round(30 * store.effort), stateful_step_count=15)
+        )
 
 
 class TestWhatWasSkipped(Clauses):

@@ -167,8 +167,8 @@ def test_keys_of_later_versions_are_refused_as_such(tree: dict[str, Any], proble
     ("tree", "problem"),
     [
         (
-            {"storage": {"kind": "postgres"}},
-            'storage.kind: "postgres" is not supported by this version yet, expected one of',
+            {"models": [{"id": "m", "governance": [{"id": "r", "action": "block", "kind": "tool_selector"}]}]},
+            'models.m.governance.r.kind: "tool_selector" is not supported by this version yet, expected',
         ),
     ],
 )

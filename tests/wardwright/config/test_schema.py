@@ -56,7 +56,8 @@ def test_what_loads_is_valid_by_the_schema(validator: jsonschema.Draft202012Vali
     "tree",
     [
         {"colour": 1},
-        {"storage": {"kind": "postgres"}},
+        {"storage": {"kind": "punched cards"}},
+        {"storage": {"schema": "pg_catalog"}},
         {"providers": [{"id": "p"}]},
         {"providers": [{"id": "p", "kind": "canned", "outputs": []}]},
         {"targets": [{"id": "a", "provider": "p", "context_window": 0}]},

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from wardwright.cli.options import ConfigOption, JsonOption, SinceOption, UrlOption, WhereOption, filters_of
+from wardwright.cli.sinks import export_to_sink
 from wardwright.cli.terminal import say, show, show_json, styled, table, tell
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ Format = Literal["ndjson", "csv", "parquet"]
 _ModelOption = Annotated[str | None, typer.Option("--model", help="Only of this model.")]
 
 
-def export(
+def export(  # noqa: PLR0913 - each is an option of the command
     *,
     form: Annotated[
         Format,
@@ -32,15 +33,26 @@ def export(
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="Where to; parquet needs one. [default: stdout]"),
     ] = None,
+    to_sink: Annotated[
+        str | None, typer.Option("--to-sink", metavar="ID", help="Send everything to a sink again, instead.")
+    ] = None,
+    after: Annotated[
+        int,
+        typer.Option("--from", metavar="SEQ", min=0, help="With --to-sink: only behind this position of the log."),
+    ] = 0,
     since: SinceOption = None,
     model: _ModelOption = None,
     where: WhereOption = None,
     config: ConfigOption = None,
     url: UrlOption = None,
 ) -> None:
-    """Write receipts, newest first: whole as JSON, one a line, or flat as CSV or Parquet."""
+    """Write receipts, newest first: whole as JSON, one a line, or flat as CSV or Parquet. Or send them to a sink, oldest first."""
     from wardwright.cli.receipt_source import look_through
 
+    if to_sink is not None:
+        _refuse_filters(output=output, since=since, model=model, where=where)
+        export_to_sink(to_sink, after, config, url)
+        return
     filters = filters_of(since=since, model=model, where=where)
     if form == "parquet":
         path = _named(output)
@@ -103,6 +115,13 @@ def tail(
             say(line)
 
     ask(config, url, tell_all)
+
+
+def _refuse_filters(**given: object) -> None:
+    """A sink takes what its settings say, whole. Raises: typer.BadParameter."""
+    for name, value in given.items():
+        if value:
+            raise typer.BadParameter("a sink is sent everything, in the form that it takes", param_hint=f"--{name}")
 
 
 def _named(output: Path | None) -> Path:

@@ -19,6 +19,7 @@ from wardwright.cli.receipts import receipts
 from wardwright.cli.replay import replay
 from wardwright.cli.serve import serve
 from wardwright.cli.simulate import simulate
+from wardwright.cli.sinks import sinks
 from wardwright.cli.storage import storage
 from wardwright.cli.verify import verify
 
@@ -59,6 +60,7 @@ receipts.command("verify")(verify)
 receipts.command("replay")(replay)
 app.add_typer(models, name="models")
 app.add_typer(receipts, name="receipts")
+app.add_typer(sinks, name="sinks")
 app.add_typer(storage, name="storage")
 app.add_typer(actors, name="actors")
 app.add_typer(keys, name="keys")

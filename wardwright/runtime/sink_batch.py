@@ -1,6 +1,5 @@
 """Reading the log as a sink takes it: the next records behind a position, no more than go into one delivery."""
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -136,17 +135,6 @@ def read_batch(store: ReceiptReader, wanted: Wanted) -> Batch:
     Raises: StorageUnavailable, ValueError when nothing was ever stored at `after`.
     """
     return _Reading(store, wanted).read()
-
-
-def read_records(store: ReceiptReader, unit: Unit, after: int, most: int) -> Iterator[tuple[Record, ...]]:
-    """Every record behind a position, in batches. Raises: as `read_batch`."""
-    while True:
-        batch = read_batch(store, Wanted(unit, after, most))
-        if batch.records:
-            yield batch.records
-        if batch.is_last:
-            return
-        after = batch.end
 
 
 def refused_stretches(batch: Batch, after: int, reasons: dict[str, str]) -> list[Stretch]:

@@ -41,6 +41,11 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
     clock: Clock | None = None
     code: str | None = None
 
+    @property
+    def is_inability(self) -> bool:
+        """Whether nobody was asked: the request wants what this kind of provider has no way to say, and another kind may have."""
+        return self.status is None and self.code == "unsupported_parameter"
+
 
 class WardwrightError(Exception):
     """Root of every fault the gateway knows by name. `code` is the wire code of the contract; `retryable` advises clients.
@@ -162,6 +167,8 @@ class ProviderError(WardwrightError):
         self.failure = failure
         is_operators = failure.failure_class == "invalid_request" and failure.status in self._OPERATORS_FAULT
         self.code = "provider_error" if is_operators else self._CODES.get(failure.failure_class, "provider_error")
+        if failure.is_inability:
+            self.code = "unsupported_parameter"
         self.retryable = failure.failure_class in ("rate_limited", "overloaded")
         self.retry_after_s = failure.retry_after_s
         self.upstream_error = upstream_error

@@ -58,7 +58,7 @@ _RETRY_AFTER_S: Mapping[str, int | None] = {
 }
 _LONGEST_COMPARED = 200
 _MUCH_ALIKE = 0.8  # a missing, doubled or misspelt part of a path is above it, another endpoint's name below
-_CALLERS_FAULT = ("invalid_request", "content_filter", "context_length_exceeded")
+_CALLERS_FAULT = ("invalid_request", "unsupported_parameter", "content_filter", "context_length_exceeded")
 _PROVIDER_FAULTS: Mapping[FailureClass, str] = {
     "connect": "could not be reached",
     "rate_limited": "is limiting requests",

@@ -6,7 +6,7 @@ Rules, in the order they are applied:
   (`resumable`): then the next target is asked, never the one whose stream broke. What it is asked is not what the caller wrote, so
   that it refuses that is no fault of the caller's;
 - a failure the caller caused would only repeat itself: it is passed on, and so is a content filter's refusal, unless a selector
-  says that it moves on to the next target;
+  says that it moves on to the next target. What one kind of provider has no way to say is no fault of the caller's: another may;
 - all upstream calls for one request together stay within `max_attempts`: this is the only place that retries;
 - a fault that may pass by itself is tried on the same target again, within its provider's retry policy and after a full-jitter
   wait: no connection, a reset before headers, a first 5xx, a 429 that names a short enough wait;
@@ -119,7 +119,8 @@ def _final_reason(route_plan: RoutePlan, last: FailedAttempt, *, goes_on: bool) 
     failure = last.failure
     if failure.failure_class == "content_filter":
         return None if last.target in route_plan.refusal_moves_on else "content_filter"
-    if failure.failure_class == "invalid_request" and failure.status not in _NOT_CALLERS_FAULT and not goes_on:
+    is_refusal = failure.failure_class == "invalid_request" and not failure.is_inability
+    if is_refusal and failure.status not in _NOT_CALLERS_FAULT and not goes_on:
         return "callers_fault"
     return None
 

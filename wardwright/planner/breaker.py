@@ -21,7 +21,7 @@ from msgspec import Meta
 from wardwright.domain.errors import Failure, FailureClass
 
 Verdict = Literal["alive", "failing", "locked_out", "unknown"]
-"""What the end of a call says of its provider; `unknown` is a call that was called off."""
+"""What the end of a call says of its provider; `unknown` is a call that was called off, or not made at all."""
 
 
 class BreakerPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -71,10 +71,13 @@ def verdict_of(failure: Failure | None) -> Verdict:
     """Judge a provider by how a call to it ended. Purity: pure.
 
     What the caller brought about, a filter's refusal and a rate limit come from a provider that works. Refused credentials stay
-    refused, whoever asks; but a 403 may mean a single model, so it says nothing against the provider as a whole.
+    refused, whoever asks; but a 403 may mean a single model, so it says nothing against the provider as a whole. Where nobody was
+    asked nothing was found out.
     """
     if failure is None:
         return "alive"
+    if failure.is_inability:
+        return "unknown"
     if failure.failure_class in _FAILING:
         return "failing"
     if failure.failure_class == "auth" and failure.status != _FORBIDDEN:

@@ -1,6 +1,7 @@
 """The candidates of one request: who is asked next, what became of those before, and what is told when none is left."""
 
 from collections.abc import Callable, Collection
+from typing import get_args
 
 from wardwright.domain.errors import (
     NoTargetAvailable,
@@ -9,12 +10,13 @@ from wardwright.domain.errors import (
     RateLimitExceeded,
     WardwrightError,
 )
-from wardwright.domain.route import PassReason, RequestFacts, RoutePlan, Target
+from wardwright.domain.route import HealthReason, RequestFacts, RoutePlan, Target
 from wardwright.planner.attempts import FailedAttempt, Retry, RetryPolicy, Step, next_step
 from wardwright.runtime.gate import NotNow
 from wardwright.runtime.health import HealthBoard
 
 _SOON_S = 1.0
+_HEALTH = get_args(HealthReason)
 
 
 class Candidates:
@@ -73,23 +75,37 @@ class Candidates:
         return step
 
     def verdict(self, health: HealthBoard, now: float) -> WardwrightError:
-        """What the client is told when nobody is left: a rate limit only if there was nothing but rate limits.
+        """What the client is told when nobody is left: a rate limit only if nobody else could have answered.
 
         What may be tried again later says when: as soon as the first of the plan's targets may be asked. Of a stream that broke behind
         its release that is told which broke it, whatever kept others from going on with it.
         """
-        others = (error for error in reversed(self._errors) if error.failure.failure_class != "rate_limited")
+        told = [error for error in self._errors if not error.failure.is_inability]
+        others = (error for error in reversed(told) if error.failure.failure_class != "rate_limited")
         error: WardwrightError
         if self._broken is not None:
             error = self._broken
-        elif self._errors:
-            error = next(others, self._errors[-1])
+        elif told:
+            error = next(others, told[-1])
         else:
-            error = _unavailable({why.reason for why in self._refused.values()})
-            error.retry_after_s = _SOON_S  # a probe is under way: nobody knows how long it takes
+            error = self._nobody_was_asked()
         if error.retryable:
             soonest = health.retry_after_s(self._plan.targets, now)
             error.retry_after_s = error.retry_after_s if soonest is None else soonest
+        return error
+
+    def _nobody_was_asked(self) -> WardwrightError:
+        """What no target here has a way to do is the request's fault, unless one might have that cannot be asked now."""
+        reasons: set[str] = {why.reason for why in self._refused.values()}
+        waits = []
+        for skip in self._plan.skipped if self._errors else ():
+            if skip.reason in _HEALTH:
+                reasons.add(skip.reason)
+                waits.append(skip.retry_after_s or _SOON_S)
+        if self._errors and not reasons:
+            return self._errors[-1]
+        error = _unavailable(reasons)
+        error.retry_after_s = min(waits, default=_SOON_S)  # a probe may be under way: nobody knows how long it takes
         return error
 
     def _step(self, passed_over: Collection[str], *, released: bool) -> Step:
@@ -105,7 +121,7 @@ class Candidates:
         )
 
 
-def _unavailable(reasons: set[PassReason]) -> WardwrightError:
+def _unavailable(reasons: set[str]) -> WardwrightError:
     """It is a rate limit, or an overload, only if there was nothing else."""
     if reasons == {"rate_limited"}:
         return RateLimitExceeded("every target that could serve this request is limiting requests")

@@ -90,6 +90,8 @@ class TestGoingOn:
         (failure("invalid_request", 400), GiveUp("callers_fault")),
         (failure("invalid_request", 422), GiveUp("callers_fault")),
         (failure("invalid_request"), GiveUp("callers_fault")),
+        (Failure("invalid_request", "n: one answer", code="unsupported_parameter"), Next(B)),
+        (Failure("invalid_request", "n: one answer", 400, code="unsupported_parameter"), GiveUp("callers_fault")),
         (failure("content_filter", 400), GiveUp("content_filter")),
     ],
 )

@@ -42,6 +42,8 @@ def after(*calls: tuple[float, Verdict], policy: BreakerPolicy = POLICY) -> Brea
         (Failure("stream_broken", "", 200), "failing"),
         (Failure("auth", "", 401), "locked_out"),
         (Failure("auth", "the key is missing"), "locked_out"),
+        (Failure("invalid_request", "n: one answer", code="unsupported_parameter"), "unknown"),
+        (Failure("invalid_request", "n: one answer", 400, code="unsupported_parameter"), "alive"),
         (Failure("auth", "", 403), "alive"),
         (Failure("rate_limited", "", 429), "alive"),
         (Failure("context_exceeded", "", 400), "alive"),

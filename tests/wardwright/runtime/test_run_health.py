@@ -545,3 +545,49 @@ async def _ask(on: Stage, responder: RecordingResponder, stream: bool) -> None:
 
 async def _ask_in_vain(on: Stage, responder: RecordingResponder) -> None:
     assert isinstance(await on.ask_for_error(responder), DeadlineExceeded)
+
+
+class TestWhatATargetHasNoWayToSay:
+    UNABLE = Failure("invalid_request", "n: this target gives one answer", code="unsupported_parameter")
+
+    @STREAM_AND_UNARY
+    async def test_another_target_may_have_one(self, *, stream: bool) -> None:
+        async with stage(failing("first", self.UNABLE), Watched("second")) as on:
+            responder = RecordingResponder()
+            await on.ask(responder, stream=stream)
+            finished = [one for one in on.store.events(responder.receipt_id) if isinstance(one, AttemptFinished)]
+            assert [(one.model, one.status) for one in finished] == [("first/m", "failed"), ("second/m", "completed")]
+            assert on.gate("first").is_sound
+
+    async def test_where_none_has_the_request_is_refused(self) -> None:
+        async with stage(failing("first", self.UNABLE), failing("second", self.UNABLE)) as on:
+            with pytest.raises(ProviderError) as refused:
+                await on.ask(RecordingResponder())
+        assert (refused.value.code, refused.value.retryable) == ("unsupported_parameter", False)
+
+    @pytest.mark.parametrize(
+        ("failure", "code"),
+        [
+            (Failure("server_error", "", 500), "provider_error"),
+            (Failure("rate_limited", "", 429), "rate_limit_exceeded"),
+        ],
+    )
+    async def test_how_another_one_failed_is_told_before_it(self, failure: Failure, code: str) -> None:
+        async with stage(failing("first", failure), failing("second", self.UNABLE)) as on:
+            with pytest.raises(WardwrightError) as told:
+                await on.ask(RecordingResponder())
+        assert told.value.code == code
+
+    async def test_while_one_that_may_have_one_is_left_alone_the_request_is_to_come_again(self) -> None:
+        async with stage(failing("first", self.UNABLE), Watched("second"), breaker=BREAKER) as on:
+            lock(on, "second")
+            with pytest.raises(NoTargetAvailable) as told:
+                await on.ask(RecordingResponder())
+            assert told.value.retry_after_s == 15
+
+    async def test_a_probe_that_asked_nobody_has_found_out_nothing(self) -> None:
+        async with stage(failing("first", self.UNABLE), Watched("second"), breaker=BREAKER) as on:
+            lock(on, "first")
+            await anyio.sleep(15)
+            await on.ask(RecordingResponder())
+            assert on.gate("first").breaker == Open(anyio.current_time())

@@ -72,6 +72,7 @@ TABLES = (
     Table('`[[sinks]]`, kind = "opentelemetry"', "sinks", sinks.OpenTelemetrySinkSettings),
     Table('`[[sinks]]`, kind = "nats"', "sinks", sinks.NatsSinkSettings),
     Table('`[[sinks]]`, kind = "webhook"', "sinks", sinks.WebhookSinkSettings),
+    Table('`[[sinks]]`, kind = "kafka"', "sinks", sinks.KafkaSinkSettings),
     Table("`retry` of a sink", "sink_retry", sinks.SinkRetry),
 )
 
@@ -271,6 +272,11 @@ MEANINGS: Mapping[str, str] = {
     "sinks.token_env": "The environment variable with the token that the servers are shown.",
     "sinks.user_env": "The environment variable with the name that the servers are shown.",
     "sinks.password_env": "The environment variable with the password that belongs to it.",
+    "sinks.brokers": "Brokers of the cluster, by which the others are found.",
+    "sinks.topic": "The topic. It must be there, or be made by the brokers when it is asked for.",
+    "sinks.tls": "Whether brokers are spoken to over TLS.",
+    "sinks.sasl_mechanism": "How name and password are shown to brokers; absent: not at all.",
+    "sinks.max_message_bytes": "The largest message, which must not be more than the topic takes. What is larger is refused.",
     "sinks.timeout": "How many seconds the far side may take to answer.",
     "sinks.secret_env": "The variable that holds the secret to sign with, or several with spaces between them while they are changed; one that begins with "
     "`whsec_` is base64. Absent: nothing is signed.",

@@ -10,6 +10,7 @@ from wardwright.config.load import Loaded
 from wardwright.config.problems import ConfigError, Problem
 from wardwright.config.sinks import (
     JsonlSinkSettings,
+    KafkaSinkSettings,
     NatsSinkSettings,
     OpenTelemetrySinkSettings,
     SinkBase,
@@ -48,27 +49,13 @@ def sink_of(settings: SinkBase) -> Sink:
 
             return JsonlSink(Path(settings.path), unit=settings.unit, rotate_bytes=settings.rotate_bytes)
         case OpenTelemetrySinkSettings():
-            from wardwright.sinks.far_side import FarSide
-            from wardwright.sinks.opentelemetry import OpenTelemetrySink
-
-            far_side = FarSide(
-                settings.url, headers_env=settings.headers_env, environ=os.environ, timeout_s=settings.timeout
-            )
-            return OpenTelemetrySink(far_side, resource=settings.resource, metrics=settings.metrics)
+            return _opentelemetry(settings)
         case NatsSinkSettings():
-            with _library("nats", extra="nats"):
-                from wardwright.sinks.nats import NatsSink, Stream
-
-            return NatsSink(
-                settings.servers,
-                Stream(settings.stream, settings.subject, settings.create_stream, settings.duplicate_window),
-                unit=settings.unit,
-                secrets=_given(token=settings.token_env, user=settings.user_env, password=settings.password_env),
-                environ=os.environ,
-                timeout_s=settings.timeout,
-            )
+            return _nats(settings)
         case WebhookSinkSettings():
             return _webhook(settings)
+        case KafkaSinkSettings():
+            return _kafka(settings)
         case _:
             raise TypeError(f"there is no adapter for a sink of type {type(settings).__name__}")
 
@@ -107,3 +94,40 @@ def _webhook(settings: WebhookSinkSettings) -> Sink:
         return [] if variable is None else parse_secrets(os.environ.get(variable, ""), far_side.where)
 
     return WebhookSink(far_side, unit=settings.unit, secrets=secrets, now=time.time)
+
+
+def _opentelemetry(settings: OpenTelemetrySinkSettings) -> Sink:
+    from wardwright.sinks.far_side import FarSide
+    from wardwright.sinks.opentelemetry import OpenTelemetrySink
+
+    far_side = FarSide(settings.url, headers_env=settings.headers_env, environ=os.environ, timeout_s=settings.timeout)
+    return OpenTelemetrySink(far_side, resource=settings.resource, metrics=settings.metrics)
+
+
+def _nats(settings: NatsSinkSettings) -> Sink:
+    with _library("nats", extra="nats"):
+        from wardwright.sinks.nats import NatsSink, Stream
+
+    return NatsSink(
+        settings.servers,
+        Stream(settings.stream, settings.subject, settings.create_stream, settings.duplicate_window),
+        unit=settings.unit,
+        secrets=_given(token=settings.token_env, user=settings.user_env, password=settings.password_env),
+        environ=os.environ,
+        timeout_s=settings.timeout,
+    )
+
+
+def _kafka(settings: KafkaSinkSettings) -> Sink:
+    with _library("confluent_kafka", extra="kafka"):
+        from wardwright.sinks.kafka import Access, KafkaSink
+
+    return KafkaSink(
+        settings.brokers,
+        settings.topic,
+        unit=settings.unit,
+        access=Access(settings.tls, settings.sasl_mechanism, settings.user_env, settings.password_env),
+        environ=os.environ,
+        max_message_bytes=settings.max_message_bytes,
+        timeout_s=settings.timeout,
+    )

@@ -7,6 +7,7 @@ from wardwright.config.examine import entry_paths
 from wardwright.config.problems import Problem, below, repeated_ids
 from wardwright.config.sinks import (
     JsonlSinkSettings,
+    KafkaSinkSettings,
     NatsSinkSettings,
     OpenTelemetrySinkSettings,
     SinkSettings,
@@ -31,6 +32,8 @@ def check_sinks(sinks: Sequence[SinkSettings]) -> Iterator[Problem]:
                     yield Problem(below(path, "url"), f"expected an http or https URL {fault}")
             case NatsSinkSettings():
                 yield from _check_nats(sink, path)
+            case KafkaSinkSettings():
+                yield from _check_kafka(sink, path)
 
 
 def _check_nats(sink: NatsSinkSettings, path: str) -> Iterator[Problem]:
@@ -42,3 +45,10 @@ def _check_nats(sink: NatsSinkSettings, path: str) -> Iterator[Problem]:
         yield Problem(below(path, "user_env"), "expected user_env and password_env together, got one of them")
     if sink.token_env is not None and sink.user_env is not None:
         yield Problem(below(path, "token_env"), "expected token_env or user_env, got both")
+
+
+def _check_kafka(sink: KafkaSinkSettings, path: str) -> Iterator[Problem]:
+    shown = (sink.sasl_mechanism, sink.user_env, sink.password_env)
+    if None in shown and shown != (None, None, None):
+        message = "expected sasl_mechanism, user_env and password_env together, got some of them"
+        yield Problem(below(path, "sasl_mechanism"), message)

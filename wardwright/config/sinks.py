@@ -36,6 +36,18 @@ NatsSubject = Annotated[
         description='a subject: words of letters, digits, "_" and "-", with dots between them',
     ),
 ]
+Broker = Annotated[
+    str,
+    Meta(
+        pattern=r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$",
+        description="an address such as `127.0.0.1:9092`",
+        extra={"private": True},
+    ),
+]
+KafkaTopic = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9._-]{1,249}$", description='the name of a topic: letters, digits, ".", "_" and "-"')
+]
+MessageBytes = Annotated[int, Meta(ge=1000, le=1_000_000_000, description="a number of bytes, 1000 or more")]
 
 
 class SinkRetry(Table, frozen=True, kw_only=True):
@@ -106,5 +118,23 @@ class WebhookSinkSettings(SinkBase, frozen=True, kw_only=True, tag="webhook"):
     timeout: Seconds = 10
 
 
-SinkSettings = JsonlSinkSettings | WebhookSinkSettings | OpenTelemetrySinkSettings | NatsSinkSettings
+class KafkaSinkSettings(SinkBase, frozen=True, kw_only=True, tag="kafka"):
+    """Messages of a topic of Kafka, by receipt."""
+
+    brokers: Annotated[
+        tuple[Broker, ...], Meta(min_length=1, description="a list of addresses such as `127.0.0.1:9092`")
+    ]
+    topic: KafkaTopic = "wardwright.receipts"
+    unit: Unit = "receipts"
+    tls: bool = False
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    user_env: VariableName | None = None
+    password_env: VariableName | None = None
+    max_message_bytes: MessageBytes = 1_000_000
+    timeout: Seconds = 10
+
+
+SinkSettings = (
+    JsonlSinkSettings | WebhookSinkSettings | OpenTelemetrySinkSettings | NatsSinkSettings | KafkaSinkSettings
+)
 """One table of `[[sinks]]`. Its `kind` says which of these it is."""

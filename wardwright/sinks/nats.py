@@ -11,8 +11,7 @@ long is made anew.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Coroutine, Iterable, Iterator, Mapping, Sequence
-from itertools import zip_longest
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from nats.aio.client import Client
@@ -23,6 +22,7 @@ from nats.js.errors import APIError, NotFoundError
 
 from wardwright.domain.sink import Unit
 from wardwright.ports.sink import Record, SinkRefused, SinkUnavailable
+from wardwright.sinks.waves import waves_of
 
 _IDLE_S = 60.0  # a server asks twice in four minutes before it takes a silent client for a dead one
 _HEADERS_BYTES = 512  # more than those of a message but its key
@@ -115,7 +115,7 @@ class NatsSink:
             for record in records
             if len(record.body) + len(record.key) > most
         }
-        for wave in _waves(record for record in records if record.key not in reasons):
+        for wave in waves_of(record for record in records if record.key not in reasons):
             outcomes = await link.all_of(self._send(link.jetstream, record) for record in wave)
             for record, outcome in zip(wave, outcomes, strict=True):
                 if isinstance(outcome, APIError) and outcome.err_code == _TOO_LARGE:
@@ -210,15 +210,6 @@ class _Link:
     async def _closed(self) -> None:
         if not self._lost.done():
             self._lost.set_result(None)
-
-
-def _waves(records: Iterable[Record]) -> Iterator[list[Record]]:
-    """The first record of each receipt, then the second of each that has one, and so on."""
-    by_receipt: dict[str, list[Record]] = {}
-    for record in records:
-        by_receipt.setdefault(record.receipt_id, []).append(record)
-    for wave in zip_longest(*by_receipt.values()):
-        yield [record for record in wave if record is not None]
 
 
 def _end(loop: asyncio.AbstractEventLoop) -> None:

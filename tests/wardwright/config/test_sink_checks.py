@@ -82,3 +82,22 @@ def test_what_nats_asks_for(tmp_path: Path, keys: str, told: str) -> None:
     (problem,) = problems(tmp_path, f'id = "n"\nkind = "nats"\n{keys}')
     assert problem.startswith(f"sinks.n.{told}")
     assert "hush" not in problem
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ('brokers = ["me:hush@host:9092"]', "brokers[0]: expected an address such as `127.0.0.1:9092`"),
+        ('brokers = ["kafka://a:1"]', "brokers[0]"),
+        ("brokers = []", "brokers"),
+        ('brokers = ["a:1"]\ntopic = "a b"', "topic"),
+        (
+            'brokers = ["a:1"]\nsasl_mechanism = "PLAIN"\nuser_env = "U"',
+            "sasl_mechanism: expected sasl_mechanism, user_env and password_env together",
+        ),
+    ],
+)
+def test_what_kafka_asks_for(tmp_path: Path, keys: str, told: str) -> None:
+    (problem,) = problems(tmp_path, f'id = "k"\nkind = "kafka"\n{keys}')
+    assert problem.startswith(f"sinks.k.{told}")
+    assert "hush" not in problem

@@ -46,7 +46,7 @@ def discover(environ: Mapping[str, str], *, weights_present: bool) -> Discovered
     is_runnable = importlib.util.find_spec(_LOCAL_MODEL_ENGINE) is not None
     is_needed = not ollama_models and not credentials
     return Discovered(
-        ollama_base_url=f"{ollama_url}/v1",
+        ollama_base_url=ollama_url,
         ollama_models=ollama_models,
         credentials=credentials,
         embedded_weights=is_runnable and (weights_present or is_needed),

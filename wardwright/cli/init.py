@@ -59,7 +59,7 @@ def _findings(found: "Discovered") -> list[str]:
     lines = []
     if found.ollama_models:
         names = ", ".join(model.name for model in found.ollama_models)
-        lines.append(f"  Ollama at {found.ollama_base_url.removesuffix('/v1')}: {names}")
+        lines.append(f"  Ollama at {found.ollama_base_url}: {names}")
     lines += [f"  a key in {name}" for name in sorted(found.credentials)]
     if found.embedded_weights:
         lines.append("  SmolLM2, the small model that Wardwright runs itself")

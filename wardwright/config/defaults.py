@@ -72,7 +72,7 @@ durability = "strict"    # an answer ends only after its receipt is on disk
 
 
 class OllamaModel(msgspec.Struct, frozen=True):
-    """A model that a local Ollama has, and the context window it runs it with."""
+    """A model that a local Ollama has, and the context window it is to run it with."""
 
     name: str
     context_window: int = 4096
@@ -81,17 +81,18 @@ class OllamaModel(msgspec.Struct, frozen=True):
 class Discovered(msgspec.Struct, frozen=True):
     """What `wardwright init` found on a machine. Credentials are known by the names of their variables alone."""
 
-    ollama_base_url: str = "http://127.0.0.1:11434/v1"
+    ollama_base_url: str = "http://127.0.0.1:11434"
     ollama_models: tuple[OllamaModel, ...] = ()
     credentials: frozenset[CredentialName] = frozenset()
     embedded_weights: bool = False
 
 
 class _Hosted(msgspec.Struct, frozen=True):
-    """A hosted provider, and the model its target begins with."""
+    """A hosted provider, the API it is asked over, and the model its target begins with."""
 
     id: str
     title: str
+    kind: Literal["openai-compatible", "anthropic"]
     credential: CredentialName
     base_url: str
     model: str
@@ -100,11 +101,31 @@ class _Hosted(msgspec.Struct, frozen=True):
 
 _HOSTED = (
     _Hosted(
-        "anthropic", "Anthropic", "ANTHROPIC_API_KEY", "https://api.anthropic.com/v1/", "claude-sonnet-4-5", 200_000
+        "anthropic",
+        "Anthropic",
+        "anthropic",
+        "ANTHROPIC_API_KEY",
+        "https://api.anthropic.com",
+        "claude-sonnet-4-5",
+        200_000,
     ),
-    _Hosted("openai", "OpenAI", "OPENAI_API_KEY", "https://api.openai.com/v1", "gpt-4.1-mini", 1_047_576),
     _Hosted(
-        "openrouter", "OpenRouter", "OPENROUTER_API_KEY", "https://openrouter.ai/api/v1", "openrouter/auto", 200_000
+        "openai",
+        "OpenAI",
+        "openai-compatible",
+        "OPENAI_API_KEY",
+        "https://api.openai.com/v1",
+        "gpt-4.1-mini",
+        1_047_576,
+    ),
+    _Hosted(
+        "openrouter",
+        "OpenRouter",
+        "openai-compatible",
+        "OPENROUTER_API_KEY",
+        "https://openrouter.ai/api/v1",
+        "openrouter/auto",
+        200_000,
     ),
 )
 
@@ -175,18 +196,18 @@ def _demo_answer(size: str) -> str:
 
 def _ollama_section(base_url: str, models: Iterable[OllamaModel]) -> str:
     targets = [_target(f"ollama/{model.name}", "ollama", model.name, max(1, model.context_window)) for model in models]
-    note = "# Models of the Ollama on this machine. context_window is what Ollama runs them with (its num_ctx).\n"
-    return note + _provider("ollama", base_url, None) + "".join(targets)
+    note = "# Models of the Ollama on this machine. It runs them with context_window (its num_ctx): more takes more memory.\n"
+    return note + _provider("ollama", "ollama", base_url, None) + "".join(targets)
 
 
 def _hosted_section(hosted: _Hosted) -> str:
     note = f"# {hosted.title}, with the key in {hosted.credential}. Prompts routed here leave this machine.\n"
     target = _target(f"{hosted.id}/{hosted.model}", hosted.id, hosted.model, hosted.context_window)
-    return note + _provider(hosted.id, hosted.base_url, hosted.credential) + target
+    return note + _provider(hosted.id, hosted.kind, hosted.base_url, hosted.credential) + target
 
 
-def _provider(name: str, base_url: str, credential: str | None) -> str:
-    lines = f'[[providers]]\nid = {toml_text(name)}\nkind = "openai-compatible"\nbase_url = {toml_text(base_url)}\n'
+def _provider(name: str, kind: str, base_url: str, credential: str | None) -> str:
+    lines = f"[[providers]]\nid = {toml_text(name)}\nkind = {toml_text(kind)}\nbase_url = {toml_text(base_url)}\n"
     return lines + (f"credential_env = {toml_text(credential)}\n" if credential else "")
 
 

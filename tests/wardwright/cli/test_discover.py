@@ -50,7 +50,7 @@ def test_chat_models_that_run_here_are_found(daemon: FakeDaemon) -> None:
 
     found = discover({"OLLAMA_HOST": daemon.url}, weights_present=False)
 
-    assert found.ollama_base_url == f"{daemon.url}/v1"
+    assert found.ollama_base_url == daemon.url
     assert found.ollama_models == (OllamaModel("llama3:8b"), OllamaModel("qwen2.5-coder:7b"))
 
 

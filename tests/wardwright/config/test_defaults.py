@@ -17,7 +17,14 @@ from wardwright.config.defaults import (
     toml_text,
 )
 from wardwright.config.load import Loaded, load_config
-from wardwright.config.settings import CannedSettings, LlamaCppSettings, OpenAICompatibleSettings
+from wardwright.config.settings import (
+    AnthropicSettings,
+    CannedSettings,
+    LlamaCppSettings,
+    OllamaSettings,
+    OpenAICompatibleSettings,
+    RemoteSettings,
+)
 from wardwright.domain.route import Composition, ModelDefinition, PlanInputs, RequestFacts, RoutePlan
 from wardwright.planner.plan import plan
 
@@ -66,7 +73,7 @@ def test_without_weights_the_built_in_model_says_that_it_is_a_demo() -> None:
 
 def test_what_was_found_becomes_targets_of_one_model_by_window(tmp_path: Path) -> None:
     found = Discovered(
-        ollama_base_url="http://127.0.0.1:11434/v1",
+        ollama_base_url="http://127.0.0.1:11434",
         ollama_models=(OllamaModel("qwen2.5-coder:7b", 32768), OllamaModel("small")),
         credentials=frozenset(CREDENTIALS),
     )
@@ -82,13 +89,13 @@ def test_what_was_found_becomes_targets_of_one_model_by_window(tmp_path: Path) -
     assert upstream["openrouter/openrouter/auto"] == "openrouter/auto"
     addresses = {}
     for provider in loaded.settings.providers:
-        assert isinstance(provider, OpenAICompatibleSettings)
-        addresses[provider.id] = (provider.base_url, provider.credential_env)
+        assert isinstance(provider, RemoteSettings)
+        addresses[provider.id] = (type(provider), provider.base_url, provider.credential_env)
     assert addresses == {
-        "ollama": ("http://127.0.0.1:11434/v1", None),
-        "anthropic": ("https://api.anthropic.com/v1/", "ANTHROPIC_API_KEY"),
-        "openai": ("https://api.openai.com/v1", "OPENAI_API_KEY"),
-        "openrouter": ("https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
+        "ollama": (OllamaSettings, "http://127.0.0.1:11434", None),
+        "anthropic": (AnthropicSettings, "https://api.anthropic.com", "ANTHROPIC_API_KEY"),
+        "openai": (OpenAICompatibleSettings, "https://api.openai.com/v1", "OPENAI_API_KEY"),
+        "openrouter": (OpenAICompatibleSettings, "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
     }
 
 
@@ -125,7 +132,7 @@ def test_a_name_that_can_be_no_id_is_left_out(tmp_path: Path) -> None:
 names = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.from_regex(r"[a-z0-9.:/\"\\-]{1,20}")
 discoveries = st.builds(
     Discovered,
-    ollama_base_url=st.sampled_from(["http://127.0.0.1:11434/v1", "http://[::1]:11434/v1"]),
+    ollama_base_url=st.sampled_from(["http://127.0.0.1:11434", "http://[::1]:11434"]),
     ollama_models=st.lists(st.builds(OllamaModel, names, st.integers(-5, 10**7)), max_size=4).map(tuple),
     credentials=st.frozensets(st.sampled_from(CREDENTIALS)),
     embedded_weights=st.booleans(),

@@ -14,10 +14,15 @@ HELLO: list[openai.types.chat.ChatCompletionMessageParam] = [{"role": "user", "c
 
 @pytest.fixture(scope="module")
 def daemon(shared_upstream: Upstream, backend: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    models = {"test-model": ["ok-n5"], "limited": ["429-date"], "broken": ["garbage"], "cut-off": ["no-finish"]}
-    with run_daemon(
-        tmp_path_factory.mktemp("daemon"), gateway_config_of(shared_upstream, models, backend=backend)
-    ) as running:
+    models = {
+        "test-model": ["ok-n5"],
+        "pausing": ["ok-n3-p500"],
+        "limited": ["429-date"],
+        "broken": ["garbage"],
+        "cut-off": ["no-finish"],
+    }
+    config = gateway_config_of(shared_upstream, models, backend=backend, extra="[server]\nping_seconds = 0.1\n")
+    with run_daemon(tmp_path_factory.mktemp("daemon"), config) as running:
         yield running
 
 
@@ -47,6 +52,20 @@ def test_the_prefixed_name_calls_the_same_model_and_is_shown_as_asked(daemon: Da
         answer = client.chat.completions.create(model="wardwright/test-model", messages=HELLO)
 
     assert answer.model == "wardwright/test-model"
+
+
+def test_a_stream_that_pauses_is_pinged_and_reads_like_any_other(daemon: Daemon) -> None:
+    with client_of(daemon) as client:
+        with client.chat.completions.with_streaming_response.create(
+            model="pausing", messages=HELLO, stream=True
+        ) as answer:
+            lines = [line for line in answer.iter_lines() if line]
+        chunks = list(client.chat.completions.create(model="pausing", messages=HELLO, stream=True))
+
+    assert lines.count(": ping") > 1
+    assert lines[0].startswith("data: {")
+    assert lines[-1] == "data: [DONE]"
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == answer_text(3)
 
 
 def test_a_stream_has_role_content_and_finish_reason_and_no_usage_unasked(daemon: Daemon) -> None:
@@ -92,7 +111,9 @@ def test_the_response_names_receipt_version_target_and_attempts(daemon: Daemon) 
 def test_models_are_listed_twice_and_targets_never(daemon: Daemon) -> None:
     with client_of(daemon) as client:
         assert [model.id for model in client.models.list()] == [
-            prefix + name for name in ("broken", "cut-off", "limited", "test-model") for prefix in ("", "wardwright/")
+            prefix + name
+            for name in ("broken", "cut-off", "limited", "pausing", "test-model")
+            for prefix in ("", "wardwright/")
         ]
         assert client.models.retrieve("wardwright/test-model").owned_by == "wardwright"
         with pytest.raises(openai.NotFoundError):

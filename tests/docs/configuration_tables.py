@@ -82,6 +82,7 @@ MEANINGS: Mapping[str, str] = {
     "server.max_body_bytes": "The largest request body; a larger one is refused with `request_too_large`.",
     "server.stall_seconds": "How long a client may stall: send no more of its request, or take no more of its answer. "
     "Then [its connection is cut](../explanation/slow-clients.md).",
+    "server.ping_seconds": "A stream that has begun and has nothing to say has a comment at least as often, so that nobody on the way takes it for dead. 0: none.",
     "server.drain_seconds": "How long an orderly stop lets live requests finish before it cuts them.",
     "runtime.backend": "The event loop. asyncio runs on uvloop where there is one.",
     "storage.kind": "What receipts and decisions are kept in: `file`, logs that are text; `sqlite`, a database with indexes; `postgres`, a [database](../how-to/keep-receipts-in-postgres.md) that daemons share; `memory`, which forgets them when the daemon stops.",

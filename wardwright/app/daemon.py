@@ -189,7 +189,7 @@ class Daemon:
             providers=self._roster,
             models=boards.catalog,
             watch=(lambda: ConfigWatch(self._changes, desk)) if self._config.loaded.file is not None else None,
-            edge=lambda: Edge(start=server.start, drain=drain, url=self._url),
+            edge=lambda: Edge(start=server.start, drain=drain, url=self._url, beside=app.pings.run),
             drain_seconds=settings.server.drain_seconds,
         )
         budget = settings.server.drain_seconds + _STOP_BUDGET_S
@@ -223,6 +223,7 @@ class Daemon:
             options=EdgeOptions(
                 admin_token=os.environ.get(settings.server.admin_token_env) or None,
                 max_body_bytes=settings.server.max_body_bytes,
+                ping_s=settings.server.ping_seconds,
                 inline=_inline_options(),
             ),
         )

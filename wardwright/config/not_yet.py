@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 KEYS: Mapping[str, frozenset[str]] = {
     "": frozenset({"policy_cache", "alert_delivery"}),
-    "server": frozenset({"engine", "ping_seconds"}),
+    "server": frozenset({"engine"}),
     "storage.retention": frozenset({"events_days", "content_days"}),
     "models": frozenset(
         {

@@ -47,6 +47,7 @@ class ServerSettings(Table, frozen=True, kw_only=True):
     admin_token_env: VariableName = "WARDWRIGHT_ADMIN_TOKEN"  # noqa: S105 - a variable's name
     max_body_bytes: Annotated[int, Meta(ge=1, le=2**40, description="a positive number of bytes")] = 33554432
     stall_seconds: Seconds = 60
+    ping_seconds: Annotated[float, Meta(ge=0, le=1e6, description="a number of seconds, 0 or more")] = 15
     drain_seconds: Annotated[float, Meta(ge=0, le=1e6, description="a number of seconds, 0 or more")] = 30
 
 

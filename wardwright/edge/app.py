@@ -20,6 +20,7 @@ from wardwright.edge.http import ClientGone, Endpoint, Message, Receive, Scope, 
 from wardwright.edge.inline import InlineModels, InlineOptions
 from wardwright.edge.keys import ApiKeys
 from wardwright.edge.models import Models
+from wardwright.edge.pings import Pings
 from wardwright.edge.receipts import Receipts
 from wardwright.edge.sinks import Sinks
 from wardwright.runtime.admin import RuntimeView
@@ -35,10 +36,14 @@ _log = structlog.get_logger("wardwright.edge")
 
 
 class EdgeOptions(msgspec.Struct, frozen=True):
-    """What the edge is told about itself. With an `admin_token` protected endpoints want to be shown it."""
+    """What the edge is told about itself. With an `admin_token` protected endpoints want to be shown it.
+
+    No stream is silent for longer than `ping_s`; 0 lets it be.
+    """
 
     admin_token: str | None
     max_body_bytes: int
+    ping_s: float = 0.0
     inline: InlineOptions = InlineOptions()
 
 
@@ -60,7 +65,8 @@ def build_app(
     sent_on = Sinks(sinks, max_body_bytes=max_body_bytes)
     keys = ApiKeys(gateway.keys, max_body_bytes=max_body_bytes)
     decided = Decisions(gateway, decisions, max_body_bytes=max_body_bytes)
-    chat = ChatCompletions(gateway, max_body_bytes=max_body_bytes)
+    pings = Pings(options.ping_s)
+    chat = ChatCompletions(gateway, pings, max_body_bytes=max_body_bytes)
     routes: list[BaseRoute] = [
         _route("POST", "/v1/chat/completions", chat),
         _route("GET", "/v1/models", models.list_openai),
@@ -104,14 +110,18 @@ def build_app(
     if options.inline.is_allowed:
         inline = InlineModels(catalog, options.inline, max_body_bytes=max_body_bytes)
         routes.append(_route("POST", "/__test/config", protect(inline.place)))
-    return ErrorBoundary(Router(routes, redirect_slashes=False))
+    return ErrorBoundary(Router(routes, redirect_slashes=False), pings)
 
 
 class ErrorBoundary:
-    """The outermost layer: gives every request its id, and every failure one well-formed answer."""
+    """The outermost layer: gives every request its id, and every failure one well-formed answer.
 
-    def __init__(self, router: Router) -> None:
+    `pings` has to run beside it.
+    """
+
+    def __init__(self, router: Router, pings: Pings | None = None) -> None:
         self._router = router
+        self.pings = Pings(0) if pings is None else pings
         fixed = [route for route in router.routes if isinstance(route, Route) and "{" not in route.path]
         self._served = sorted({route.path for route in fixed})
         # a path without parameters need not be searched for at each request

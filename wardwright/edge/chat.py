@@ -20,12 +20,13 @@ from wardwright.edge.http import (
     send_body,
     send_error,
 )
+from wardwright.edge.pings import Pings
 from wardwright.runtime.gateway import Gateway
 from wardwright.runtime.responder import AnswerHead
 from wardwright.wire.caller import parse_caller
 from wardwright.wire.errors import render_stream_error
 from wardwright.wire.openai import parse_chat_request, render_chunk, render_completion
-from wardwright.wire.sse import DONE
+from wardwright.wire.sse import DONE, PING
 from wardwright.wire.trace import parse_traceparent
 
 _LAST_WORDS_S = 5.0
@@ -34,8 +35,9 @@ _LAST_WORDS_S = 5.0
 class ChatCompletions:
     """The endpoint as an ASGI application."""
 
-    def __init__(self, gateway: Gateway, *, max_body_bytes: int) -> None:
+    def __init__(self, gateway: Gateway, pings: Pings, *, max_body_bytes: int) -> None:
         self._gateway = gateway
+        self._pings = pings
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -45,7 +47,7 @@ class ChatCompletions:
         peer, headers = scope.get("client"), headers_of(scope)
         caller = parse_caller(headers, request, peer[0] if peer else None)
         request_id: str = scope["wardwright.request_id"]
-        answer = _ChatAnswer(request, send, scope[CLIENT])
+        answer = _ChatAnswer(request, send, scope[CLIENT], self._pings)
         try:
             await self._gateway.chat(
                 request,
@@ -58,15 +60,20 @@ class ChatCompletions:
         except WardwrightError as error:
             with anyio.move_on_after(_LAST_WORDS_S):  # a client that takes nothing is not waited for any longer
                 await answer.fail(error)
+        finally:
+            answer.end_pings()
 
 
 class _ChatAnswer:
     """The `Responder` of the chat surface: OpenAI's frames over ASGI."""
 
-    def __init__(self, request: ChatRequest, send: Send, client: Client) -> None:
+    def __init__(self, request: ChatRequest, send: Send, client: Client, pings: Pings) -> None:
         self._request = request
         self._send = send
         self._client = client
+        self._pings = pings
+        self.has_said_something = True
+        self.is_being_pinged = False
         self._head: AnswerHead | None = None
         self._shown_model = request.model
         self._has_started = False
@@ -82,12 +89,18 @@ class _ChatAnswer:
             await self._start()
         body = self._render(frames)
         if body:
+            self.has_said_something = True
             await self._send({"type": "http.response.body", "body": body, "more_body": True})
+
+    async def ping(self) -> None:
+        """Send a comment while the model is silent, or rules hold what it says."""
+        await self._send({"type": "http.response.body", "body": PING, "more_body": True})
 
     async def finish(self, frames: Sequence[Frame]) -> None:
         """Send the last frames and `[DONE]`."""
         if not self._has_started:
             await self._start()
+        self.end_pings()
         self._is_in_doubt = True
         await self._send({"type": "http.response.body", "body": self._render(frames) + DONE})
 
@@ -110,11 +123,16 @@ class _ChatAnswer:
         spent = head is not None and head.attempts >= head.definition.max_attempts
         told = error_answer(error, attempts_spent=spent)
         facts = None if head is None else _facts(head)
+        self.end_pings()
         if self._has_started:
             event = render_stream_error(told.message, told.type, told.code, told.param, facts)
             await self._send({"type": "http.response.body", "body": event})
             return
         await send_error(self._send, told, wardwright=facts, headers=() if head is None else _headers(head))
+
+    def end_pings(self) -> None:
+        """Say nothing more by itself. Idempotent."""
+        self._pings.end(self)
 
     def watch_client(self, on_gone: Callable[[], None]) -> None:
         """Have `on_gone` called when the client leaves."""
@@ -131,6 +149,7 @@ class _ChatAnswer:
         self._is_in_doubt = True
         await self._send({"type": "http.response.start", "status": 200, "headers": [*EVENT_STREAM, *headers]})
         self._is_in_doubt, self._has_started = False, True
+        self._pings.begin(self)
 
     def _render(self, frames: Sequence[Frame]) -> bytes:
         model, include_usage = self._shown_model, self._request.include_usage

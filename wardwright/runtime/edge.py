@@ -28,10 +28,18 @@ class EdgeClosed(Exception):
 
 
 class Edge(Actor):
-    """Keeps one generation of the HTTP server accepting."""
+    """Keeps one generation of the HTTP server accepting. `beside` runs along, for the streams of all generations."""
 
-    def __init__(self, *, start: Callable[[], Generation], drain: Callable[[], Awaitable[None]], url: str) -> None:
+    def __init__(
+        self,
+        *,
+        start: Callable[[], Generation],
+        drain: Callable[[], Awaitable[None]],
+        url: str,
+        beside: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self._start = start
+        self._beside = beside
         self._drain = drain
         self._url = url
         self._generation: Generation | None = None
@@ -40,6 +48,8 @@ class Edge(Actor):
         """Start accepting."""
         self._generation = self._start()
         self.spawn(self._watch, self._generation)
+        if self._beside is not None:
+            self.spawn(self._beside)
 
     async def terminate(self, reason: ExitReason) -> None:
         """On an orderly stop: accept no more, then let live requests finish (or cut them with an error at the limit)."""

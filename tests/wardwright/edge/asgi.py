@@ -171,6 +171,7 @@ async def site(
     admin_token: str | None = None,
     max_body_bytes: int = 10_000,
     inline: InlineOptions = NOT_ALLOWED,
+    ping_s: float = 0.0,
     **options: Any,
 ) -> AsyncIterator[Site]:
     """Serve on the stage; `options` are the stage's."""
@@ -188,6 +189,6 @@ async def site(
             EventDesk(on.system, on.bus),
             SinkDesk(on.system, on.boards.sinks, now=lambda: 0.0),
             on.metrics,
-            options=EdgeOptions(admin_token=admin_token, max_body_bytes=max_body_bytes, inline=inline),
+            options=EdgeOptions(admin_token=admin_token, max_body_bytes=max_body_bytes, ping_s=ping_s, inline=inline),
         )
         yield Site(app, on)

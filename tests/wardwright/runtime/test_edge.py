@@ -40,6 +40,7 @@ class Door:
     def __init__(self) -> None:
         self.servers: list[Server] = []
         self.story: list[str] = []
+        self.running_beside = 0
         self.events = EventLog()
         self.system = System("test", Supervisor([ChildSpec("edge", self._edge)]), on_event=self.events)
 
@@ -50,7 +51,14 @@ class Door:
         return ref
 
     def _edge(self) -> Edge:
-        return Edge(start=self._start, drain=self._drain, url="http://127.0.0.1:8791")
+        return Edge(start=self._start, drain=self._drain, url="http://127.0.0.1:8791", beside=self._beside)
+
+    async def _beside(self) -> None:
+        self.running_beside += 1
+        try:
+            await anyio.sleep_forever()
+        finally:
+            self.running_beside -= 1
 
     def _start(self) -> Server:
         self.servers.append(Server())
@@ -82,6 +90,16 @@ async def test_on_an_orderly_stop_it_accepts_no_more_and_then_drains() -> None:
     assert edge.story == ["retired", "drained"]
     assert len(edge.servers) == 1
     assert edge.events.of(CrashReport) == []
+
+
+async def test_what_runs_beside_it_runs_once_and_as_long_as_it_does() -> None:
+    async with door() as edge:
+        await settle()
+        assert edge.running_beside == 1
+        edge.actor.kill()
+        await settle()
+        assert edge.running_beside == 1
+    assert edge.running_beside == 0
 
 
 async def test_a_killed_edge_retires_its_generation_and_the_next_accepts_at_once_without_draining() -> None:

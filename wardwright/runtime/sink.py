@@ -7,6 +7,7 @@ What a crash here loses: nothing. The place is kept in the store; what was deliv
 same keys. An adapter's mistake crashes the actor too: it is started again after ever longer pauses.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -133,7 +134,8 @@ class SinkActor(Actor):
                 await self._look_ahead()
             self._roster.note(self._part)
             self._status.state = "idle"
-            await ring.wait()
+            with anyio.move_on_after(_LOOKS_EVERY_S if self._line.has_other_writers else math.inf):
+                await ring.wait()
             await anyio.sleep(self._settings.linger_ms / 1000)
 
     async def _insist(self, step: Callable[[], T]) -> T:

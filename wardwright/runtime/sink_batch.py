@@ -11,6 +11,7 @@ from wardwright.receipts.events import Closed
 from wardwright.runtime.sink_place import Stretch
 
 _ENTRIES_PER_RECORD = 20
+_MOST_SEEN_BYTES = 4 * BATCH_BYTES
 _CLOSED = Closed.__struct_config__.tag
 
 
@@ -55,6 +56,32 @@ class Batch(NamedTuple):
     last_at: float | None = None
 
 
+class _Seen:
+    """Entries of receipts that came by, so that those which open and close within a batch need not be looked up again."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, list[bytes]] = {}
+        self._bytes = 0
+
+    def add(self, head: _Head, payload: bytes) -> None:
+        """Remember an entry, if all before it are remembered. When it comes to too much, everything is forgotten."""
+        if self._bytes > _MOST_SEEN_BYTES:
+            self._entries.clear()
+            self._bytes = 0
+        entries = self._entries.setdefault(head.receipt_id, []) if head.seq == 1 else self._entries.get(head.receipt_id)
+        if entries is not None and len(entries) == head.seq - 1:
+            entries.append(payload)
+            self._bytes += len(payload)
+
+    def take(self, head: _Head) -> list[bytes] | None:
+        """All entries of a receipt up to this one, its last; None when they are not all remembered."""
+        entries = self._entries.pop(head.receipt_id, None)
+        if entries is None or len(entries) != head.seq:
+            return None
+        self._bytes -= sum(map(len, entries))
+        return entries
+
+
 class _Reading:
     """One batch while it is being read."""
 
@@ -63,6 +90,7 @@ class _Reading:
         self._wanted = wanted
         self._records: list[Record] = []
         self._unreadable: list[Stretch] = []
+        self._seen = _Seen()
         self._bytes = 0
         self._gone = 0
         self._entries = 0
@@ -96,11 +124,13 @@ class _Reading:
         self._last_at = head.at
         if self._wanted.unit == "events":
             self._add(Record(f"{head.receipt_id}:{head.seq}", head.receipt_id, stored.position, stored.payload))
-        elif head.event.type == _CLOSED:
-            self._take_receipt(head.receipt_id, before, stored.position)
+            return
+        self._seen.add(head, stored.payload)
+        if head.event.type == _CLOSED:
+            self._take_receipt(head, before, stored.position)
 
-    def _take_receipt(self, receipt_id: str, before: int, position: int) -> None:
-        payloads = self._store.payloads(receipt_id)
+    def _take_receipt(self, head: _Head, before: int, position: int) -> None:
+        payloads = self._seen.take(head) or self._store.payloads(head.receipt_id)
         if not payloads:
             self._gone += 1
             return

@@ -12,7 +12,7 @@ import structlog
 from wardwright.config.sinks import SinkBase
 from wardwright.domain.errors import StorageUnavailable
 from wardwright.ports.sink import Record, Sink, SinkRefused, SinkUnavailable
-from wardwright.ports.storage import ReceiptStore
+from wardwright.ports.storage import Capability, ReceiptStore
 from wardwright.runtime.backlog import Backlog
 from wardwright.runtime.sink_batch import Batch, Wanted, read_batch, refused_stretches
 from wardwright.runtime.sink_place import (
@@ -45,6 +45,8 @@ class SinkLine:
         self.sink = sink
         self.place = SinkPlace()
         self.waiting_since: float | None = None
+        self.has_other_writers = False
+        """Whether the log may grow without this daemon's knowing."""
         self._store = store
         self._now = now
         self._backlog = Backlog(settings.max_lag)
@@ -69,7 +71,9 @@ class SinkLine:
         self._close()
         self._backlog.clear()
         self.waiting_since = None
-        mark = self._store().mark(mark_name(self.settings.id))
+        store = self._store()
+        self.has_other_writers = Capability.CONCURRENT_WRITERS in store.capabilities
+        mark = store.mark(mark_name(self.settings.id))
         if mark is None:
             self.place = SinkPlace(since=self._now() if self.settings.start_at == "now" else None)
             self._keep()

@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 
 from supervisors import ChildSpec, Supervisor, System
-from supervisors.testing import EventLog
+from supervisors.testing import CrashPoint, EventLog
 from tests.support.sinks import ScriptedSink
 from tests.wardwright.runtime.stage import ScriptedStore
 from wardwright.config.sinks import JsonlSinkSettings, SinkBase
@@ -69,8 +69,8 @@ class Works:
 
 
 @asynccontextmanager
-async def works(*sinks: SinkBase, draw: float = 0.5) -> AsyncIterator[Works]:
-    """Run a tree with a checkpointer on a store in memory, and these sinks of single events."""
+async def works(*sinks: SinkBase, draw: float = 0.5, harm: CrashPoint | None = None) -> AsyncIterator[Works]:
+    """Run a tree with a checkpointer on a store in memory, and these sinks of single events; `harm` comes to their actors."""
     store, board, events = ScriptedStore(), StoreBoard(), EventLog()
     made = {each.id: ScriptedSink() for each in sinks}
 
@@ -81,7 +81,8 @@ async def works(*sinks: SinkBase, draw: float = 0.5) -> AsyncIterator[Works]:
         return SinkLine(wanted, made[wanted.id], store=lambda: board.store, now=now)
 
     def actor(part: SinkPart, roster: SinkRoster) -> SinkActor:
-        return SinkActor(part, roster, bell=board.appended, now=now, draw=lambda: draw)
+        make = partial(SinkActor, part, roster, bell=board.appended, now=now, draw=lambda: draw)
+        return make() if harm is None else harm.into(make)()
 
     roster = SinkRoster(line, actor, sinks)
     checkpointer = partial(

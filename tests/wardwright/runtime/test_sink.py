@@ -1,20 +1,27 @@
 """The actor of a sink: when it sends, how it waits, what its crashes cost, and that nobody else notices any of it."""
 
+from collections.abc import Callable
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 
 import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 
 from supervisors import ActorDown
-from supervisors.testing import settle
+from supervisors.testing import Harm, every_await, settle
+from tests.support.sinks import ScriptedSink
 from tests.wardwright.runtime.sink_rig import EPOCH, settings, works
-from tests.wardwright.runtime.stage import InlineThreads, inline_threads
+from tests.wardwright.runtime.stage import InlineThreads, ScriptedStore, inline_threads
 from wardwright.config.sinks import SinkRetry
 from wardwright.domain.errors import RequestError, StorageUnavailable
 from wardwright.ports.sink import SinkUnavailable
+from wardwright.ports.storage import Capability
 from wardwright.runtime.sink import ReplayDeadLetters, SendAgain
 from wardwright.runtime.sink_line import SinkLine
+from wardwright.runtime.worker import Worker
+from wardwright.testing.sample_receipts import plain, receipt_id
 
 pytestmark = pytest.mark.anyio
 
@@ -48,6 +55,51 @@ async def test_an_idle_sink_does_nothing_at_all(monkeypatch: pytest.MonkeyPatch)
             patched.setattr(SinkLine, "look_ahead", _refuse)
             await anyio.sleep(80_000)
         assert on.part().status.failed_batches == 0
+
+
+async def test_what_another_daemon_writes_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    capabilities = ScriptedStore.capabilities | {Capability.CONCURRENT_WRITERS}
+    monkeypatch.setattr(ScriptedStore, "capabilities", capabilities)
+    async with works(settings()) as on:
+        await anyio.sleep(5)
+        on.store.append(plain(1).payloads)
+        await anyio.sleep(1.5)
+        assert on.sinks["s"].keys == [f"{receipt_id(1)}:{seq}" for seq in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("harm", ["crash", "kill"])
+async def test_wherever_it_ends_everything_arrives_in_order(harm: Harm, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run(_: Worker, step: Callable[[], Any]) -> Any:
+        await checkpoint()
+        done = step()  # a thread takes a step to its end, whatever becomes of who waits for it
+        await checkpoint()
+        return done
+
+    def gone_once(sink: ScriptedSink) -> None:
+        faults = [SinkUnavailable("gone")]
+        sink.fault = lambda: faults.pop() if faults and len(sink.batches) == 1 else None
+
+    monkeypatch.setattr(Worker, "run", run)
+    for point in every_await(harm):
+        async with works(settings(batch=4), harm=point) as on:
+            sink = on.sinks["s"]
+            gone_once(sink)
+            sink.refuses = lambda record: "too large" if record.key.endswith(":2") else None
+            await on.write(range(3))
+            await anyio.sleep(3)
+            await on.write(range(3, 5))
+            await on.wait_delivered()
+            sink.mend()
+            with suppress(ActorDown):
+                await on.system.named("top/sinks/s").call(ReplayDeadLetters(), timeout=10)
+            await on.wait_delivered()
+        missing = [key for key in on.written if key not in sink.keys]
+        place = on.part().line.place
+        assert len(missing) == place.dead_count + sum(each.count for each in place.again), point.where
+        assert all(key.endswith(":2") for key in missing), point.where
+        firsts = [key for key in dict.fromkeys(sink.keys) if not key.endswith(":2")]
+        assert firsts == [key for key in on.written if not key.endswith(":2")], point.where
+    assert point.number > 15
 
 
 async def test_it_waits_longer_after_each_failure_and_not_for_ever() -> None:

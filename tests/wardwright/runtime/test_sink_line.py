@@ -1,6 +1,7 @@
 """One sink and its place, step by step: what is delivered, kept, passed over, buried and sent again."""
 
 from collections.abc import Iterable
+from itertools import zip_longest
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from wardwright.domain.sink import Unit
 from wardwright.ports.sink import BATCH_BYTES, SinkUnavailable
 from wardwright.receipts.events import decode_entry
 from wardwright.receipts.fold import fold
+from wardwright.runtime import sink_batch
 from wardwright.runtime.sink_line import SinkLine, keep_quietly
 from wardwright.runtime.sink_place import SinkPlace, decode_place
 from wardwright.storage.memory import MemoryReceiptStore
@@ -94,6 +96,23 @@ def test_receipts_go_on_whole_when_they_are_closed() -> None:
     assert [record.position for record in rig.sink.received] == [6, 7]
     expected = msgspec.json.encode(fold([decode_entry(payload) for payload in first]))
     assert rig.sink.received[1].body == expected
+
+
+def test_receipts_are_whole_wherever_a_batch_begins_and_however_large_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sink_batch, "_MOST_SEEN_BYTES", 20_000)
+    records = [plain(number, attempts=1 + number % 40).payloads for number in range(60)]
+    rig = Rig("receipts", batch=2)
+    for pair in zip(records[::2], records[1::2], strict=True):
+        rig.log.append([payload for row in zip_longest(*pair) for payload in row if payload is not None])
+    rig.line.begin()
+    rig.run()
+    folded = {record.key: record.body for record in rig.sink.received}
+    assert folded == {
+        receipt_id(number): msgspec.json.encode(fold([decode_entry(payload) for payload in record]))
+        for number, record in enumerate(records)
+    }
 
 
 def test_a_batch_ends_with_the_record_that_makes_it_a_mebibyte() -> None:
@@ -297,14 +316,18 @@ def test_receipts_that_were_forgotten_or_are_not_whole_are_no_obstacle() -> None
         found = Log.payloads(rig.log, wanted)
         return () if wanted == receipt_id(1) else found[1:] if wanted == receipt_id(2) else found
 
-    rig.log.write(range(4))
+    records = [plain(number).payloads for number in range(4)]
+    rig.log.append([record[0] for record in records])
     rig.line.begin()
+    rig.run()
+    for record in records:
+        rig.log.append(record[1:])
     vars(rig.log)["payloads"] = payloads
     rig.run()
     assert rig.sink.keys == [receipt_id(0), receipt_id(3)]
     assert rig.log.kept.gone == 1
     (stretch,) = rig.log.kept.dead
-    assert (stretch.last, stretch.count, stretch.reason) == (9, 1, "its record is not whole")
+    assert (stretch.last, stretch.count, stretch.reason) == (10, 1, "its record is not whole")
 
 
 @pytest.mark.parametrize("mark", [b'{"position":1000000,"delivered":7}', b"\xff not a place"])

@@ -73,6 +73,7 @@ TABLES = (
     Table('`[[sinks]]`, kind = "nats"', "sinks", sinks.NatsSinkSettings),
     Table('`[[sinks]]`, kind = "webhook"', "sinks", sinks.WebhookSinkSettings),
     Table('`[[sinks]]`, kind = "kafka"', "sinks", sinks.KafkaSinkSettings),
+    Table('`[[sinks]]`, kind = "parquet"', "sinks", sinks.ParquetSinkSettings),
     Table("`retry` of a sink", "sink_retry", sinks.SinkRetry),
 )
 
@@ -258,7 +259,7 @@ MEANINGS: Mapping[str, str] = {
     "sinks.batch": "How many records are sent together at most.",
     "sinks.linger_ms": "How long it waits for more after something new, so that batches form.",
     "sinks.retry": "See [retry](#retry-of-a-sink).",
-    "sinks.path": "The file. It is made with its folder where there is none, and may be moved away at any time: another one is begun then.",
+    "sinks.path": "Of `jsonl` the file, which is made with its folder where there is none, and may be moved away at any time: another one is begun then. Of `parquet` the folder.",
     "sinks.unit": "What is sent: `receipts`, each whole when it is closed, or `events`, every entry of the log as it is stored.",
     "sinks.rotate_bytes": "The size at which the file is put aside, as `<name>.000001` and so on; absent: never.",
     "sinks.url": "Where the far side is: an http or https URL without credentials. Of `opentelemetry` that of a receiver of OTLP over HTTP, without `/v1/traces`.",
@@ -278,6 +279,7 @@ MEANINGS: Mapping[str, str] = {
     "sinks.tls": "Whether brokers are spoken to over TLS.",
     "sinks.sasl_mechanism": "How name and password are shown to brokers; absent: not at all.",
     "sinks.max_message_bytes": "The largest message, which must not be more than the topic takes. What is larger is refused.",
+    "sinks.rows_per_file": "How many rows a file has at most, but for those of one batch.",
     "sinks.timeout": "How many seconds the far side may take to answer.",
     "sinks.secret_env": "The variable that holds the secret to sign with, or several with spaces between them while they are changed; one that begins with "
     "`whsec_` is base64. Absent: nothing is signed.",

@@ -13,6 +13,7 @@ from wardwright.config.sinks import (
     KafkaSinkSettings,
     NatsSinkSettings,
     OpenTelemetrySinkSettings,
+    ParquetSinkSettings,
     SinkBase,
     WebhookSinkSettings,
 )
@@ -56,6 +57,11 @@ def sink_of(settings: SinkBase) -> Sink:
             return _webhook(settings)
         case KafkaSinkSettings():
             return _kafka(settings)
+        case ParquetSinkSettings():
+            with _library("duckdb", extra="parquet"):
+                from wardwright.sinks.parquet import ParquetSink
+
+            return ParquetSink(Path(settings.path), rows_per_file=settings.rows_per_file)
         case _:
             raise TypeError(f"there is no adapter for a sink of type {type(settings).__name__}")
 

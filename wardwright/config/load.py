@@ -39,7 +39,7 @@ from wardwright.config.settings import (
     Settings,
 )
 from wardwright.config.sink_checks import check_sinks
-from wardwright.config.sinks import JsonlSinkSettings, SinkSettings
+from wardwright.config.sinks import JsonlSinkSettings, ParquetSinkSettings, SinkSettings
 from wardwright.config.stream_rules import RuleGuarantee, stream_guarantees
 from wardwright.domain.route import ModelDefinition
 from wardwright.planner.composition import compose
@@ -246,7 +246,7 @@ def _resolve_paths(settings: Settings, folder: Path, environ: Mapping[str, str])
         return provider
 
     def resolve_sink(sink: SinkSettings) -> SinkSettings:
-        if isinstance(sink, JsonlSinkSettings):
+        if isinstance(sink, JsonlSinkSettings | ParquetSinkSettings):
             return msgspec.structs.replace(sink, path=resolve(sink.path))
         return sink
 

@@ -10,22 +10,23 @@ from wardwright.config.sinks import (
     KafkaSinkSettings,
     NatsSinkSettings,
     OpenTelemetrySinkSettings,
+    ParquetSinkSettings,
     SinkSettings,
     WebhookSinkSettings,
 )
 
 
 def check_sinks(sinks: Sequence[SinkSettings]) -> Iterator[Problem]:
-    """Check that ids are unique, that no two sinks write to one file, and what each kind asks for."""
+    """Check that ids are unique, that no two sinks write to one place, and what each kind asks for."""
     names = [sink.id for sink in sinks]
     yield from repeated_ids("sinks", names)
     files: dict[str, str] = {}
     for sink, path in zip(sinks, entry_paths("sinks", names), strict=True):
         match sink:
-            case JsonlSinkSettings():
+            case JsonlSinkSettings() | ParquetSinkSettings():
                 first = files.setdefault(sink.path, path)
                 if first != path:
-                    yield Problem(below(path, "path"), f"expected a file of its own, but {first} writes to it too")
+                    yield Problem(below(path, "path"), f"expected a place of its own, but {first} writes to it too")
             case OpenTelemetrySinkSettings() | WebhookSinkSettings():
                 fault = url_fault(sink.url, "headers_env")
                 if fault is not None:

@@ -134,7 +134,19 @@ class KafkaSinkSettings(SinkBase, frozen=True, kw_only=True, tag="kafka"):
     timeout: Seconds = 10
 
 
+class ParquetSinkSettings(SinkBase, frozen=True, kw_only=True, tag="parquet"):
+    """Parquet files in a folder, a row for each receipt."""
+
+    path: Text
+    rows_per_file: Annotated[int, Meta(ge=1, le=10_000_000, description="a number of rows, 1 or more")] = 100_000
+
+
 SinkSettings = (
-    JsonlSinkSettings | WebhookSinkSettings | OpenTelemetrySinkSettings | NatsSinkSettings | KafkaSinkSettings
+    JsonlSinkSettings
+    | WebhookSinkSettings
+    | OpenTelemetrySinkSettings
+    | NatsSinkSettings
+    | KafkaSinkSettings
+    | ParquetSinkSettings
 )
 """One table of `[[sinks]]`. Its `kind` says which of these it is."""

@@ -14,6 +14,7 @@ TABLES = {
     "jsonl": 'path = "out.jsonl"',
     "opentelemetry": 'url = "http://127.0.0.1:4318"',
     "kafka": 'brokers = ["127.0.0.1:9092"]',
+    "parquet": 'path = "table"',
     "nats": 'servers = ["nats://127.0.0.1:4222"]',
 }
 
@@ -32,7 +33,7 @@ def test_each_kind_is_made_from_its_settings(tmp_path: Path, kind: str) -> None:
     assert [one.name for one in tmp_path.iterdir()] == ["wardwright.toml"]
 
 
-@pytest.mark.parametrize(("kind", "library"), [("nats", "nats"), ("kafka", "confluent_kafka")])
+@pytest.mark.parametrize(("kind", "library"), [("nats", "nats"), ("kafka", "confluent_kafka"), ("parquet", "duckdb")])
 def test_a_library_that_is_missing_is_a_problem_of_the_configuration(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, library: str
 ) -> None:

@@ -59,7 +59,7 @@ def test_two_sinks_share_neither_an_id_nor_a_file(tmp_path: Path) -> None:
     told = problems(tmp_path, table, table)
     assert told == [
         'sinks[1].id: expected an id of its own, but sinks[0] is "a" too',
-        "sinks[1].path: expected a file of its own, but sinks.a writes to it too",
+        "sinks[1].path: expected a place of its own, but sinks.a writes to it too",
     ]
 
 

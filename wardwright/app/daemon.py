@@ -137,7 +137,9 @@ class Daemon:
         self._exact_counts = ExactCounts(SplintrCounter())
         self._ledger = Ledger(now=time.time)
         store = StoreBoard(bus.tell)
-        self._sinks = SinkRoster(partial(_sink_line, store), partial(_sink_actor, store.appended), self._settings.sinks)
+        self._sinks = SinkRoster(
+            partial(_sink_line, store), partial(_sink_actor, store.appended), self._settings.sinks, tell=bus.tell
+        )
         self._boards = Boards(CatalogBoard(), store, ControlBoard(bus.tell), ProviderBoard(bus.tell), self._sinks)
         self._versions = Versions(self._boards.control, TransientBoard())
         self._roster = ProviderRoster(self._part(provider, self._settings) for provider in self._settings.providers)

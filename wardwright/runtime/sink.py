@@ -23,7 +23,8 @@ from wardwright.domain.errors import RequestError, StorageUnavailable, Wardwrigh
 from wardwright.ports.sink import SinkUnavailable
 from wardwright.runtime.bell import Bell
 from wardwright.runtime.sink_line import SinkLine, keep_quietly
-from wardwright.runtime.sink_roster import SinkPart, SinkRoster
+from wardwright.runtime.sink_roster import SinkPart, SinkRoster, losses_of
+from wardwright.runtime.visible import SinkLost, SinkRecovered
 from wardwright.runtime.worker import Worker
 
 _FLUSH_S = 5.0
@@ -126,6 +127,7 @@ class SinkActor(Actor):
 
     async def _feed(self) -> None:
         await self._insist(self._line.begin)
+        self._status.losses = losses_of(self._line)
         await self._look_ahead()
         while True:
             ring = self._bell.next_ring()
@@ -157,6 +159,7 @@ class SinkActor(Actor):
         pause = self._pause(error.retry_after_s)
         if not self._status.failures_in_row:
             _log.warning("a sink is unavailable", sink=self._settings.id, problem=error.message)
+            self._roster.tell(SinkLost(sink=self._settings.id, problem=error.message))
         self._note_failure(error.message)
         self._status.state = "failing"
         self._status.next_attempt_at = self._now() + pause
@@ -190,6 +193,7 @@ class SinkActor(Actor):
         status = self._status
         if status.failures_in_row:
             _log.info("a sink is available again", sink=self._settings.id, after_failures=status.failures_in_row)
+            self._roster.tell(SinkRecovered(sink=self._settings.id, after_failures=status.failures_in_row))
             status.state = "sending"
         status.failures_in_row = 0
         status.next_attempt_at = None

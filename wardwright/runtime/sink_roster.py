@@ -6,22 +6,34 @@ Written by the catalog (what is wanted) and by each sink's actor (how it is); it
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from supervisors import Actor, Backoff, ChildSpec
 from wardwright.config.sinks import SinkBase
 from wardwright.domain.errors import NotFound
 from wardwright.domain.sink import SinkState
 from wardwright.runtime.sink_line import SinkLine
+from wardwright.runtime.visible import GatewayClosed, GatewayOpened, SinkPassedOver, Tell, tell_nobody
 
 _SHUTDOWN_S = 30.0
 # A sink that crashes at every start comes back ever more rarely, so that its crashes never come to what its supervisor bears.
 _BACKOFF = Backoff(min_seconds=1.0, max_seconds=60.0, reset_after=60.0)
 
 
+class Losses(NamedTuple):
+    """What a sink has not got: see `SinkPlace`."""
+
+    refused: int
+    dropped: int
+    lost: int
+
+
 @dataclass(slots=True)
 class SinkStatus:
-    """How a sink is doing, over the incarnations of its actor. Times are Unix seconds."""
+    """How a sink is doing, over the incarnations of its actor. Times are Unix seconds.
+
+    `losses` are those that whoever watches knows of; None before the sink has found its place.
+    """
 
     state: SinkState = "starting"
     failures_in_row: int = 0
@@ -30,6 +42,7 @@ class SinkStatus:
     last_error_at: float | None = None
     last_success_at: float | None = None
     next_attempt_at: float | None = None
+    losses: Losses | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +71,17 @@ class SinkRoster:
         make_line: Callable[[SinkBase], SinkLine],
         make_actor: Callable[[SinkPart, "SinkRoster"], Actor],
         sinks: Iterable[SinkBase] = (),
+        *,
+        tell: Tell = tell_nobody,
     ) -> None:
+        self.tell = tell
         self.parts: Mapping[str, SinkPart] = MappingProxyType({})
         self.running: dict[str, SinkPart] = {}
         self.closed_by: str | None = None
         self._make_line = make_line
         self._make_actor = make_actor
         self._full: set[str] = set()
+        self._closing: str | None = None
         self.replace(sinks)
 
     def replace(self, sinks: Iterable[SinkBase]) -> None:
@@ -102,6 +119,7 @@ class SinkRoster:
         else:
             self._full.discard(sink_id)
         self._judge()
+        self._tell_losses(part)
 
     def _part(self, settings: SinkBase) -> SinkPart:
         known = self.parts.get(settings.id)
@@ -110,5 +128,23 @@ class SinkRoster:
         )
 
     def _judge(self) -> None:
-        full = sorted(self._full)
-        self.closed_by = f"the sink {full[0]!r} is too far behind" if full else None
+        before, self._closing = self._closing, min(self._full, default=None)
+        self.closed_by = None if self._closing is None else f"the sink {self._closing!r} is too far behind"
+        if self._closing is not None and before is None:
+            self.tell(GatewayClosed(sink=self._closing))
+        elif self._closing is None and before is not None:
+            self.tell(GatewayOpened(sink=before))
+
+    def _tell_losses(self, part: SinkPart) -> None:
+        """Tell of what a sink has not got since it was last noted."""
+        known, now = part.status.losses, losses_of(part.line)
+        if known is None or now == known:
+            return
+        part.status.losses = now
+        refused, dropped, lost = (after - before for after, before in zip(now, known, strict=True))
+        self.tell(SinkPassedOver(sink=part.settings.id, refused=refused, dropped=dropped, lost=lost))
+
+
+def losses_of(line: SinkLine) -> Losses:
+    """What a sink has not got so far."""
+    return Losses(line.place.refused, line.place.dropped, line.place.lost)

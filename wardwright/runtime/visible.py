@@ -18,7 +18,7 @@ from wardwright.domain.stream import ResumedBy
 from wardwright.domain.structured import OnViolation
 from wardwright.receipts.events import AttemptStatus, FinalStatus, RetryPolicyName, RetryRefusal
 
-Topic = Literal["receipts", "policy", "models", "keys", "providers", "actors", "storage", "config"]
+Topic = Literal["receipts", "policy", "models", "keys", "providers", "actors", "storage", "sinks", "config"]
 TOPICS: tuple[Topic, ...] = get_args(Topic)
 OF_REQUESTS: frozenset[Topic] = frozenset({"receipts", "policy"})
 """What each request has to tell: told only while somebody watches, and for a while after."""
@@ -313,7 +313,7 @@ class SupervisorGaveUp(_OfActor, frozen=True, kw_only=True, tag="supervisor.gave
     reason: str
 
 
-# --- storage and configuration ----------------------------------------------------------------------------------------
+# --- storage, sinks, configuration -------------------------------------------------------------------------------------
 
 
 class StorageLost(_Fact, frozen=True, kw_only=True, tag="storage.unavailable"):
@@ -327,6 +327,41 @@ class StorageRecovered(_Fact, frozen=True, kw_only=True, tag="storage.recovered"
     """Receipts are written again."""
 
     topic: ClassVar[Topic] = "storage"
+
+
+class _OfSink(_Fact, frozen=True, kw_only=True):
+    """How receipts get on with a sink."""
+
+    topic: ClassVar[Topic] = "sinks"
+    sink: str
+
+
+class SinkLost(_OfSink, frozen=True, kw_only=True, tag="sink.unavailable"):
+    """A sink takes nothing; told once, until it does again."""
+
+    problem: str
+
+
+class SinkRecovered(_OfSink, frozen=True, kw_only=True, tag="sink.recovered"):
+    """A sink takes records again."""
+
+    after_failures: int
+
+
+class SinkPassedOver(_OfSink, frozen=True, kw_only=True, tag="sink.passed_over"):
+    """What a sink has not got, since this was last told: records it refused, entries that it was too far behind for, or that are gone."""
+
+    refused: int
+    dropped: int
+    lost: int
+
+
+class GatewayClosed(_OfSink, frozen=True, kw_only=True, tag="sink.gateway_closed"):
+    """A sink that must miss nothing is too far behind, so no request is taken in."""
+
+
+class GatewayOpened(_OfSink, frozen=True, kw_only=True, tag="sink.gateway_opened"):
+    """The sink that kept requests out does so no more."""
 
 
 class ConfigFollowed(_Fact, frozen=True, kw_only=True, tag="config.followed"):
@@ -382,6 +417,11 @@ Fact: TypeAlias = (
     | SupervisorGaveUp
     | StorageLost
     | StorageRecovered
+    | SinkLost
+    | SinkRecovered
+    | SinkPassedOver
+    | GatewayClosed
+    | GatewayOpened
     | ConfigFollowed
     | ConfigRefused
 )

@@ -20,6 +20,7 @@ from wardwright.runtime.ledger import Ledger
 from wardwright.runtime.sink import SinkActor
 from wardwright.runtime.sink_line import SinkLine
 from wardwright.runtime.sink_roster import SinkPart, SinkRoster
+from wardwright.runtime.visible import Fact
 from wardwright.storage.control import MemoryControlLog
 from wardwright.testing.sample_receipts import plain
 
@@ -39,6 +40,7 @@ class Works:
     roster: SinkRoster
     sinks: dict[str, ScriptedSink]
     events: EventLog
+    told: list[Fact] = field(default_factory=list)
     written: list[str] = field(default_factory=list)
 
     async def write(self, numbers: Iterable[int]) -> None:
@@ -84,7 +86,8 @@ async def works(*sinks: SinkBase, draw: float = 0.5, harm: CrashPoint | None = N
         make = partial(SinkActor, part, roster, bell=board.appended, now=now, draw=lambda: draw)
         return make() if harm is None else harm.into(make)()
 
-    roster = SinkRoster(line, actor, sinks)
+    told: list[Fact] = []
+    roster = SinkRoster(line, actor, sinks, tell=told.append)
     checkpointer = partial(
         Checkpointer,
         Logs(lambda: store, MemoryControlLog),
@@ -105,4 +108,4 @@ async def works(*sinks: SinkBase, draw: float = 0.5, harm: CrashPoint | None = N
     )
     system = System("top", tree, on_event=events)
     async with system:
-        yield Works(system, store, roster, made, events)
+        yield Works(system, store, roster, made, events, told)

@@ -14,6 +14,7 @@ from tests.wardwright.receipts.receipt_samples import opened
 from tests.wardwright.runtime.catalog_rig import HEAD, draft, model, rig
 from tests.wardwright.runtime.providers import REFUSED, Scripted, Watched, failing
 from tests.wardwright.runtime.responders import RecordingResponder
+from tests.wardwright.runtime.sink_rig import settings, works
 from tests.wardwright.runtime.stage import Stage, cascade, stage
 from wardwright.config.problems import ConfigError
 from wardwright.domain.caller import Attributed, Caller
@@ -267,6 +268,51 @@ class TestStorage:
                 ("storage.unavailable", {"problem": "the disk is full"}),
                 ("storage.recovered", {}),
             ]
+
+
+class TestSinks:
+    async def test_a_failure_is_told_once_and_so_is_the_recovery(self) -> None:
+        async with works(settings()) as on:
+            await on.wait_delivered()
+            on.sinks["s"].break_down()
+            await on.write([1])
+            await anyio.sleep(60)
+            failures = on.part().status.failures_in_row
+            on.sinks["s"].mend()
+            await on.wait_delivered()
+            await settle()
+            assert failures > 1
+            (lost, first), (again, second) = told(on.told)
+            assert (lost, first) == ("sink.unavailable", {"sink": "s", "problem": "the far side is gone"})
+            assert (again, second["sink"]) == ("sink.recovered", "s")
+            assert second["after_failures"] >= failures
+
+    async def test_what_one_has_not_got_is_told_as_it_comes_about(self) -> None:
+        async with works(settings()) as on:
+            await on.write([1])
+            await on.wait_delivered()
+            on.sinks["s"].refuses = lambda record: "too large"
+            await on.write([2])
+            await on.wait_delivered()
+            await settle()
+            passed_over = {"sink": "s", "refused": 3, "dropped": 0, "lost": 0}
+            assert told(on.told) == [("sink.passed_over", passed_over)]
+            on.kill()
+            await on.write([3])
+            await on.wait_delivered()
+            await settle()
+            assert told(on.told)[1:] == [("sink.passed_over", passed_over)], "what was before is told nobody again"
+
+    async def test_one_that_keeps_requests_out_is_told_and_so_is_its_end(self) -> None:
+        async with works(settings(on_full="fail_closed", max_lag=1)) as on:
+            on.sinks["s"].break_down()
+            await on.write(range(3))
+            await anyio.sleep(5)
+            on.sinks["s"].mend()
+            await on.wait_delivered()
+            await settle()
+            facts = [item for item in told(on.told) if item[0].startswith("sink.gateway")]
+            assert facts == [("sink.gateway_closed", {"sink": "s"}), ("sink.gateway_opened", {"sink": "s"})]
 
 
 class TestActors:

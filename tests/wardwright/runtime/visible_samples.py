@@ -124,6 +124,11 @@ SAMPLES: tuple[Fact, ...] = (
     visible.SupervisorGaveUp(path="wardwright", offender="wardwright/storage", reason="shutdown"),
     visible.StorageLost(problem="the disk is full"),
     visible.StorageRecovered(),
+    visible.SinkLost(sink="copies", problem="the far side does not answer"),
+    visible.SinkRecovered(sink="copies", after_failures=3),
+    visible.SinkPassedOver(sink="copies", refused=1, dropped=20, lost=0),
+    visible.GatewayClosed(sink="copies"),
+    visible.GatewayOpened(sink="copies"),
     visible.ConfigFollowed(
         source="wardwright.toml",
         published=("test-model v2",),

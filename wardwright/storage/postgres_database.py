@@ -102,7 +102,7 @@ class Database:
         except psycopg.ProgrammingError:
             parts = None  # what libpq says of it repeats the URL
         if parts is None:
-            raise StorageUnavailable(f"{variable} is no URL of a PostgreSQL database")
+            raise StorageUnavailable(f"{variable} is {'no URL of a PostgreSQL database' if url else 'not set'}")
         self._private = [str(parts[name]) for name in ("password", "user") if parts.get(name)]
         host, port, name = parts.get("host"), parts.get("port"), parts.get("dbname")
         at = "" if host is None else f" at {host}" if port is None else f" at {host}:{port}"

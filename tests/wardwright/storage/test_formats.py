@@ -1,16 +1,18 @@
 """Stores of every format that was ever released open, whole, in this version. They are kept in `formats/` and never made anew."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.postgres import PostgresServer
 from wardwright.domain.control_state import fold_control
 from wardwright.ports.storage import StorageProvider
 from wardwright.receipts.chain import verify
 from wardwright.receipts.query import ReceiptFilter
 from wardwright.storage.folder import FileStorage
+from wardwright.storage.postgres import PostgresStorage
 from wardwright.storage.sqlite import SqliteStorage
 
 FORMATS = Path(__file__).parent / "formats"
@@ -21,13 +23,22 @@ PROVIDERS: dict[str, Callable[[Path], StorageProvider]] = {
 }
 
 
-@pytest.fixture(params=sorted(PROVIDERS))
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> StorageProvider:
-    return PROVIDERS[request.param](Path(shutil.copytree(FORMATS / request.param, tmp_path / "kept")))
+DUMPS = ("postgres-1",)
+
+
+@pytest.fixture(params=sorted((*PROVIDERS, *DUMPS)))
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StorageProvider]:
+    if request.param in DUMPS:
+        server: PostgresServer = request.getfixturevalue("postgres")
+        server.execute((FORMATS / request.param / "wardwright.sql").read_text())
+        yield PostgresStorage(server.url())
+        server.drop("wardwright")
+    else:
+        yield PROVIDERS[request.param](Path(shutil.copytree(FORMATS / request.param, tmp_path / "kept")))
 
 
 def test_every_kept_store_has_its_test() -> None:
-    assert sorted(folder.name for folder in FORMATS.iterdir()) == sorted(PROVIDERS)
+    assert sorted(folder.name for folder in FORMATS.iterdir()) == sorted((*PROVIDERS, *DUMPS))
 
 
 def test_a_kept_store_tells_what_it_was_told(storage: StorageProvider) -> None:

@@ -111,7 +111,7 @@ class TestWhoIsNotLetIn:
         monkeypatch.setattr(postgres_database, "OLDEST_SERVER", 990_000)
         assert "; it takes PostgreSQL 99 or later" in refusal(storage)
 
-    @pytest.mark.parametrize("url", ["", f"postgresql://{USER}:{PASSWORD}@host:port/db?no=such", f"{USER} {PASSWORD}"])
+    @pytest.mark.parametrize("url", [f"postgresql://{USER}:{PASSWORD}@host:port/db?no=such", f"{USER} {PASSWORD}"])
     def test_what_is_no_url(self, url: str) -> None:
         with pytest.raises(StorageUnavailable) as caught:
             PostgresStorage(url, variable=VARIABLE)

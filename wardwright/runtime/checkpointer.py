@@ -235,6 +235,7 @@ class Checkpointer(Actor):
             try:
                 await self._worker.run(partial(self._close_what_was_left, self._board.store))
                 await self._catch_up_with_control()
+                self._board.appended.ring()  # others may have appended: nobody tells of that
             except StorageUnavailable as error:
                 _log.warning("what other daemons have left or decided could not be seen", problem=error.message)
 

@@ -177,6 +177,14 @@ def test_values_of_later_versions_are_refused_as_such(tree: dict[str, Any], prob
     assert found.startswith(problem)
 
 
+@pytest.mark.parametrize("key", ["url", "dsn", "password"])
+def test_a_url_with_a_password_in_it_is_asked_for_by_its_variable(key: str) -> None:
+    (found,) = problems({"storage": {"kind": "postgres", key: "postgresql://somebody:unheard-of@db/receipts"}})
+    assert found.startswith(f"storage.{key}: unknown key; a URL that has a password is never written here")
+    assert "url_env" in found
+    assert "unheard-of" not in found
+
+
 def test_no_key_is_both_supported_and_not_yet() -> None:
     pair = [{"model": "a"}, {"model": "b"}]
     entries: dict[str, dict[str, Any]] = {

@@ -100,6 +100,16 @@ class TestWhatOthersHaveOpen:
             await anyio.sleep(10 * HALF_A_MINUTE)
             assert len(store.open_receipts()) == 1
 
+    async def test_who_waits_for_entries_hears_of_those_of_others_within_half_a_minute(
+        self, threads: InlineThreads
+    ) -> None:
+        store = SharedStore("neighbour")
+        async with desk(lambda: store, boot="mine") as storage:
+            ring = storage.board.appended.next_ring()
+            store.append(of_boot("neighbour", "rcpt_1"))
+            await anyio.sleep(HALF_A_MINUTE)
+            assert ring.is_set()
+
 
 class TestDecisionsOfSeveral:
     async def test_a_decision_goes_behind_those_that_were_made_elsewhere(self, threads: InlineThreads) -> None:

@@ -117,23 +117,7 @@ def run_daemon(
     program: str = "wardwright.cli.main",
 ) -> Iterator[Daemon]:
     """Start a daemon on `config` with its data below `folder`; on leaving it is stopped and must have stopped cleanly."""
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "wardwright.toml"
-    file.write_text(config, encoding="utf-8")
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("WARDWRIGHT_")}
-    process = subprocess.Popen(
-        [sys.executable, "-m", program, "serve", "--config", str(file), "--log-format", "json"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=folder,
-        env={
-            **inherited,
-            "WARDWRIGHT_BIND": "127.0.0.1:0",
-            "WARDWRIGHT_DATA_DIR": str(folder / "data"),
-            **(environment or {}),
-        },
-    )
+    process = start_process(folder, config, environment=environment, program=program)
     daemon = Daemon(process, folder)
     reader = threading.Thread(target=daemon.read_log, daemon=True)
     reader.start()
@@ -151,3 +135,30 @@ def run_daemon(
             reader.join(5)
             assert process.stderr is not None
             process.stderr.close()
+
+
+def start_process(
+    folder: Path,
+    config: str,
+    *,
+    environment: Mapping[str, str] | None = None,
+    program: str = "wardwright.cli.main",
+) -> "subprocess.Popen[str]":
+    """Begin to start a daemon on `config` with its data below `folder`. What it logs is to be read by whoever starts it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "wardwright.toml"
+    file.write_text(config, encoding="utf-8")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("WARDWRIGHT_")}
+    return subprocess.Popen(
+        [sys.executable, "-m", program, "serve", "--config", str(file), "--log-format", "json"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+        env={
+            **inherited,
+            "WARDWRIGHT_BIND": "127.0.0.1:0",
+            "WARDWRIGHT_DATA_DIR": str(folder / "data"),
+            **(environment or {}),
+        },
+    )

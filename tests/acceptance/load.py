@@ -26,6 +26,7 @@ class Seen:
     text: str = ""
     content_type: str = ""
     started: threading.Event = field(default_factory=threading.Event)
+    ended: threading.Event = field(default_factory=threading.Event)
 
     @property
     def is_well_formed(self) -> bool:
@@ -50,6 +51,7 @@ def read_stream(daemon: Daemon, seen: Seen, *, model: str = "test-model", prompt
         seen.broken = f"{type(error).__name__}: {error}"
     finally:
         seen.started.set()
+        seen.ended.set()
     return seen
 
 

@@ -1,58 +1,13 @@
-"""`kill -9` of the daemon, and an orderly stop: what is on disk afterwards."""
+"""`kill -9` of the daemon with streams under way, and an orderly stop: what is on disk afterwards. `tests/chaos` kills it more often."""
 
 import signal
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.acceptance.conftest import StartDaemon, gateway_config
-from tests.acceptance.load import Seen, read_stream, send_chat, streams
+from tests.acceptance.load import send_chat, streams
 from tests.support.upstream import Upstream
-
-
-@pytest.mark.parametrize(("backend", "kind"), [("asyncio", "file"), ("trio", "file"), ("asyncio", "sqlite")])
-def test_after_kill_9_every_answered_request_has_its_receipt_and_open_ones_are_closed(
-    upstream: Upstream, start_daemon: StartDaemon, backend: str, kind: str
-) -> None:
-    config = gateway_config(upstream, "ok", backend=backend, extra=f'[storage]\nkind = "{kind}"\n')
-    first = start_daemon(config)
-    seen: list[Seen] = []
-    stopped = threading.Event()
-
-    def keep_asking() -> None:
-        while not stopped.is_set():
-            one = read_stream(first, Seen())
-            seen.append(one)
-            if one.broken:
-                return
-
-    with ThreadPoolExecutor(16) as pool:
-        for _ in range(16):
-            pool.submit(keep_asking)
-        while sum(one.done for one in seen) < 60:
-            time.sleep(0.01)  # the load is real: there is no event for "in the middle of it"
-        first.process.kill()
-        first.process.wait()
-        stopped.set()
-
-    second = start_daemon(config)
-
-    answered = [one for one in seen if one.status == 200]
-    assert sum(one.done for one in answered) >= 60
-    for one in answered:
-        final = second.receipt(one.receipt_id)["final"]
-        assert final is not None
-        assert final["status"] == ("completed" if one.done else final["status"])
-    page, everything = second.get("/v1/receipts", limit=500), []
-    while True:
-        everything += page["data"]
-        if page["next_cursor"] is None:
-            break
-        page = second.get("/v1/receipts", limit=500, cursor=page["next_cursor"])
-    assert all(summary["status"] in {"completed", "interrupted"} for summary in everything)
-    assert second.get("/admin/storage")["kind"] == kind
 
 
 def test_a_receipt_left_open_by_kill_9_is_closed_as_interrupted(upstream: Upstream, start_daemon: StartDaemon) -> None:

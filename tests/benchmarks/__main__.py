@@ -24,6 +24,7 @@ from tests.benchmarks.phases import DEFAULT_PHASES, PHASES
 from tests.benchmarks.processes import Server
 from tests.benchmarks.report import (
     bytecodes_table,
+    durability_table,
     micro_table,
     phase_table,
     rules_table,
@@ -36,6 +37,7 @@ from tests.benchmarks.report import (
 from tests.benchmarks.supervision import Found
 from tests.benchmarks.supervision import figures as supervision_figures
 from tests.benchmarks.systems import DIRECT, Start, run_upstream, systems_on
+from tests.benchmarks.timing import sync_ms
 
 _EXTRA_STARTS = 2
 _WIDTH = 160
@@ -60,6 +62,7 @@ class Report(msgspec.Struct):
     idle_mb: dict[str, float] = {}
     phases: dict[str, dict[str, Sample]] = {}
     rounds: dict[str, dict[str, list[Sample]]] = {}
+    sync_ms: dict[str, float] = {}
     micro_us: dict[str, float] = {}
     bytecodes: dict[str, Cost] = {}
     supervisors: dict[str, Found] = {}
@@ -110,12 +113,15 @@ def _measure_gateway(options: argparse.Namespace, console: Console, report: Repo
         console.print(start_table(report.start_ms, report.idle_mb))
         for phase_name in options.phases:
             phase = PHASES[phase_name]
+            before = sync_ms(folder)
             taken = _rounds(phase_name, servers, seconds=options.seconds, rounds=options.rounds)
+            report.sync_ms[phase_name] = (before + sync_ms(folder)) / 2
             found = {name: median_of(samples) for name, samples in taken.items()}
             report.rounds[phase_name], report.phases[phase_name] = taken, found
             console.print(phase_table(phase, found))
             is_sound = not show_problems(console, phase, found) and is_sound
         console.print(rules_table(report.phases))
+        console.print(durability_table(report.phases, report.sync_ms))
         report.micro_us = figures(folder)
         console.print(micro_table(report.micro_us, PROMISES))
         if options.backend == "asyncio":

@@ -49,10 +49,11 @@ PHASES = {
         Phase("u1", "whole answers, 1 connection", 1, "mock"),
         Phase("u16", "whole answers, 16 connections", 16, "mock"),
         Phase("u64", "whole answers, 64 connections", 64, "mock"),
+        Phase("d16", "whole answers after 50 ms, 16 connections", 16, "mock-d50"),
         Phase("d2", "whole answers after 5 ms, 2 connections", 2, "mock-d5"),
         Phase("sb16", "streams of 100 chunks in one burst, 16 connections", 16, "mock-n100", stream=True),
         Phase("sp16", "streams of 100 chunks, one per 10 ms, 16 connections", 16, "mock-n100-p10", stream=True),
         Phase("sp64", "streams of 100 chunks, one per 10 ms, 64 connections", 64, "mock-n100-p10", stream=True),
     )
 }
-DEFAULT_PHASES = ("u1", "u16", "u64", "sb16", "sp16")
+DEFAULT_PHASES = ("u1", "u16", "d16", "u64", "sb16", "sp16")

@@ -16,7 +16,7 @@ from tests.benchmarks.processes import Server, run_server
 DIRECT = "direct call"
 FLOOR = "bare Starlette"
 
-UNRULED, RULED = "wardwright none", "wardwright none, 20 rules"
+STRICT, UNRULED, RULED = "wardwright strict", "wardwright none", "wardwright none, 20 rules"
 _RULES = "".join(
     f"""
 [[models.stream_rules]]
@@ -30,7 +30,7 @@ action = "block"
 
 # name -> its [storage] table, and what is said of every model
 DAEMONS = {
-    "wardwright strict": ('kind = "file"\ndurability = "strict"', ""),
+    STRICT: ('kind = "file"\ndurability = "strict"', ""),
     UNRULED: ('kind = "file"\ndurability = "none"', ""),
     RULED: ('kind = "file"\ndurability = "none"', _RULES),
 }

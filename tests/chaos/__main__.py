@@ -5,8 +5,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from tests.chaos import damage, equality, faults
-from tests.chaos.verdict import Broken, say
+from tests.chaos import damage, equality, faults, kills
+from tests.chaos.verdict import Broken, quiet, say
 
 Part = Callable[[argparse.Namespace], Iterator[str]]
 
@@ -25,7 +25,11 @@ def _equality(options: argparse.Namespace) -> Iterator[str]:
     yield equality.run(options.seed)
 
 
-PARTS: Mapping[str, Part] = {"faults": _faults, "damage": _damage, "equality": _equality}
+def _kills(options: argparse.Namespace) -> Iterator[str]:
+    yield kills.run(options.seed, options.kills)
+
+
+PARTS: Mapping[str, Part] = {"kills": _kills, "faults": _faults, "damage": _damage, "equality": _equality}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -36,8 +40,9 @@ def main(arguments: Sequence[str]) -> int:
         began = time.monotonic()
         say(f"{name} …")
         try:
-            for verdict in PARTS[name](options):
-                say(f"  {verdict}")
+            with quiet():
+                for verdict in PARTS[name](options):
+                    say(f"  {verdict}")
         except Broken as broken:
             say(f"  BROKEN: {broken}")
             say(f"  what was on disk is in {broken.kept}")

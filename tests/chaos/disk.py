@@ -33,6 +33,11 @@ class Operation(NamedTuple):
         """Whether bytes were written."""
         return self.call in _WRITES
 
+    @property
+    def is_of_sqlite(self) -> bool:
+        """Whether it was done by SQLite, or to a file of its."""
+        return self.call.startswith("x") or ".db" in Path(self.path).name
+
     def __str__(self) -> str:
         return f"{self.call} {Path(self.path).name}"
 
@@ -55,9 +60,11 @@ class Fault(NamedTuple):
 
 
 class Disk:
-    """Everything below a folder, as long as `watched` lasts. `done` are the operations so far; `before` is called ahead of each."""
+    """Everything below a folder, as long as `watched` lasts. `done` are the operations so far; `before` is told of each ahead of it."""
 
-    def __init__(self, root: Path, fault: Fault | None = None, before: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, root: Path, fault: Fault | None = None, before: Callable[[Operation], None] | None = None
+    ) -> None:
         self._root = str(root)
         self._fault = fault
         self._before = before
@@ -105,10 +112,12 @@ class Disk:
         """
         if path != self._root and not path.startswith(f"{self._root}/"):
             return False
-        self._before()
+        operation = Operation(call, path)
+        if self._before is not None:
+            self._before(operation)
         with self._counting:
             number, fault = len(self.done), self._fault
-            self.done.append(Operation(call, path))
+            self.done.append(operation)
         if fault is None or number < fault.at:
             return False
         if fault.half and number == fault.at:

@@ -7,27 +7,31 @@ from pathlib import Path
 
 from tests.chaos import made_up
 from tests.chaos.verdict import Broken, Progress, working_folder
+from tests.support.postgres import postgres_server
 from wardwright.ports.storage import ReceiptReader, StorageProvider
 from wardwright.receipts.events import decode_entry
 from wardwright.receipts.fold import Receipt, fold, summarise
 from wardwright.receipts.query import ReceiptFilter
 from wardwright.storage.folder import FileStorage
 from wardwright.storage.memory import MemoryStorage
+from wardwright.storage.postgres import PostgresStorage
 from wardwright.storage.sqlite import SqliteStorage
 from wardwright.testing.sample_receipts import Written
 from wardwright.testing.storage_machine import whole_answer
 
 _SEGMENT_BYTES = 256 * 1024
+_TAIL_ENTRIES = 200  # so that the index beside the log answers, and not memory alone
 _BATCH = 50
 _WHOLE_RECEIPTS_EVERY = 5  # queries: to give them out whole asks the same things once more
 
 
-def providers(place: Path) -> dict[str, StorageProvider]:
+def providers(place: Path, postgres_url: str) -> dict[str, StorageProvider]:
     """Storage of each kind, all of them new."""
     return {
         "memory": MemoryStorage(),
-        "file": FileStorage(place / "file", "batched", segment_bytes=_SEGMENT_BYTES),
+        "file": FileStorage(place / "file", "batched", segment_bytes=_SEGMENT_BYTES, tail_entries=_TAIL_ENTRIES),
         "sqlite": SqliteStorage(place / "sqlite", "batched"),
+        "postgres": PostgresStorage(postgres_url, "chaos", "none"),
     }
 
 
@@ -37,7 +41,8 @@ def run(seed: int, *, receipts: int = made_up.MOST, queries: int = 500) -> str:
         history = list(made_up.receipts(seed, receipts))
         meant = [fold([decode_entry(payload) for payload in record.payloads]) for record in reversed(history)]
         stores: dict[str, ReceiptReader] = {}
-        for kind, provider in providers(folder).items():
+        server = opened.enter_context(postgres_server())
+        for kind, provider in providers(folder, server.url()).items():
             stores[kind] = opened.enter_context(closing(_filled(provider, history, seed)))
         asked, found, progress = made_up.queries(seed, queries, receipts), 0, Progress("queries", queries)
         for number, wanted in enumerate(asked):

@@ -8,7 +8,10 @@ the fault has gone the same step succeeds, in the same process.
 import errno
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
+
+import apsw
 
 from tests.chaos.disk import Disk, Fault, Operation
 from tests.chaos.history import HISTORY, LATER, At, Life, Step
@@ -18,9 +21,11 @@ from wardwright.storage.folder import FileStorage
 from wardwright.storage.sqlite import SqliteStorage
 
 _SEGMENT_BYTES = 1200
+_TAIL_ENTRIES = 5
+_SQLITE_SHARE = 16
 
 PROVIDERS: dict[str, At] = {
-    "file": lambda place: FileStorage(place, segment_bytes=_SEGMENT_BYTES),
+    "file": lambda place: FileStorage(place, segment_bytes=_SEGMENT_BYTES, tail_entries=_TAIL_ENTRIES),
     "sqlite": SqliteStorage,
 }
 
@@ -53,13 +58,15 @@ def every_fault(operations: Sequence[Operation]) -> Iterator[Fault]:
 
 
 def some_faults(operations: Sequence[Operation]) -> Iterator[Fault]:
-    """Each operation fails in one way: in all ways, one after the other."""
+    """Each operation fails in one way, in all ways by turns; of SQLite's, which are many, every sixteenth."""
     ways: dict[bool, list[tuple[int, bool, bool]]] = {
         False: [(errno.EIO, False, False), (errno.ENOSPC, False, True)],
         True: [(errno.ENOSPC, True, False), (errno.EIO, False, False), (errno.ENOSPC, False, True)],
     }
     turns = Counter[bool]()
     for number, operation in enumerate(operations):
+        if operation.is_of_sqlite and number % _SQLITE_SHARE:
+            continue
         kinds = ways[operation.is_write]
         yield Fault(number, *kinds[turns[operation.is_write] % len(kinds)])
         turns[operation.is_write] += 1
@@ -94,16 +101,22 @@ def play(at: At, place: Path, fault: Fault) -> str:
     return "refused" if refusals else "not noticed"
 
 
-def die_everywhere(provider: str) -> str:
-    """Play the history, and have the process killed and the power fail ahead of every operation. Raises: Broken."""
+def die_everywhere(provider: str, sqlite_share: int = 1) -> str:
+    """Play the history, and have the process killed and the power fail ahead of every operation. Raises: Broken.
+
+    `sqlite_share`: of SQLite's own operations every so manyth.
+    """
     at, heirs = PROVIDERS[provider], list[tuple[str, Step, Life]]()
     with working_folder(in_memory=True) as folder:
 
-        def note_heirs() -> None:
+        def note_heirs(operation: Operation) -> None:
+            if operation.is_of_sqlite and len(disk.done) % sqlite_share:
+                return
             killed = life.left_by_a_death(folder / f"killed-{len(heirs)}")
             dark = life.going_on_at(folder / f"dark-{len(heirs)}")
             disk.left_by_a_power_failure(dark.place)
-            heirs.extend([("kill -9", step, killed), ("a power failure", step, dark)])
+            where = f"ahead of operation {len(disk.done)} ({operation})"
+            heirs.extend([(f"kill -9 {where}", step, killed), (f"a power failure {where}", step, dark)])
 
         disk = Disk(folder / "life", before=note_heirs)
         life = Life(at, folder / "life")
@@ -111,13 +124,11 @@ def die_everywhere(provider: str) -> str:
             for step in HISTORY:
                 step(life)
             life.close()
-        for number, (death, step, heir) in enumerate(heirs):
+        for death, step, heir in heirs:
             try:
                 _go_on(heir, step)
             except (Broken, StorageUnavailable) as broken:
-                raise Broken(
-                    f"{provider}: {death} ahead of operation {number // 2} ({disk.done[number // 2]}): {broken}"
-                ) from broken
+                raise Broken(f"{provider}: {death}: {broken}") from broken
     return f"{provider}: {len(heirs)} deaths, one half of them by power failure: nothing acknowledged was lost"
 
 
@@ -142,6 +153,7 @@ def _look_around(life: Life, disk: Disk, step: Step, left: Path) -> None:
 
 def _go_on(heir: Life, step: Step) -> None:
     """Whoever comes after a death finds what was acknowledged, and what was under way then can be done again."""
+    _keep_index(heir.place)
     heir.open()
     heir.check_acknowledged()
     heir.take_over()
@@ -149,3 +161,14 @@ def _go_on(heir: Life, step: Step) -> None:
     heir.open()
     heir.check_alike()
     heir.close()
+
+
+def _keep_index(place: Path) -> None:
+    """Let a file store take the index in this folder for its own: it makes another where it finds itself copied, and a death copies nothing."""
+    index = place / "receipts" / "index" / "receipts.db"
+    if index.exists():
+        with (
+            closing(apsw.Connection(str(index))) as connection,
+            suppress(apsw.Error),
+        ):  # one that is not whole stays as it is
+            connection.execute("UPDATE state SET home = ?", (index.stat().st_ino,))

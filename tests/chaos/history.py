@@ -84,6 +84,11 @@ class Life:
         self.decided += self.deciding
         self.deciding = ()
 
+    def tend(self) -> None:
+        """Have everything done that the store puts off."""
+        while self._opened().tend():
+            pass
+
     def mark(self, value: bytes) -> None:
         """Set a mark, and know it."""
         self.marking = value
@@ -186,6 +191,7 @@ HISTORY: tuple[Step, ...] = (
     lambda life: life.append(*record(3)[1:], *record(4)),
     lambda life: life.forget(2),
     lambda life: life.append(*record(5)),
+    lambda life: life.tend(),
     lambda life: life.mark(b"1"),
     lambda life: life.append(*record(6), *record(7, closed=False)),
     lambda life: life.decide(1),
@@ -196,6 +202,7 @@ HISTORY: tuple[Step, ...] = (
     lambda life: life.append(*record(7)[2:], *record(8)),
     lambda life: life.append(*record(9)),
     lambda life: life.forget(9),
+    lambda life: life.tend(),
     lambda life: life.mark(b"2"),
     lambda life: life.decide(2),
     lambda life: life.append(*record(10)),

@@ -12,6 +12,8 @@ from tests.chaos.verdict import Broken
 from wardwright.storage.files import FileOps
 from wardwright.storage.log import LogWriter
 
+pytestmark = pytest.mark.usefixtures("quiet_faults")
+
 
 @pytest.mark.slow
 def test_every_operation_of_the_file_store_may_fail() -> None:
@@ -20,7 +22,7 @@ def test_every_operation_of_the_file_store_may_fail() -> None:
 
 @pytest.mark.slow
 def test_the_process_may_be_killed_and_power_may_fail_ahead_of_every_operation_of_the_file_store() -> None:
-    assert "nothing acknowledged was lost" in die_everywhere("file")
+    assert "nothing acknowledged was lost" in die_everywhere("file", sqlite_share=16)
 
 
 def test_a_store_that_does_not_sync_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """How a part of the chaos ends: with what it has done, or with the promise that was broken."""
 
+import logging
 import shutil
 import sys
 import tempfile
@@ -7,6 +8,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import structlog
 
 _MEMORY = Path("/dev/shm")
 _TELL_EVERY_S = 10.0
@@ -33,6 +36,19 @@ class Progress:
         if time.monotonic() - self._told >= _TELL_EVERY_S:
             self._told = time.monotonic()
             say(f"  {number} of {self._count} {self._what}")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Let nobody be warned meanwhile: every fault is meant. Of one where SQLite wants to know of none, apsw tells Python's own hook."""
+    before, hook = structlog.get_config(), sys.unraisablehook
+    sys.unraisablehook = lambda _: None
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+        sys.unraisablehook = hook
 
 
 def say(line: str) -> None:

@@ -8,6 +8,7 @@ import threading
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -98,10 +99,22 @@ class _FileReceipts(IndexedReceipts[int]):
     def _fetch_each(self, places: Sequence[Sequence[int]]) -> list[list[bytes]]:
         """In the log's order, which opens each segment once and reads on in it."""
         in_order = sorted(chain.from_iterable(places))
-        payloads = dict(zip(in_order, self._fetch(in_order), strict=True))
+        try:
+            payloads = dict(zip(in_order, self._read(in_order), strict=True))
+        except StorageUnavailable:
+            return [self._fetch(each) for each in places]  # one of them may have been forgotten this very moment
         return [[payloads[place] for place in each] for each in places]
 
     def _fetch(self, places: Sequence[int]) -> list[bytes]:
+        """The entries of one receipt; nothing, when its beginning was given back since its places were looked up."""
+        try:
+            return self._read(places)
+        except StorageUnavailable:
+            if self._segments.is_given_back(Place.unpacked(places[0]).segment):
+                return []
+            raise
+
+    def _read(self, places: Sequence[int]) -> list[bytes]:
         return read_payloads(self._segments, [Place.unpacked(place) for place in places])
 
 
@@ -202,7 +215,7 @@ class FileReceiptStore(_FileReceipts):
             if bound != self._index.forgotten_below:
                 write_bound(self._path, bound, self._files)
             active = Place(log.end().segment, 0).packed()
-            if chosen and self._index.places(chosen[-1])[-1] > active:
+            if chosen and self._index.last_place(chosen[-1]) > active:
                 log.roll()  # else what is forgotten would stay on disk for as long as this segment is written to
                 self._last_end = log.end()
             self._index.forget(chosen, bound)
@@ -251,6 +264,7 @@ class FileReceiptStore(_FileReceipts):
                 if number < first_needed:
                     for path in self._segments.files(number):
                         self._files.remove(path)
+                    self._index.pass_over(number)
                     self._files.sync_directory(self._path)  # one after the other: a gap would be taken for damage
         self._index.drop_segments(first_needed)
 
@@ -308,13 +322,12 @@ class FileReceiptStore(_FileReceipts):
         """
         self._marks.close()
         with self._writing, self._indexing:
-            self._index.close()
             log, self._log = self._log, None
-            try:
+            with ExitStack() as closing:
+                closing.callback(self._lock.release)
                 if log is not None:
-                    log.close()
-            finally:
-                self._lock.release()
+                    closing.callback(log.close)
+                self._index.close()
 
     def _writer(self) -> LogWriter:
         if self._log is None:

@@ -316,7 +316,8 @@ class IndexFile:
         self._readers.close()
         connection, self._writer = self._writer, None
         if connection is not None:
-            connection.close()
+            with database_faults("close", self.path):
+                connection.close()
 
     @contextmanager
     def _reading(self) -> Iterator[apsw.Cursor]:

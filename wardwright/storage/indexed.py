@@ -63,7 +63,8 @@ class IndexedReceipts(ABC, Generic[P]):
     def open_receipts(self) -> tuple[tuple[Entry, ...], ...]:
         """Every receipt that has no closing entry yet, by id."""
         self._refresh()
-        return tuple(self._entries(receipt_id) for receipt_id in self._places.open_ids())
+        found = (self._entries(receipt_id) for receipt_id in self._places.open_ids())
+        return tuple(entries for entries in found if entries)  # else it was closed and forgotten this very moment
 
     def newest_of_session(self, model_id: str, session_id: str) -> str | None:
         """The id of a session's newest receipt; None when it has none."""

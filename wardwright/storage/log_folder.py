@@ -39,6 +39,10 @@ class LogFolder(NamedTuple):
         """The numbers of all segments there are, in order."""
         return sorted({number for number, _ in self._files("log|packed")})
 
+    def is_given_back(self, number: int) -> bool:
+        """Whether a segment is gone with everything that was forgotten: the oldest ones go, from under whoever reads them."""
+        return number < next(iter(self.numbers()), 0)
+
     def leftovers(self) -> list[Path]:
         """What a crash left of segments that were being made anew: drafts, and the form that was written of what is packed."""
         packed = {number for number, _ in self._files("packed")}

@@ -43,6 +43,8 @@ class LogIndex:
         self._impure = frozenset[int]() if self._file is None else self._file.impure_segments()
         self._moving = threading.Lock()
         self._unsure: set[str] = set()  # receipts of which the index may say what the log no longer does
+        # What went on behind what the index covers and is forgotten: open there until it is removed, and to be seen by nobody.
+        self._gone: set[str] = set()
         if is_writer and self._file is not None:
             self._catch_up_forgetting(self._file, forgotten_below)
 
@@ -96,6 +98,9 @@ class LogIndex:
         portion = self._tail.portion(at_most)
         if portion is None:
             return
+        if self._gone:
+            with self._moving:
+                self._remove(())  # a removal has failed, and they must not be left in an index that goes beyond them
         before(portion.segments)
         payloads = self._read(portion)
         rows = [_row(receipt_id, places, payloads) for receipt_id, places in portion.places.items()]
@@ -142,9 +147,14 @@ class LogIndex:
     def forget(self, receipt_ids: Sequence[str], bound: str) -> None:
         """Know these receipts no more. From now on a receipt below the bound is forgotten when it is closed."""
         with self._moving:
+            self._gone.update(self._tail.known(dict.fromkeys(receipt_ids)))
             self._tail.forget(receipt_ids, bound)
             self._tail.let_sessions_go()
             self._remove(receipt_ids)
+
+    def pass_over(self, number: int) -> None:
+        """Take nothing more into the index from segments up to this one: they were given back, and cannot be read."""
+        self._tail.pass_over_segments(number)
 
     def drop_segments(self, before: int) -> None:
         """Know nothing any more of segments that were given back."""
@@ -169,6 +179,13 @@ class LogIndex:
         if known is None or self._is_forgotten(receipt_id, is_open=known.is_open):
             return ()
         return known.places
+
+    def last_place(self, receipt_id: str) -> int:
+        """Where the last entry of a receipt is that can be forgotten: also of one whose forgetting failed half-way, which `places` hides."""
+        places = self._tail.places(receipt_id)
+        if not places and self._file is not None and (known := self._file.known(receipt_id)) is not None:
+            places = tuple(known.places)
+        return places[-1] if places else 0
 
     def holder(self) -> Callable[[bytes, int], bool]:
         """How to tell whether an entry of the log counts, and counts as the one at its place. Remembers some that it has looked up."""
@@ -202,12 +219,13 @@ class LogIndex:
             return self._tail.candidates(wanted, before, at_most)
         latest = dict(self._tail.candidates(wanted, before, len(self._tail) + at_most).receipts)
         scan = self._file.select(wanted, before, self.forgotten_below, at_most)
-        found = {receipt_id: places for receipt_id, places in scan.receipts if receipt_id not in latest}
+        kept = [one for one in scan.receipts if one[0] not in self._gone]
+        found = {receipt_id: places for receipt_id, places in kept if receipt_id not in latest}
         for receipt_id, places in latest.items():
             if scan.reached is None or receipt_id >= scan.reached:
                 found[receipt_id] = places
         receipts = sorted(found.items(), reverse=True)
-        return Candidates(receipts, scan.reached, scan.looked_at - len(scan.receipts))
+        return Candidates(receipts, scan.reached, scan.looked_at - len(kept))
 
     def newest_of_session(self, model_id: str, session_id: str) -> str | None:
         """The greatest id of a session's receipts; None when there is none."""
@@ -215,23 +233,24 @@ class LogIndex:
         if self._file is None:
             return found
         kept = self._file.newest_of_session((model_id, session_id), self.forgotten_below)
-        return max((one for one in (found, kept) if one is not None), default=None)
+        return max((one for one in (found, kept) if one is not None and one not in self._gone), default=None)
 
     def open_ids(self) -> list[str]:
         """The receipts without a closing entry, by id."""
         found = self._tail.open_ids()
         if self._file is None:
             return found
-        return sorted({*found, *(one for one in self._file.open_ids() if one not in self._tail)})
+        kept = (one for one in self._file.open_ids() if one not in self._tail and one not in self._gone)
+        return sorted({*found, *kept})
 
     def counts(self) -> tuple[int, int]:
         """How many receipts there are, and how many of them are open."""
         with self._moving:
-            state, tail, known = self._state, self._tail.counts(), self._tail.known_counts()
-        receipts = state.receipt_count + tail[0] - known[0]
+            state, tail, known, gone = self._state, self._tail.counts(), self._tail.known_counts(), len(self._gone)
+        receipts = state.receipt_count + tail[0] - known[0] - gone
         if self._file is not None and state.below < self.forgotten_below:
             receipts -= self._file.count_closed_below(self.forgotten_below)
-        return receipts, state.open_count + tail[1] - known[1]
+        return receipts, state.open_count + tail[1] - known[1] - gone
 
     def close(self) -> None:
         """Let go of the index's connections. Idempotent; reading stays possible."""
@@ -268,7 +287,7 @@ class LogIndex:
         self._impure = file.impure_segments()
 
     def _is_forgotten(self, receipt_id: str, *, is_open: bool) -> bool:
-        return receipt_id < self.forgotten_below and not is_open
+        return receipt_id in self._gone or (receipt_id < self.forgotten_below and not is_open)
 
     def _last_seq(self, receipt_id: str) -> int:
         last_seq = self._tail.last_seq(receipt_id)
@@ -288,13 +307,15 @@ class LogIndex:
     def _drop(self, closed: Sequence[str]) -> None:
         """Let the index, too, know no more of receipts that were forgotten as soon as they were closed."""
         dropped = [receipt_id for receipt_id in closed if self._tail.was_known(receipt_id)]
+        self._gone.update(dropped)
         if dropped and self._is_writer:
             self._remove(dropped)
 
     def _remove(self, receipt_ids: Sequence[str]) -> None:
         if self._file is not None:
-            self._state = self._file.remove(receipt_ids, self.forgotten_below)
+            self._state = self._file.remove({*receipt_ids, *self._gone}, self.forgotten_below)
             self._impure = self._file.impure_segments()
+        self._gone.clear()
 
     def _read(self, portion: Portion) -> dict[int, bytes]:
         return self._read_places(place for places in portion.places.values() for place in places)

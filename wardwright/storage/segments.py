@@ -95,7 +95,11 @@ class LogReader:
         headers = self._headers(since=self.tail.segment if self.tail else 0)
         for number in sorted(headers):
             successor = headers.get(number + 1)
-            yield from self._read(number, successor.previous if successor else None)
+            try:
+                yield from self._read(number, successor.previous if successor else None)
+            except StorageUnavailable:
+                if not self.log.is_given_back(number):
+                    raise
 
     def is_astray(self) -> bool:
         """Whether the last frame read has changed: a writer took back what it could not write whole, so begin anew."""
@@ -123,7 +127,12 @@ class LogReader:
                 raise StorageUnavailable(f"{self.log.segment(expected)} is missing: the log has a gap there")
             if number < since:
                 continue
-            header = self._header(number, is_last=number == numbers[-1])
+            try:
+                header = self._header(number, is_last=number == numbers[-1])
+            except StorageUnavailable:
+                if self.log.is_given_back(number):
+                    continue
+                raise
             if header is not None:
                 headers[number] = header
         return headers

@@ -123,6 +123,12 @@ class Tail(ReceiptIndex[int]):
             for receipt_id in receipt_ids:
                 self._known.pop(receipt_id, None)
 
+    def pass_over_segments(self, last: int) -> None:
+        """Let go of the order of entries in segments up to one. All of them are of receipts that were forgotten."""
+        with self._lock:
+            while self._order and Place.unpacked(self._order[0][0]).segment <= last:
+                self._order.popleft()
+
     def _upto(self, receipt_id: str, covered: int) -> "array[int]":
         places = self._places[receipt_id]
         return array("Q", places[: bisect_right(places, covered)])

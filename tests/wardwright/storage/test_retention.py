@@ -8,6 +8,8 @@ import pytest
 from tests.wardwright.storage.faulty_files import IO_ERROR, NO_SPACE, FaultyFiles
 from wardwright.domain.errors import StorageUnavailable
 from wardwright.storage.file import FileReceiptStore
+from wardwright.storage.log_folder import LogFolder, Place
+from wardwright.storage.segments import LogReader
 from wardwright.testing.sample_receipts import plain, receipt_id
 
 BOUND = "forgotten.json"
@@ -145,3 +147,52 @@ def test_a_reader_beside_the_writer_follows_it(tmp_path: Path) -> None:
     assert [record[0].receipt_id for record in reader.newest()] == [receipt_id(29)]
     assert len(list(reader.replay(position))) == 3
     store.close()
+
+
+class TestForgettingFromUnderAReader:
+    """What is given back while somebody reads on was forgotten, and is no damage."""
+
+    def test_a_log_that_is_being_read_goes_on_behind_what_is_gone(self, tmp_path: Path) -> None:
+        store = filled(tmp_path)
+        reading = LogReader(LogFolder(tmp_path)).catch_up()
+        next(reading)
+        store.forget(receipt_id(29))
+        assert [payload for _, payload in reading][-3:] == list(plain(29).payloads)
+        store.close()
+
+    def test_a_segment_that_goes_before_its_header_is_read_is_passed_over(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store, numbers = filled(tmp_path), LogFolder.numbers
+        seen = len(segments(tmp_path))
+
+        def forget_once_listed(log: LogFolder) -> list[int]:
+            found = numbers(log)
+            monkeypatch.setattr(LogFolder, "numbers", numbers)
+            store.forget(receipt_id(29))
+            return found
+
+        monkeypatch.setattr(LogFolder, "numbers", forget_once_listed)
+        found = {Place.unpacked(place).segment for place, _ in LogReader(LogFolder(tmp_path)).catch_up()}
+        assert found <= {seen, seen + 1}
+        store.close()
+
+    def test_receipts_that_were_found_before_are_passed_over(self, tmp_path: Path) -> None:
+        store = filled(tmp_path)
+        for each in (store, FileReceiptStore.read_only(tmp_path)):
+            newest, replayed = each.newest(), each.replay()
+            next(newest), next(replayed)
+            store.forget(receipt_id(15 if each is store else 28))
+            left = [entries[0].receipt_id for entries in newest]
+            assert receipt_id(14) not in left
+            assert receipt_id(28) in left
+            assert plain(29).payloads[-1] in [stored.payload for stored in replayed]
+        store.close()
+
+    def test_a_segment_that_is_gone_from_among_others_is_damage_all_the_same(self, tmp_path: Path) -> None:
+        store = filled(tmp_path)
+        reader = FileReceiptStore.read_only(tmp_path)
+        (tmp_path / segments(tmp_path)[2]).unlink()
+        with pytest.raises(StorageUnavailable, match=r"receipts-00000003\.log"):
+            list(reader.newest())
+        store.close()

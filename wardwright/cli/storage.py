@@ -1,4 +1,4 @@
-"""`wardwright storage`: what is kept on disk, as a whole: is it sound, and copies of it."""
+"""`wardwright storage`: what is kept on disk, as a whole: is it sound, copies of it, and its space."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from wardwright.app.storage_copy import Copied
     from wardwright.ports.storage import ReceiptReader, StorageProvider
 
-storage = typer.Typer(help="What is kept on disk: whether it is sound, and copies of it.", no_args_is_help=True)
+storage = typer.Typer(
+    help="What is kept on disk: whether it is sound, copies of it, and its space.", no_args_is_help=True
+)
 
 _BOOT = "storage-migrate"
 _Folder = Annotated[Path, typer.Argument(metavar="FOLDER")]
@@ -96,6 +98,26 @@ def migrate(
                 raise CommandFailed(f"{len(daemons)} daemons write to {source.where}: stop them first")
             copied = _copied(source, target)
     _tell(copied, f'copied to {target.where}; set kind = "{kind}" in [storage]', as_json=as_json)
+
+
+@storage.command("compact")
+def compact(*, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Give back space: pack what is not written to any more, take out what was forgotten, and make the index anew.
+
+    No daemon may be running on it. A daemon packs by itself, and removes what was forgotten file by file.
+    """
+    from wardwright.app.storage_compaction import compact as compact_storage
+
+    provider = _configured(config)
+    with counting("compacting", "the log", 100) as at:
+        done = compact_storage(provider, lambda part: at(int(part * 100)))
+    if as_json:
+        show_json(done)
+    else:
+        before, after = (size / 1e6 for size in (done.bytes_before, done.bytes_after))
+        say(f"{done.segments} segments packed: {before:.1f} MB before, {after:.1f} MB now")
+        if done.forgotten_entries:
+            say(f"{done.forgotten_entries} entries of receipts that were forgotten are gone from them")
 
 
 def _configured(config: Path | None) -> "StorageProvider":

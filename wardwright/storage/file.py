@@ -6,39 +6,27 @@
 import os
 import threading
 import time
-from abc import abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
-from itertools import chain
 from pathlib import Path
 
 import structlog
 
 from wardwright.domain.errors import StorageUnavailable
-from wardwright.ports.storage import Capability, Stored, StoreHealth
+from wardwright.ports.storage import StoreHealth
+from wardwright.storage.compaction import Compacted, compact_segments, size_of, unpacked_segments
+from wardwright.storage.file_reading import CAPABILITIES, FileReceiptReader, FileReceipts, note
 from wardwright.storage.files import FileOps, FolderLock, disk_faults
 from wardwright.storage.index import check_replacement, head_of
-from wardwright.storage.indexed import IndexedReceipts
 from wardwright.storage.log import SEGMENT_BYTES, Durability, LogWriter
 from wardwright.storage.log_folder import LogFolder, Place
 from wardwright.storage.log_index import LogIndex
-from wardwright.storage.marks import Marks, read_mark
+from wardwright.storage.marks import Marks
 from wardwright.storage.retention import read_bound, write_bound
-from wardwright.storage.rewrite import rewrite_segment, sweep
-from wardwright.storage.segments import LogReader, read_payloads
-
-CAPABILITIES = frozenset(
-    {
-        Capability.DURABLE,
-        Capability.RUNTIME_HOT_STORE,
-        Capability.EVENT_REPLAY,
-        Capability.ADVISORY_LOCKS,
-        Capability.RETENTION_JOBS,
-        Capability.CONSUMER_OFFSETS,
-    }
-)
-
+from wardwright.storage.rewrite import pack_segment, rewrite_segment, sweep
+from wardwright.storage.segments import LogReader
 
 TAIL_ENTRIES = 16_384
 _STEP = 256
@@ -46,79 +34,7 @@ _STEP = 256
 _log = structlog.get_logger("wardwright.storage")
 
 
-class _FileReceipts(IndexedReceipts[int]):
-    """Reads a log through an index of packed places, which are the positions of its entries too."""
-
-    capabilities = CAPABILITIES
-
-    def __init__(self, path: Path, index: LogIndex) -> None:
-        super().__init__(index)
-        self._path = path
-        self._segments = LogFolder(path)
-        self._index = index
-
-    @abstractmethod
-    def _end(self) -> Place:
-        """Where the log ends, as far as the index knows it."""
-
-    def replay(self, after: int = 0) -> Iterator[Stored]:
-        """See `ReceiptReader.replay`. A position is the segment's number and the offset within it."""
-        self._refresh()
-        start = None if after == 0 else self._start(Place.unpacked(after))
-        return self._replay(start, self._end().packed())
-
-    def mark(self, name: str) -> bytes | None:
-        """See `ReceiptReader.mark`."""
-        return read_mark(self._path, name)
-
-    def _start(self, place: Place) -> Place | None:
-        """Where to read on from; the beginning, when the segment was given back with everything that was forgotten.
-
-        Raises: ValueError when nothing was ever stored there.
-        """
-        first = self._segments.numbers()[0]
-        if 0 < place.segment < first:
-            return None
-        try:
-            found = place.offset > 0 and bool(read_payloads(self._segments, [place]))
-        except StorageUnavailable as error:
-            raise ValueError(f"nothing was stored at position {place.packed()}: {error}") from error
-        if not found:
-            raise ValueError(f"nothing was stored at position {place.packed()}")
-        return place
-
-    def _replay(self, start: Place | None, end: int) -> Iterator[Stored]:
-        holds = self._index.holder()
-        begin = 0 if start is None else start.packed()
-        for position, payload in LogReader(self._segments, start).catch_up():
-            if position >= end:
-                return
-            if position != begin and holds(payload, position):
-                yield Stored(position, payload)
-
-    def _fetch_each(self, places: Sequence[Sequence[int]]) -> list[list[bytes]]:
-        """In the log's order, which opens each segment once and reads on in it."""
-        in_order = sorted(chain.from_iterable(places))
-        try:
-            payloads = dict(zip(in_order, self._read(in_order), strict=True))
-        except StorageUnavailable:
-            return [self._fetch(each) for each in places]  # one of them may have been forgotten this very moment
-        return [[payloads[place] for place in each] for each in places]
-
-    def _fetch(self, places: Sequence[int]) -> list[bytes]:
-        """The entries of one receipt; nothing, when its beginning was given back since its places were looked up."""
-        try:
-            return self._read(places)
-        except StorageUnavailable:
-            if self._segments.is_given_back(Place.unpacked(places[0]).segment):
-                return []
-            raise
-
-    def _read(self, places: Sequence[int]) -> list[bytes]:
-        return read_payloads(self._segments, [Place.unpacked(place) for place in places])
-
-
-class FileReceiptStore(_FileReceipts):
+class FileReceiptStore(FileReceipts):
     """Receipt entries in an append-only log on disk. Implements `ports.storage.ReceiptStore`.
 
     `strict`: an entry is on disk when `append` returns. `batched`: entries are synced by the first append that comes 100 ms or
@@ -143,6 +59,7 @@ class FileReceiptStore(_FileReceipts):
         self._files = files or FileOps()
         self._writing = threading.Lock()
         self._indexing = threading.Lock()
+        self._unpackable: set[int] = set()
         self._log: LogWriter | None = None
         self._marks = Marks(path, self._files, is_durable=durability != "none")
         self._lock = FolderLock(path)
@@ -154,7 +71,7 @@ class FileReceiptStore(_FileReceipts):
             sweep(log, self._files)
             super().__init__(path, LogIndex(log, read_bound(path), is_writer=True))
             reader = LogReader(log, self._index.covered)
-            self._recover(reader)
+            deque(self._recover(reader), maxlen=0)
             self._log = LogWriter(
                 self._segments,
                 durability=durability,
@@ -199,17 +116,53 @@ class FileReceiptStore(_FileReceipts):
             self._shorten_tail()
 
     def tend(self) -> bool:
-        """See `ReceiptStore.tend`. Moves the oldest entries that are known in memory alone into the index beside the log."""
+        """See `ReceiptStore.tend`. Moves the oldest entries that are known in memory alone into the index beside the log, and packs segments.
+
+        Packing one takes about half a second, in which appends go on.
+        """
         with self._indexing:
-            step = min(_STEP, self._tail_entries)
-            if self._log is None or self._index.tail_length() < step:
+            if self._log is None:
                 return False
-            self._index.move(step, self._make_durable)
-            return self._index.tail_length() >= step
+            step = min(_STEP, self._tail_entries)
+            if self._index.tail_length() >= step:
+                self._index.move(step, self._make_durable)
+                return True
+            return self._pack_one(self._log.end().segment)
+
+    def compact(self, on_progress: Callable[[float], None]) -> Compacted:
+        """Pack every segment but the one that is written to, take out what was forgotten, and make the index anew.
+
+        Nothing else can be done meanwhile. `on_progress` is told which part of it is done. Raises: StorageUnavailable; then what is done
+        is done, and the rest is as it was.
+        """
+        with self._indexing, self._writing:
+            log, before = self._writer(), size_of(self._segments)
+            active, holds, forgotten = log.end().segment, self._index.holder(), 0
+            for number, count in compact_segments(
+                self._segments, active, self._index.forgotten_below, holds, self._files
+            ):
+                forgotten += count
+                on_progress(number / active / 2)
+            self._index.begin_anew()
+            reader = LogReader(self._segments)
+            for place in self._recover(reader):
+                on_progress(0.5 + Place.unpacked(place).segment / active / 2)
+            segments = len(self._segments.numbers()) - 1
+            return Compacted(segments, forgotten, before, size_of(self._segments))
+
+    def _pack_one(self, active: int) -> bool:
+        """Pack the oldest segment that is not packed yet; tell whether there was one. One that is damaged is left as it is."""
+        for number in unpacked_segments(self._segments, active):
+            if number not in self._unpackable:
+                self._unpackable.add(number)
+                pack_segment(self._segments, number, self._files)
+                self._unpackable.remove(number)
+                return True
+        return False
 
     def forget(self, before: str, at_most: int = 1000) -> int:
         """See `ReceiptStore.forget`. A segment is removed when nothing in it is known any more, and the last one never."""
-        with self._writing, self._indexing:
+        with self._indexing, self._writing:
             log = self._writer()
             chosen, bound = self._index.forgettable(before, at_most)
             if bound != self._index.forgotten_below:
@@ -228,7 +181,7 @@ class FileReceiptStore(_FileReceipts):
 
         The index is no index of this log while they are: it counts again when it says of these receipts what the log says.
         """
-        with self._writing, self._indexing:
+        with self._indexing, self._writing:
             log = self._writer()
             wanted = _by_receipt(payloads)
             changes = {place: payload for receipt_id in wanted for place, payload in self._changes(receipt_id, wanted)}
@@ -268,12 +221,16 @@ class FileReceiptStore(_FileReceipts):
                     self._files.sync_directory(self._path)  # one after the other: a gap would be taken for damage
         self._index.drop_segments(first_needed)
 
-    def _recover(self, reader: LogReader) -> None:
-        """Take note of what the log holds behind the index, moving it on as it goes: a start needs no more memory than running does."""
+    def _recover(self, reader: LogReader) -> Iterator[int]:
+        """Take note of what the log holds behind the index, moving it on as it goes: a start needs no more memory than running does.
+
+        Yields the place that it has come to whenever it has moved on.
+        """
         for place, payload in reader.catch_up():
-            _note(self._index, reader, place, payload)
+            note(self._index, reader, place, payload)
             if self._index.tail_length() > self._tail_entries:
                 self._index.move(self._tail_entries, self._make_durable)
+                yield place
 
     def _shorten_tail(self) -> None:
         """Move the tail on where nobody tends the store, or not fast enough. What was appended is stored whatever comes of this."""
@@ -321,7 +278,7 @@ class FileReceiptStore(_FileReceipts):
         Raises: StorageUnavailable when the last entries may not be on disk; the lock is released all the same.
         """
         self._marks.close()
-        with self._writing, self._indexing:
+        with self._indexing, self._writing:
             log, self._log = self._log, None
             with ExitStack() as closing:
                 closing.callback(self._lock.release)
@@ -336,64 +293,6 @@ class FileReceiptStore(_FileReceipts):
 
     def _end(self) -> Place:
         return self._last_end
-
-
-class FileReceiptReader(_FileReceipts):
-    """A file store opened for reading: shows what the writer has written whenever it is asked."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, self._look(path))
-        self._reader = LogReader(self._segments, self._index.covered)
-        self._refreshing = threading.Lock()
-        self._refresh()
-
-    def health(self) -> StoreHealth:
-        """Counts and facts. Not durable: nothing can be stored here."""
-        self._refresh()
-        receipt_count, open_count = self._index.counts()
-        return StoreHealth(
-            kind="file",
-            durable=False,
-            receipt_count=receipt_count,
-            open_count=open_count,
-            path=str(self._path),
-            capabilities=tuple(sorted(CAPABILITIES)),
-        )
-
-    def close(self) -> None:
-        """Let go of the connections to the index. Idempotent; reading stays possible."""
-        self._index.close()
-
-    @staticmethod
-    def _look(path: Path) -> LogIndex:
-        with disk_faults("read from", path):
-            os.listdir(path)
-        return LogIndex(LogFolder(path), read_bound(path), is_writer=False)
-
-    def _refresh(self) -> None:
-        with self._refreshing:
-            reader, index = self._reader, self._index
-            if read_bound(self._path) != index.forgotten_below or reader.is_astray():
-                index = self._look(self._path)
-                reader = LogReader(self._segments, index.covered)
-            else:
-                index.follow()
-            for place, payload in reader.catch_up():
-                _note(index, reader, place, payload)
-            index.settle()
-            if index is not self._index:
-                self._index.close()
-            self._reader, self._index, self._places = reader, index, index
-
-    def _end(self) -> Place:
-        return self._reader.tail or Place(0, 0)
-
-
-def _note(index: LogIndex, reader: LogReader, place: int, payload: bytes) -> None:
-    try:
-        index.recover(payload, place)
-    except ValueError as error:
-        raise StorageUnavailable(f"{reader.log.segment(Place.unpacked(place).segment)}: {error}") from error
 
 
 def _by_receipt(payloads: Sequence[bytes]) -> dict[str, dict[int, bytes]]:

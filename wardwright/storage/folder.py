@@ -1,13 +1,15 @@
 """File storage: a folder with the receipt log and the control log in folders of their own."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from wardwright.domain.control import ControlEntry
 from wardwright.ports.control import ControlLog
 from wardwright.ports.storage import ReceiptReader, ReceiptStore
+from wardwright.storage.compaction import Compacted
 from wardwright.storage.control import FileControlLog, read_control
-from wardwright.storage.file import CAPABILITIES, TAIL_ENTRIES, FileReceiptStore
+from wardwright.storage.file import TAIL_ENTRIES, FileReceiptStore
+from wardwright.storage.file_reading import CAPABILITIES
 from wardwright.storage.files import is_missing
 from wardwright.storage.log import SEGMENT_BYTES, Durability
 
@@ -46,6 +48,17 @@ class FileStorage:
         return FileReceiptStore(
             self.receipts, self._durability, segment_bytes=self._segment_bytes, tail_entries=self._tail_entries
         )
+
+    def compact(self, on_progress: Callable[[float], None]) -> Compacted:
+        """Give back space, where no daemon runs. `on_progress` is told which part of it is done.
+
+        Raises: StorageUnavailable.
+        """
+        store = FileReceiptStore(self.receipts, self._durability, segment_bytes=self._segment_bytes)
+        try:
+            return store.compact(on_progress)
+        finally:
+            store.close()
 
     def read(self) -> ReceiptReader:
         """See `StorageProvider.read`."""

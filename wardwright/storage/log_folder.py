@@ -25,7 +25,7 @@ class LogFolder(NamedTuple):
 
     def packed(self, number: int) -> Path:
         """Where a segment is when it is packed."""
-        return self.path / f"{self.name}-{number:08d}.packed"
+        return self.path / f"{self.name}-{number:08d}.log.gz"
 
     def draft(self, number: int) -> Path:
         """Where a segment is made anew before it takes the place of the old one."""
@@ -37,7 +37,7 @@ class LogFolder(NamedTuple):
 
     def numbers(self) -> list[int]:
         """The numbers of all segments there are, in order."""
-        return sorted({number for number, _ in self._files("log|packed")})
+        return sorted({number for number, _ in self._files(r"log|log\.gz")})
 
     def is_given_back(self, number: int) -> bool:
         """Whether a segment is gone with everything that was forgotten: the oldest ones go, from under whoever reads them."""
@@ -45,7 +45,7 @@ class LogFolder(NamedTuple):
 
     def leftovers(self) -> list[Path]:
         """What a crash left of segments that were being made anew: drafts, and the form that was written of what is packed."""
-        packed = {number for number, _ in self._files("packed")}
+        packed = {number for number, _ in self._files(r"log\.gz")}
         drafts = [self.path / name for _, name in self._files("new")]
         return drafts + [self.path / name for number, name in self._files("log") if number in packed]
 

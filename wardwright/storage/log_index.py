@@ -71,6 +71,16 @@ class LogIndex:
         """Let go of what the index covers by now. For readers, after they have read the log."""
         self._tail.settle(self._state.covered, {})
 
+    def begin_anew(self) -> None:
+        """Know nothing, and remove the index beside the log; whoever calls this reads the log again from its beginning."""
+        with self._moving, disk_faults("remove", self._path):
+            if self._file is not None:
+                self._file.close()
+            discard(self._path)
+            self._file, self._state, self._impure = None, State(), frozenset()
+            self._tail = Tail(self.forgotten_below)
+            self._unsure.clear()
+
     def unknown(self, payloads: Iterable[bytes]) -> list[tuple[Head, bytes]]:
         """Choose those of a batch that are not stored yet; see `index.unknown`."""
         return unknown(payloads, self._last_seq, self.forgotten_below)

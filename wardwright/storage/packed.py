@@ -1,10 +1,9 @@
 """Packed segments: what a segment holds, compressed in blocks that can be read one by one.
 
-    <table><block><block>…
-
-The table is one frame (`storage.frame`) of JSON. Each block is a zlib stream of `block` bytes of the segment, the last of what is
-left; `ends` says where each of them ends, counted from the end of the table. Offsets in the segment stay what they were. zlib checks
-each block, and the frames in it have their own checksums.
+A packed segment is a gzip file, so that `zcat` and `zgrep` read it as they read what it was made of. Each block of the segment, `block`
+bytes and the last what is left, is a member of its own. Before them stands an empty member, whose header carries the table: one
+frame (`storage.frame`) of JSON. `ends` says where each block ends, counted from the first one's beginning. Offsets in the segment stay
+what they were. gzip checks each block, and the frames in it have their own checksums.
 """
 
 import os
@@ -21,6 +20,15 @@ from wardwright.storage.log_folder import damaged
 
 FORMAT = 2
 BLOCK = 64 * 1024
+MOST_BLOCKS = 4096
+"""So many a table has room for. Of a segment that would have more, blocks are larger."""
+
+_LEVEL = 6
+_GZIP = 16 + zlib.MAX_WBITS
+_HAS_EXTRA_FIELD = b"\x1f\x8b\x08\x04\x00\x00\x00\x00\x00\xff"
+_FIELD = b"WW"
+_TABLE_AT = len(_HAS_EXTRA_FIELD) + 2 + len(_FIELD) + 2
+_NOTHING = b"\x03\x00" + bytes(8)  # deflated, with its checksum and length
 
 
 class Table(msgspec.Struct, frozen=True):
@@ -33,14 +41,18 @@ class Table(msgspec.Struct, frozen=True):
     ends: tuple[int, ...]
 
 
-def pack(number: int, content: Iterable[bytes]) -> Iterator[bytes]:
-    """Render a packed segment of a number, from its content in pieces of any size. Holds all of it, packed, in memory."""
+def pack(number: int, content: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """Render a packed segment of a number, from its content in pieces of any size, together `size` bytes or fewer.
+
+    Holds all of it, packed, in memory.
+    """
+    block = max(BLOCK, -(-size // MOST_BLOCKS))
     blocks, size = [], 0
-    for block in _blocks(content):
-        blocks.append(zlib.compress(block))
-        size += len(block)
-    ends = tuple(accumulate(map(len, blocks)))
-    yield encode_frame(msgspec.json.encode(Table(FORMAT, number, size, BLOCK, ends)), synced=0)
+    for piece in _cut(content, block):
+        blocks.append(_compressed(piece))
+        size += len(piece)
+    table = Table(FORMAT, number, size, block, tuple(accumulate(map(len, blocks))))
+    yield _member(encode_frame(msgspec.json.encode(table), synced=0))
     yield from blocks
 
 
@@ -53,13 +65,15 @@ class PackedSegment:
     def __init__(self, fd: int, path: Path, number: int) -> None:
         self._fd = fd
         self._path = path
-        frame = read_frame(lambda count, offset: os.pread(fd, count, offset), 0)
-        if frame is None:
+        frame = read_frame(lambda count, offset: os.pread(fd, count, offset), _TABLE_AT)
+        if frame is None or os.pread(fd, frame.end + len(_NOTHING), 0) != _member(
+            encode_frame(frame.payload, frame.synced)
+        ):
             raise damaged(path, 0)
         self._table = _read_table(path, frame.payload)
         if self._table.segment != number:
             raise damaged(path, 0)
-        self._begin = frame.end
+        self._begin = frame.end + len(_NOTHING)
         self._kept: tuple[int, bytes] = (-1, b"")
 
     @property
@@ -86,12 +100,18 @@ class PackedSegment:
         begin = self._begin + (ends[number - 1] if number else 0)
         packed = os.pread(self._fd, self._begin + ends[number] - begin, begin)
         try:
-            block = zlib.decompress(packed)
+            block = zlib.decompress(packed, _GZIP)
         except zlib.error:
             raise damaged(self._path, begin) from None
         if len(block) != min(self._table.block, self.size - number * self._table.block):
             raise damaged(self._path, begin)
         return block
+
+
+def _member(frame: bytes) -> bytes:
+    """The empty member that carries a frame."""
+    field = _FIELD + len(frame).to_bytes(2, "little") + frame
+    return _HAS_EXTRA_FIELD + len(field).to_bytes(2, "little") + field + _NOTHING
 
 
 def _read_table(path: Path, payload: bytes) -> Table:
@@ -104,12 +124,17 @@ def _read_table(path: Path, payload: bytes) -> Table:
     return table
 
 
-def _blocks(content: Iterable[bytes]) -> Iterator[bytes]:
+def _compressed(piece: bytes) -> bytes:
+    packing = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
+    return packing.compress(piece) + packing.flush()
+
+
+def _cut(content: Iterable[bytes], block: int) -> Iterator[bytes]:
     rest = bytearray()
     for piece in content:
         rest += piece
-        whole = len(rest) // BLOCK * BLOCK
-        yield from (bytes(rest[at : at + BLOCK]) for at in range(0, whole, BLOCK))
+        whole = len(rest) // block * block
+        yield from (bytes(rest[at : at + block]) for at in range(0, whole, block))
         del rest[:whole]
     if rest:
         yield bytes(rest)

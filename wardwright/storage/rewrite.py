@@ -41,9 +41,9 @@ def rewrite_segment(log: LogFolder, number: int, change: Change, files: FileOps)
             changed += given is not None
             return given
 
-        pieces = list(_changed(log, number, segment, counted))
+        pieces, size = list(_changed(log, number, segment, counted)), segment.size
     if changed:
-        _put(log, number, pack(number, pieces) if is_packed else pieces, files, is_packed=is_packed)
+        _put(log, number, pack(number, pieces, size) if is_packed else pieces, files, is_packed=is_packed)
     return changed
 
 
@@ -57,8 +57,9 @@ def pack_segment(log: LogFolder, number: int, files: FileOps) -> int:
         if segment.path != written:
             return 0
         before = segment.size
-        pieces = pack(number, _changed(log, number, segment, _nothing))
-        _put(log, number, pieces, files, is_packed=True)
+        end = _checked_end(log, number, segment)
+        pieces = (segment.read(min(_PIECE, end - at), at) for at in range(0, end, _PIECE))
+        _put(log, number, pack(number, pieces, end), files, is_packed=True)
     with disk_faults("remove", written):
         files.remove(written)
         files.sync_directory(log.path)
@@ -72,8 +73,14 @@ def sweep(log: LogFolder, files: FileOps) -> None:
             files.remove(path)
 
 
-def _nothing(place: Place, payload: bytes) -> None:
-    """Change nothing."""
+def _checked_end(log: LogFolder, number: int, segment: OpenSegment) -> int:
+    """Where what counts of a segment ends. Raises: StorageUnavailable for damage before that."""
+    extent, reached = extent_of(log, number), 0
+    for _, reached, _, _ in scan(segment.read, 0, extent.end):  # noqa: B007 - looked at behind the loop
+        pass
+    if reached < extent.synced:
+        raise damaged(segment.path, reached)
+    return reached
 
 
 def _changed(log: LogFolder, number: int, segment: OpenSegment, change: Change) -> Iterator[bytes]:
@@ -82,7 +89,8 @@ def _changed(log: LogFolder, number: int, segment: OpenSegment, change: Change) 
     piece, reached = bytearray(), 0
     for frame in scan(segment.read, 0, extent.end):
         payload = frame.payload
-        given = change(Place(number, frame.offset), unpadded(payload)) if frame.offset else None
+        said = unpadded(payload)
+        given = change(Place(number, frame.offset), said) if frame.offset and said else None
         if given is not None:
             if len(given) > len(payload):
                 raise ValueError(f"{len(given)} bytes do not fit where {len(payload)} were")

@@ -1,4 +1,4 @@
-"""`wardwright storage`: verify, snapshot, restore, migrate."""
+"""`wardwright storage`: verify, snapshot, restore, migrate, compact."""
 
 import json
 from contextlib import closing
@@ -12,6 +12,7 @@ from wardwright.runtime.snapshot import MARK, encode_covered, encode_snapshot
 from wardwright.storage.file import FileReceiptStore
 from wardwright.storage.folder import FileStorage
 from wardwright.storage.sqlite import SqliteStorage
+from wardwright.testing.sample_receipts import plain
 
 from .conftest import Run, closed_port
 
@@ -140,3 +141,34 @@ class TestMigrate:
         )
         result = run("storage", "migrate", "sqlite")
         assert (result.exit_code, "there is nothing in" in result.stderr) == (1, True)
+
+
+class TestCompact:
+    def test_it_tells_what_it_came_to(self, stored: Path, run: Run) -> None:
+        with closing(FileReceiptStore(stored / "receipts", segment_bytes=1)) as store:
+            for number in range(11, 15):
+                store.append(plain(number).payloads)
+        before = run("storage", "verify", "--json").stdout
+        result = run("storage", "compact")
+        assert result.exit_code == 0
+        assert result.stdout.splitlines()[0].startswith("4 segments packed: 0.0 MB before, 0.0 MB now")
+        assert run("storage", "verify", "--json").stdout == before
+        assert set(json.loads(run("storage", "compact", "--json").stdout)) == {
+            "segments",
+            "forgotten_entries",
+            "bytes_before",
+            "bytes_after",
+        }
+
+    def test_not_while_a_daemon_writes(self, stored: Path, run: Run) -> None:
+        with closing(FileReceiptStore(stored / "receipts")):
+            result = run("storage", "compact")
+        assert result.exit_code == 1
+        assert "is in use by process" in result.stderr
+
+    def test_not_where_there_is_nothing_to_do(self, folder: Path, run: Run) -> None:
+        configured = folder / "wardwright.toml"
+        for kind, said in (("file", "there is nothing in"), ("sqlite", "uses space again by itself")):
+            configured.write_text(f'[storage]\nkind = "{kind}"\npath = "never"\n')
+            result = run("storage", "compact")
+            assert (result.exit_code, said in result.stderr) == (1, True)

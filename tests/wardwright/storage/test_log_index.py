@@ -11,7 +11,8 @@ import pytest
 from tests.wardwright.storage.faulty_files import IO_ERROR, FaultyFiles
 from wardwright.domain.errors import StorageUnavailable
 from wardwright.receipts.query import ReceiptFilter
-from wardwright.storage.file import FileReceiptReader, FileReceiptStore
+from wardwright.storage.file import FileReceiptStore
+from wardwright.storage.file_reading import FileReceiptReader
 from wardwright.storage.files import FileOps
 from wardwright.storage.log_folder import LogFolder, Place
 from wardwright.storage.retention import write_bound
@@ -57,7 +58,7 @@ class Fetched:
             self.places.extend(places)
             return read_payloads(log, places)
 
-        monkeypatch.setattr("wardwright.storage.file.read_payloads", reading)
+        monkeypatch.setattr("wardwright.storage.file_reading.read_payloads", reading)
 
 
 def test_a_start_reads_nothing_but_the_tail(path: Path) -> None:

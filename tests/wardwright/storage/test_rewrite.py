@@ -1,5 +1,6 @@
 """Sealed segments made anew: other payloads at the same offsets, and packed; whole at any moment, and damage still told."""
 
+import gzip
 import os
 from pathlib import Path
 
@@ -119,6 +120,9 @@ def test_packed_segments_answer_alike_and_are_small(log: LogFolder) -> None:
     assert content(log) == before
     assert read_payloads(log, [place for place, _ in before]) == [payload for _, payload in before]
     assert pack_segment(log, 1, FileOps()) == 0
+    assert gzip.decompress(log.packed(1).read_bytes()).count(b"\n") == 1 + sum(
+        place.segment == 1 for place, _ in before
+    )
     again = FileReceiptStore(log.path)
     assert [stored.payload for stored in again.replay(before[5][0].packed())] == ENTRIES[6:]
     again.append(batches(1, first=RECEIPTS)[0])
@@ -146,12 +150,12 @@ def test_frames_may_lie_across_blocks(tmp_path: Path) -> None:
 def test_damage_in_a_packed_segment_is_refused_with_its_place(log: LogFolder) -> None:
     pack_segment(log, 1, FileOps())
     whole = log.packed(1).read_bytes()
-    block = whole.index(b"\n") + 1
-    for offset, begin in ((0, 0), (40, 0), (block + 9, block), (len(whole) - 1, block)):
+    block = whole.index(b"\x1f\x8b", 1)
+    for offset, begin in ((0, 0), (40, 0), (block - 1, 0), (block + 13, block), (len(whole) - 1, block)):
         flipped = bytearray(whole)
         flipped[offset] ^= 0x10
         log.packed(1).write_bytes(flipped)
-        with pytest.raises(StorageUnavailable, match=rf"receipts-00000001\.packed is damaged at offset {begin}:"):
+        with pytest.raises(StorageUnavailable, match=rf"receipts-00000001\.log\.gz is damaged at offset {begin}:"):
             content(log)
     os.truncate(log.packed(1), len(whole) - 1)
     with pytest.raises(StorageUnavailable, match="is damaged at offset"):
@@ -177,7 +181,7 @@ def test_a_later_format_of_packing_is_refused_by_name(log: LogFolder, monkeypatc
     monkeypatch.setattr("wardwright.storage.packed.FORMAT", 3)
     pack_segment(log, 1, FileOps())
     monkeypatch.undo()
-    with pytest.raises(StorageUnavailable, match=r"00000001\.packed has format 3; this version reads formats up to 2"):
+    with pytest.raises(StorageUnavailable, match=r"00000001\.log\.gz has format 3; this version reads formats up to 2"):
         content(log)
 
 
@@ -185,5 +189,5 @@ def test_a_packed_segment_under_another_number_is_refused(log: LogFolder) -> Non
     pack_segment(log, 1, FileOps())
     log.packed(1).replace(log.packed(2))
     log.segment(2).unlink()
-    with pytest.raises(StorageUnavailable, match=r"00000002\.packed is damaged at offset 0"):
+    with pytest.raises(StorageUnavailable, match=r"00000002\.log\.gz is damaged at offset 0"):
         content(LogFolder(log.path))

@@ -22,7 +22,7 @@ from wardwright.storage.sqlite import SqliteStorage
 
 _SEGMENT_BYTES = 1200
 _TAIL_ENTRIES = 5
-_SQLITE_SHARE = 16
+_SQLITE_SHARE = 32
 
 PROVIDERS: dict[str, At] = {
     "file": lambda place: FileStorage(place, segment_bytes=_SEGMENT_BYTES, tail_entries=_TAIL_ENTRIES),
@@ -58,7 +58,7 @@ def every_fault(operations: Sequence[Operation]) -> Iterator[Fault]:
 
 
 def some_faults(operations: Sequence[Operation]) -> Iterator[Fault]:
-    """Each operation fails in one way, in all ways by turns; of SQLite's, which are many, every sixteenth."""
+    """Each operation fails in one way, in all ways by turns; of SQLite's, which are many, every thirty-second."""
     ways: dict[bool, list[tuple[int, bool, bool]]] = {
         False: [(errno.EIO, False, False), (errno.ENOSPC, False, True)],
         True: [(errno.ENOSPC, True, False), (errno.EIO, False, False), (errno.ENOSPC, False, True)],

@@ -22,7 +22,7 @@ def test_every_operation_of_the_file_store_may_fail() -> None:
 
 @pytest.mark.slow
 def test_the_process_may_be_killed_and_power_may_fail_ahead_of_every_operation_of_the_file_store() -> None:
-    assert "nothing acknowledged was lost" in die_everywhere("file", sqlite_share=16)
+    assert "nothing acknowledged was lost" in die_everywhere("file", sqlite_share=32)
 
 
 def test_a_store_that_does_not_sync_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:

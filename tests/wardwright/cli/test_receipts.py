@@ -113,7 +113,7 @@ def test_without_a_daemon_the_data_folder_is_read(stored: Path, run: Run) -> Non
 
     assert [summary["receipt_id"] for summary in json.loads(result.stdout)["data"]] == ["rcpt_0002", "rcpt_0001"]
     assert result.stderr.startswith("no daemon answers at http://127.0.0.1:")
-    assert result.stderr.endswith(f"; reading {stored}\n")
+    assert result.stderr.endswith(f"; reading {stored / 'receipts'}\n")
 
 
 def test_without_a_daemon_a_receipt_is_found_in_the_data_folder_or_nowhere(stored: Path, run: Run) -> None:
@@ -135,7 +135,7 @@ def test_a_data_folder_that_was_never_used_has_no_receipts_yet(folder: Path, run
     shown = run("receipts", "show", "rcpt_0001")
 
     assert (listed.exit_code, listed.stdout) == (0, "")
-    assert listed.stderr.splitlines()[0].endswith(f"; reading {folder / 'never'}")
+    assert listed.stderr.splitlines()[0].endswith(f"; reading {folder / 'never' / 'receipts'}")
     assert listed.stderr.splitlines()[1:] == ["no receipts yet"]
     assert (filtered.exit_code, filtered.stderr.splitlines()[1:]) == (0, ["no receipts match"])
     assert (as_json.exit_code, json.loads(as_json.stdout)) == (0, {"data": [], "next_cursor": None})

@@ -60,7 +60,10 @@ def test_damage_is_told_with_its_place(stored: Path, run: Run) -> None:
 def test_where_nothing_was_kept_there_is_nothing_to_verify(folder: Path, run: Run) -> None:
     (folder / "wardwright.toml").write_text('[storage]\npath = "never"\n')
     result = run("receipts", "verify")
-    assert (result.exit_code, result.stderr) == (1, f"wardwright: there is nothing in {folder / 'never'} yet\n")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        f"wardwright: there is nothing in {folder / 'never' / 'receipts'} yet\n",
+    )
 
 
 def test_a_memory_cannot_be_verified_from_outside(folder: Path, run: Run) -> None:

@@ -176,11 +176,14 @@ def test_no_pattern_takes_a_millisecond_for_a_piece_of_text(expression: str) -> 
         assert (process_time() - began) / 50 < 0.001
 
 
-def test_a_thousand_patterns_are_ready_within_a_second() -> None:
-    began = process_time()
-    machine = compiled(*(f"(?i)rule{number}\\s*[:=]\\s*[a-z]{{3,8}}" for number in range(1000)))
-    machine.prepare("".join(map(chr, range(9, 127))))
-    assert process_time() - began < 1
+def test_a_thousand_patterns_take_no_more_each_to_get_ready_than_a_hundred_do() -> None:
+    def seconds(count: int) -> float:
+        began = process_time()
+        machine = compiled(*(f"(?i)rule{number}\\s*[:=]\\s*[a-z]{{3,8}}" for number in range(count)))
+        machine.prepare("".join(map(chr, range(9, 127))))
+        return process_time() - began
+
+    assert min(seconds(1000) for _ in range(2)) < 30 * min(seconds(100) for _ in range(3))
 
 
 @given(st.lists(expressions(), min_size=2, max_size=4), st.sets(st.integers(0, 3)), TEXTS)

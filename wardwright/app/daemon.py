@@ -51,6 +51,7 @@ from wardwright.runtime.gateway import Boards, Gateway
 from wardwright.runtime.identity import mint_boot_id
 from wardwright.runtime.ledger import Ledger
 from wardwright.runtime.metrics import Metrics
+from wardwright.runtime.pace import Pace
 from wardwright.runtime.provider import ProviderBoard
 from wardwright.runtime.roster import ProviderPart, ProviderRoster
 from wardwright.runtime.run import RunParts
@@ -338,7 +339,7 @@ class Daemon:
 
 
 def _sink_line(store: StoreBoard, settings: SinkBase) -> SinkLine:
-    return SinkLine(settings, sink_of(settings), store=lambda: store.store, now=time.time)
+    return SinkLine(settings, sink_of(settings), store=lambda: store.store, now=time.time, pace=Pace())
 
 
 def _sink_actor(appended: Bell, part: SinkPart, roster: SinkRoster) -> SinkActor:

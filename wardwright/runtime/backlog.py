@@ -5,10 +5,12 @@ oldest ones, and to see that some have gone by the time the sink comes to them. 
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 
 from wardwright.ports.storage import ReceiptReader
+from wardwright.runtime.pace import unpaced
 
 _MOST_BLOCKS = 4096
 _LARGEST_GRAIN = 1000
@@ -35,7 +37,7 @@ class Backlog:
         """Where the first block ends: nobody reads over it in one go. None while nothing is counted."""
         return self._blocks[0].last if self._blocks else None
 
-    def count(self, store: ReceiptReader, position: int, at_most: int) -> bool:
+    def count(self, store: ReceiptReader, position: int, at_most: int, pace: Callable[[], None] = unpaced) -> bool:
         """Count on from where counting has come to, or from the sink's position; so many entries at most. Tell whether there are more.
 
         Raises: StorageUnavailable, ValueError when the position is none of this log.
@@ -49,6 +51,7 @@ class Backlog:
             block.count += 1
             block.last = stored.position
             self.total += 1
+            pace()
         if len(self._blocks) > _MOST_BLOCKS:
             self._coarsen()
         return self.total - before == at_most

@@ -22,7 +22,7 @@ from supervisors import NO_REPLY, Actor, Call, ExitReason, ReplyTo
 from wardwright.domain.errors import RequestError, StorageUnavailable, WardwrightError
 from wardwright.ports.sink import SinkUnavailable
 from wardwright.runtime.bell import Bell
-from wardwright.runtime.sink_line import SinkLine, keep_quietly
+from wardwright.runtime.sink_line import COUNTED_AT_ONCE, SinkLine, keep_quietly
 from wardwright.runtime.sink_roster import SinkPart, SinkRoster, losses_of
 from wardwright.runtime.visible import SinkLost, SinkRecovered
 from wardwright.runtime.worker import Worker
@@ -128,12 +128,12 @@ class SinkActor(Actor):
     async def _feed(self) -> None:
         await self._insist(self._line.begin)
         self._status.losses = losses_of(self._line)
-        await self._look_ahead()
+        await self._count_all()
         while True:
             ring = self._bell.next_ring()
             self._status.state = "sending"
             while await self._insist(self._line.step):
-                await self._look_ahead()
+                await self._look_ahead(2 * self._settings.batch)
             self._roster.note(self._part)
             self._status.state = "idle"
             with anyio.move_on_after(_LOOKS_EVERY_S if self._line.has_other_writers else math.inf):
@@ -145,13 +145,12 @@ class SinkActor(Actor):
         while True:
             if self._is_ending:
                 await anyio.sleep_forever()
-            delivered = self._line.place.delivered
             try:
                 done = await self._thread.run(step)
             except (SinkUnavailable, StorageUnavailable) as error:
                 await self._rest(error)
             else:
-                self._note_success(has_delivered=self._line.place.delivered != delivered)
+                self._note_success()
                 return done
 
     async def _rest(self, error: WardwrightError) -> None:
@@ -166,16 +165,21 @@ class SinkActor(Actor):
         with anyio.move_on_after(pause):
             while True:
                 ring = self._bell.next_ring()
-                await self._look_ahead()
+                await self._count_all()
                 await ring.wait()
                 await anyio.sleep(_LOOKS_EVERY_S)
 
-    async def _look_ahead(self) -> None:
-        """Count what waits, to its end, and let everybody know what that means."""
+    async def _count_all(self) -> None:
+        while await self._look_ahead():
+            pass
+
+    async def _look_ahead(self, at_most: int = COUNTED_AT_ONCE) -> bool:
+        """Count on what waits, and let everybody know what that means; tell whether there is more to count."""
+        has_more = False
         with suppress(StorageUnavailable):  # the next step says so
-            while await self._thread.run(self._line.look_ahead):
-                self._roster.note(self._part)
+            has_more = await self._thread.run(partial(self._line.look_ahead, at_most))
         self._roster.note(self._part)
+        return has_more
 
     def _pause(self, asked_s: float | None) -> float:
         retry = self._settings.retry
@@ -189,7 +193,7 @@ class SinkActor(Actor):
         status.failed_batches += 1
         status.last_error, status.last_error_at = message, self._now()
 
-    def _note_success(self, *, has_delivered: bool) -> None:
+    def _note_success(self) -> None:
         status = self._status
         if status.failures_in_row:
             _log.info("a sink is available again", sink=self._settings.id, after_failures=status.failures_in_row)
@@ -197,5 +201,3 @@ class SinkActor(Actor):
             status.state = "sending"
         status.failures_in_row = 0
         status.next_attempt_at = None
-        if has_delivered:
-            status.last_success_at = self._now()

@@ -1,5 +1,6 @@
 """Reading the log as a sink takes it: the next records behind a position, no more than go into one delivery."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
@@ -8,6 +9,7 @@ from wardwright.domain.sink import Unit
 from wardwright.ports.sink import BATCH_BYTES, Record, receipt_record
 from wardwright.ports.storage import ReceiptReader, Stored
 from wardwright.receipts.events import Closed
+from wardwright.runtime.pace import unpaced
 from wardwright.runtime.sink_place import Stretch
 
 _ENTRIES_PER_RECORD = 20
@@ -85,8 +87,9 @@ class _Seen:
 class _Reading:
     """One batch while it is being read."""
 
-    def __init__(self, store: ReceiptReader, wanted: Wanted) -> None:
+    def __init__(self, store: ReceiptReader, wanted: Wanted, pace: Callable[[], None]) -> None:
         self._store = store
+        self._pace = pace
         self._wanted = wanted
         self._records: list[Record] = []
         self._unreadable: list[Stretch] = []
@@ -106,6 +109,7 @@ class _Reading:
             if self._is_full():
                 return self._batch(is_last=False)
             self._take(stored)
+            self._pace()
         if wanted.last is not None:
             self._end = max(self._end, wanted.last)
         return self._batch(is_last=True)
@@ -159,12 +163,12 @@ class _Reading:
         )
 
 
-def read_batch(store: ReceiptReader, wanted: Wanted) -> Batch:
+def read_batch(store: ReceiptReader, wanted: Wanted, pace: Callable[[], None] = unpaced) -> Batch:
     """Read the next batch. Everything in the log behind `after` and up to `end` is in it, or was not asked for.
 
     Raises: StorageUnavailable, ValueError when nothing was ever stored at `after`.
     """
-    return _Reading(store, wanted).read()
+    return _Reading(store, wanted, pace).read()
 
 
 def refused_stretches(batch: Batch, after: int, reasons: dict[str, str]) -> list[Stretch]:

@@ -85,7 +85,7 @@ class SinkDesk:
             "failed_batches": status.failed_batches,
             "last_error": status.last_error,
             "last_error_at": status.last_error_at,
-            "last_success_at": status.last_success_at,
+            "last_success_at": line.delivered_at,
             "next_attempt_at": status.next_attempt_at if status.state == "failing" else None,
             "restarts": 0 if node is None else node.restarts,
         }

@@ -14,6 +14,7 @@ from wardwright.domain.errors import StorageUnavailable
 from wardwright.ports.sink import Record, Sink, SinkRefused, SinkUnavailable
 from wardwright.ports.storage import Capability, ReceiptStore
 from wardwright.runtime.backlog import Backlog
+from wardwright.runtime.pace import unpaced
 from wardwright.runtime.sink_batch import Batch, Wanted, read_batch, refused_stretches
 from wardwright.runtime.sink_place import (
     SinkPlace,
@@ -27,7 +28,7 @@ from wardwright.runtime.sink_place import (
 )
 
 _KEPT_EVERY_S = 1.0
-_COUNTED_AT_ONCE = 20_000
+COUNTED_AT_ONCE = 5_000
 
 _log = structlog.get_logger("wardwright.sinks")
 
@@ -39,16 +40,25 @@ class SinkLine:
     """
 
     def __init__(
-        self, settings: SinkBase, sink: Sink, *, store: Callable[[], ReceiptStore], now: Callable[[], float]
+        self,
+        settings: SinkBase,
+        sink: Sink,
+        *,
+        store: Callable[[], ReceiptStore],
+        now: Callable[[], float],
+        pace: Callable[[], None] = unpaced,
     ) -> None:
         self.settings = settings
         self.sink = sink
         self.place = SinkPlace()
         self.waiting_since: float | None = None
+        self.delivered_at: float | None = None
+        """When records were delivered last, in Unix seconds."""
         self.has_other_writers = False
         """Whether the log may grow without this daemon's knowing."""
         self._store = store
         self._now = now
+        self._pace = pace
         self._backlog = Backlog(settings.max_lag)
         self._is_open = False
         self._kept: SinkPlace | None = None
@@ -97,7 +107,7 @@ class SinkLine:
             self._close()
             raise
 
-    def look_ahead(self) -> bool:
+    def look_ahead(self, at_most: int = COUNTED_AT_ONCE) -> bool:
         """Count on what waits, and do what is to be done when it is too much; tell whether there is more to count.
 
         Raises: StorageUnavailable.
@@ -105,7 +115,7 @@ class SinkLine:
         if self.place.since is not None:
             return False
         try:
-            has_more = self._backlog.count(self._store(), self.place.position, _COUNTED_AT_ONCE)
+            has_more = self._backlog.count(self._store(), self.place.position, at_most, self._pace)
         except ValueError:
             return False  # the place is none of this log: the next step sees to it
         if self.settings.on_full in ("drop", "dead_letter"):
@@ -141,7 +151,7 @@ class SinkLine:
         place, front_end = self.place, self._backlog.front_end
         wanted = self._wanted(place.position, front_end)._replace(since=place.since)
         try:
-            batch = read_batch(self._store(), wanted)
+            batch = read_batch(self._store(), wanted, self._pace)
         except ValueError:
             _log.error(
                 "the place of a sink is none of this log, so it begins at the start of it", sink=self.settings.id
@@ -163,7 +173,7 @@ class SinkLine:
         place = self.place
         stretch, *others = place.again
         try:
-            batch = read_batch(self._store(), self._wanted(stretch.after, stretch.last))
+            batch = read_batch(self._store(), self._wanted(stretch.after, stretch.last), self._pace)
         except ValueError:
             _log.warning("records to be sent again are not in this log any more", sink=self.settings.id)
             batch = Batch((), stretch.last, 0, is_last=True)
@@ -199,11 +209,14 @@ class SinkLine:
             self._is_open = True
         if not records:
             return {}
+        reasons: dict[str, str] = {}
         try:
             self.sink.deliver(records)
         except SinkRefused as refusal:
-            return dict(refusal.reasons)
-        return {}
+            reasons = dict(refusal.reasons)
+        if len(reasons) < len(records):
+            self.delivered_at = self._now()
+        return reasons
 
     def _pass_over_front(self) -> None:
         place, front = self.place, self._backlog.skip_front()

@@ -40,7 +40,6 @@ class SinkStatus:
     failed_batches: int = 0
     last_error: str | None = None
     last_error_at: float | None = None
-    last_success_at: float | None = None
     next_attempt_at: float | None = None
     losses: Losses | None = None
 

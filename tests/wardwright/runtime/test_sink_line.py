@@ -193,6 +193,21 @@ def test_a_sink_that_is_gone_gets_the_same_records_later() -> None:
     assert rig.line.waiting_since is None
 
 
+def test_when_it_was_delivered_to_last_is_known_and_no_refusal_counts() -> None:
+    rig = Rig()
+    rig.log.write(range(2))
+    rig.line.begin()
+    rig.run()
+    assert rig.line.delivered_at == rig.clock
+    rig.line = rig.another()
+    rig.line.begin()
+    rig.clock += 5
+    rig.sink.refuses = lambda record: "too large"
+    rig.log.write([3])
+    rig.run()
+    assert rig.line.delivered_at is None
+
+
 def test_a_sink_with_nothing_to_send_is_opened_all_the_same() -> None:
     rig = Rig()
     rig.line.begin()

@@ -1,6 +1,8 @@
 """The books: what receipts say was used is the same however they are read, and wherever a process was killed."""
 
 from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -8,17 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.wardwright.receipts.receipt_samples import opened
+from wardwright.app.storage import storage_at
 from wardwright.domain.chat import Usage
 from wardwright.domain.control import KeyLimits
 from wardwright.domain.control_state import ApiKey
 from wardwright.domain.errors import StorageUnavailable
 from wardwright.policy.allowance import DAY_S
+from wardwright.ports.storage import StorageProvider
 from wardwright.receipts.chain import Chain
 from wardwright.receipts.events import AttemptFinished, AttemptStarted, Closed, Entry, Event, decode_entry
 from wardwright.runtime.book_keeper import BookKeeper
 from wardwright.runtime.books import Books, Request, books_of, day_of
 from wardwright.runtime.ledger import Ledger
-from wardwright.runtime.snapshot import Unusable, decode_snapshot, encode_covered, encode_snapshot
+from wardwright.runtime.snapshot import Covered, Unusable, decode_snapshot, encode_covered, encode_snapshot
 from wardwright.storage.memory import MemoryReceiptStore
 
 MIDNIGHT = 20_000.0 * DAY_S
@@ -335,3 +339,61 @@ class TestKeeping:
             keeper.read_on(9)
         assert not keeper.read_on(9)
         assert keeper.books == fold(self.story(1))
+
+
+@pytest.mark.parametrize("kind", ["file", "sqlite"])
+class TestOnDisk:
+    def stored(self, storage: StorageProvider, numbers: Sequence[int]) -> list[bytes]:
+        """Receipts that are on disk, each of a hundredth of a dollar and of a minute of its own."""
+        made = []
+        with closing(storage.open()) as store:
+            for number in numbers:
+                receipts = Receipts()
+                receipts.open(number, MIDNIGHT + number, "key_1")
+                receipts.add(number, finished("p/a", number, 0.01), MIDNIGHT + number)
+                receipts.add(number, Closed("completed", 1), MIDNIGHT + number)
+                store.append(receipts.payloads)
+                made += receipts.payloads
+        return made
+
+    def covered(self, storage: StorageProvider) -> Covered:
+        with closing(storage.open()) as store:
+            keeper = BookKeeper(store)
+            while keeper.read_on(2):
+                pass
+            covered = keeper.covered(MIDNIGHT + 10)
+        assert covered is not None
+        return covered
+
+    def test_the_next_process_goes_on_behind_the_last_entry_whatever_was_forgotten_before(
+        self, tmp_path: Path, kind: str
+    ) -> None:
+        storage = storage_at(kind, tmp_path)
+        payloads = self.stored(storage, range(5))
+        covered = self.covered(storage)
+        payloads += self.stored(storage, range(5, 8))
+        with closing(storage.open()) as store:
+            assert store.forget("rcpt_0004") == 4
+            keeper = BookKeeper(store)
+            keeper.go_on_from(covered)
+            while keeper.read_on(2):
+                pass
+        assert told(keeper.books, MIDNIGHT + 10) == told(fold(payloads), MIDNIGHT + 10)
+
+    def test_without_the_last_entry_there_is_no_going_on(self, tmp_path: Path, kind: str) -> None:
+        storage = storage_at(kind, tmp_path)
+        self.stored(storage, range(5))
+        covered = self.covered(storage)
+        self.stored(storage, range(5, 8))
+        with closing(storage.open()) as store:
+            assert store.forget("rcpt_0005") == 5
+            with pytest.raises(Unusable, match="not of this log"):
+                BookKeeper(store).go_on_from(covered)
+
+    def test_a_log_of_the_same_kind_is_told_apart(self, tmp_path: Path, kind: str) -> None:
+        self.stored(storage_at(kind, tmp_path / "one"), range(5))
+        covered = self.covered(storage_at(kind, tmp_path / "one"))
+        other = storage_at(kind, tmp_path / "other")
+        self.stored(other, range(5, 20))
+        with closing(other.open()) as store, pytest.raises(Unusable, match="not of this log"):
+            BookKeeper(store).go_on_from(covered)

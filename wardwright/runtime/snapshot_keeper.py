@@ -59,6 +59,7 @@ class SnapshotKeeper:
         self._now = now
         self._worker = Worker("snapshots")
         self._behind = anyio.Event()
+        self._behind.set()  # nothing has been read yet
         self._writing = anyio.Lock()
         self._store: ReceiptStore | None = None
         self._keeper: BookKeeper | None = None
@@ -80,7 +81,6 @@ class SnapshotKeeper:
         if not store.capabilities >= _WANTED:
             return
         self._keeper = BookKeeper(store)
-        self._behind.set()
         found = store.mark(MARK)
         if found is None:
             return

@@ -1,6 +1,7 @@
 """`python -m tests.chaos`: do all of it, or a part; exit 1 at the first promise that is broken."""
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,6 +36,8 @@ PARTS: Mapping[str, Part] = {"kills": _kills, "faults": _faults, "damage": _dama
 def main(arguments: Sequence[str]) -> int:
     """Returns the exit code."""
     options = _parser().parse_args(arguments)
+    # a plain kill, too, must stop the processes that were started
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     say(f"seed {options.seed}")
     for name in [options.only] if options.only else PARTS:
         began = time.monotonic()

@@ -155,7 +155,7 @@ def _check_refusal(sample: Sample, harm: Harm, message: str) -> None:
     if str(sample.folder / harm.path) not in message:
         raise Broken(f"refused without naming the file: {message}")
     place = _PLACE.search(message)
-    if harm.path.suffix == ".packed" and (place is None or int(place[1]) > harm.byte):
+    if harm.path.suffix == ".gz" and (place is None or int(place[1]) > harm.byte):
         raise Broken(f"refused without naming the place: {message}")
     line = sample.files[harm.path].rfind(b"\n", 0, harm.byte) + 1
     if harm.path.suffix == ".log" and (place is None or int(place[1]) != line):

@@ -79,9 +79,10 @@ def undisturbed(at: At, place: Path) -> list[Operation]:
         life = Life(at, place)
         for step in HISTORY:
             step(life)
+        done = list(disk.done)
         life.check_alike()
         life.close()
-    return disk.done
+    return done
 
 
 def play(at: At, place: Path, fault: Fault) -> str:
@@ -96,6 +97,7 @@ def play(at: At, place: Path, fault: Fault) -> str:
                 disk.heal()
                 if fault.lasting and life.is_open:
                     life.append(*LATER)
+        disk.heal()
         life.check_alike()
         life.close()
     return "refused" if refusals else "not noticed"

@@ -14,6 +14,7 @@ from wardwright.domain.errors import StorageUnavailable
 from wardwright.ports.control import ControlLog
 from wardwright.ports.storage import ReceiptReader, ReceiptStore, StorageProvider
 from wardwright.receipts.events import decode_entry
+from wardwright.storage.file import FileReceiptStore
 from wardwright.storage.memory import MemoryReceiptStore
 from wardwright.testing.sample_receipts import plain, receipt_id
 
@@ -106,6 +107,11 @@ class Life:
         """Have everything done that the store puts off."""
         while self._opened().tend():
             pass
+
+    def compact(self) -> None:
+        """Give space back, where the store has a way."""
+        if isinstance(self._store, FileReceiptStore):
+            self._store.compact(lambda _: None)
 
     def mark(self, value: bytes) -> None:
         """Set a mark, and know it."""
@@ -225,6 +231,7 @@ HISTORY: tuple[Step, ...] = (
     lambda life: life.append(*record(9)),
     lambda life: life.forget(9),
     lambda life: life.tend(),
+    lambda life: life.compact(),
     lambda life: life.mark(b"2"),
     lambda life: life.decide(2),
     lambda life: life.append(*record(10)),

@@ -74,6 +74,7 @@ TABLES = (
     Table('`[[sinks]]`, kind = "webhook"', "sinks", sinks.WebhookSinkSettings),
     Table('`[[sinks]]`, kind = "kafka"', "sinks", sinks.KafkaSinkSettings),
     Table('`[[sinks]]`, kind = "parquet"', "sinks", sinks.ParquetSinkSettings),
+    Table('`[[sinks]]`, kind = "search"', "sinks", sinks.SearchSinkSettings),
     Table("`retry` of a sink", "sink_retry", sinks.SinkRetry),
 )
 
@@ -280,6 +281,8 @@ MEANINGS: Mapping[str, str] = {
     "sinks.sasl_mechanism": "How name and password are shown to brokers; absent: not at all.",
     "sinks.max_message_bytes": "The largest message, which must not be more than the topic takes. What is larger is refused.",
     "sinks.rows_per_file": "How many rows a file has at most, but for those of one batch.",
+    "sinks.dialect": "How the engine is spoken to: `opensearch` by its bulk API, which Elasticsearch has too, `meilisearch` by tasks.",
+    "sinks.index": "The index. The engine makes it where there is none, if it may.",
     "sinks.timeout": "How many seconds the far side may take to answer.",
     "sinks.secret_env": "The variable that holds the secret to sign with, or several with spaces between them while they are changed; one that begins with "
     "`whsec_` is base64. Absent: nothing is signed.",

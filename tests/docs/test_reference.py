@@ -101,7 +101,8 @@ class TestReceipts:
 
 
 def test_every_attribute_of_a_span_is_listed() -> None:
-    rows = {row[0]: {code for code in code_in(row[3]) if "." in code} for row in table_rows(REFERENCE / "sinks.md")}
+    listed = table_rows(REFERENCE / "sinks.md", "opentelemetry")
+    rows = {row[0]: {code for code in code_in(row[3]) if "." in code} for row in listed}
     request, attempt, *_ = spans_of(fold.fold(entries(fallback_story())))
     assert rows == {"request": set(request.attributes), "attempt": set(attempt.attributes)}
 

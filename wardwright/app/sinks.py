@@ -14,6 +14,7 @@ from wardwright.config.sinks import (
     NatsSinkSettings,
     OpenTelemetrySinkSettings,
     ParquetSinkSettings,
+    SearchSinkSettings,
     SinkBase,
     WebhookSinkSettings,
 )
@@ -62,6 +63,8 @@ def sink_of(settings: SinkBase) -> Sink:
                 from wardwright.sinks.parquet import ParquetSink
 
             return ParquetSink(Path(settings.path), rows_per_file=settings.rows_per_file)
+        case SearchSinkSettings():
+            return _search(settings)
         case _:
             raise TypeError(f"there is no adapter for a sink of type {type(settings).__name__}")
 
@@ -137,3 +140,12 @@ def _kafka(settings: KafkaSinkSettings) -> Sink:
         max_message_bytes=settings.max_message_bytes,
         timeout_s=settings.timeout,
     )
+
+
+def _search(settings: SearchSinkSettings) -> Sink:
+    from wardwright.sinks.far_side import FarSide
+    from wardwright.sinks.search import Meilisearch, OpenSearch, SearchSink
+
+    far_side = FarSide(settings.url, headers_env=settings.headers_env, environ=os.environ, timeout_s=settings.timeout)
+    dialect = OpenSearch if settings.dialect == "opensearch" else Meilisearch
+    return SearchSink(far_side, settings.index, dialect(settings.index))

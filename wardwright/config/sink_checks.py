@@ -11,6 +11,7 @@ from wardwright.config.sinks import (
     NatsSinkSettings,
     OpenTelemetrySinkSettings,
     ParquetSinkSettings,
+    SearchSinkSettings,
     SinkSettings,
     WebhookSinkSettings,
 )
@@ -27,7 +28,7 @@ def check_sinks(sinks: Sequence[SinkSettings]) -> Iterator[Problem]:
                 first = files.setdefault(sink.path, path)
                 if first != path:
                     yield Problem(below(path, "path"), f"expected a place of its own, but {first} writes to it too")
-            case OpenTelemetrySinkSettings() | WebhookSinkSettings():
+            case OpenTelemetrySinkSettings() | WebhookSinkSettings() | SearchSinkSettings():
                 fault = url_fault(sink.url, "headers_env")
                 if fault is not None:
                     yield Problem(below(path, "url"), f"expected an http or https URL {fault}")

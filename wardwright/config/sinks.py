@@ -47,6 +47,13 @@ Broker = Annotated[
 KafkaTopic = Annotated[
     str, Meta(pattern=r"^[A-Za-z0-9._-]{1,249}$", description='the name of a topic: letters, digits, ".", "_" and "-"')
 ]
+SearchIndex = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z0-9][a-z0-9_-]{0,99}$",
+        description='the name of an index: a to z, digits, "_" and "-", beginning with a letter or a digit',
+    ),
+]
 MessageBytes = Annotated[int, Meta(ge=1000, le=1_000_000_000, description="a number of bytes, 1000 or more")]
 
 
@@ -141,6 +148,16 @@ class ParquetSinkSettings(SinkBase, frozen=True, kw_only=True, tag="parquet"):
     rows_per_file: Annotated[int, Meta(ge=1, le=10_000_000, description="a number of rows, 1 or more")] = 100_000
 
 
+class SearchSinkSettings(SinkBase, frozen=True, kw_only=True, tag="search"):
+    """Documents of a search engine, one for each receipt."""
+
+    dialect: Literal["opensearch", "meilisearch"]
+    url: Url
+    index: SearchIndex = "wardwright-receipts"
+    headers_env: Headers = field(default_factory=dict)
+    timeout: Seconds = 10
+
+
 SinkSettings = (
     JsonlSinkSettings
     | WebhookSinkSettings
@@ -148,5 +165,6 @@ SinkSettings = (
     | NatsSinkSettings
     | KafkaSinkSettings
     | ParquetSinkSettings
+    | SearchSinkSettings
 )
 """One table of `[[sinks]]`. Its `kind` says which of these it is."""

@@ -16,6 +16,7 @@ from wardwright.receipts.fold import Receipt
 from wardwright.sinks.far_side import Answer, FarSide
 from wardwright.sinks.genai_metrics import histograms_of, span_of_time
 from wardwright.sinks.genai_spans import spans_of
+from wardwright.sinks.halving import refused_of
 from wardwright.sinks.otlp import metrics_request, trace_request
 
 _SCOPE = "wardwright"
@@ -68,7 +69,7 @@ class OpenTelemetrySink:
                 receipts[record.key] = _decode_receipt(record.body)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 reasons[record.key] = "is no receipt that this version of Wardwright can read"
-        reasons |= self._send_spans(receipts)
+        reasons |= refused_of(receipts, self._send_spans)
         taken = [receipt for key, receipt in receipts.items() if key not in reasons]
         if self._metrics and taken:
             refusal = self._send_metrics(taken)
@@ -81,21 +82,14 @@ class OpenTelemetrySink:
         """Let go of the connection."""
         self._far_side.close()
 
-    def _send_spans(self, receipts: Mapping[str, Receipt]) -> dict[str, str]:
-        """Send the spans; returns why some receipts were refused. What is refused as a whole is sent in halves, to find which."""
-        if not receipts:
-            return {}
+    def _send_spans(self, receipts: Mapping[str, Receipt]) -> Mapping[str, str] | str:
+        """Send the spans of receipts; returns why some were refused, or why all were together."""
         spans = [span for receipt in receipts.values() for span in spans_of(receipt)]
         answer = self._post("/v1/traces", trace_request(self._resource, _SCOPE, __version__, spans))
         refusal = _refusal(answer)
         if refusal is None:
             return {}
-        if answer.is_success or len(receipts) == 1:
-            return dict.fromkeys(receipts, refusal)
-        keys = list(receipts)
-        middle = len(keys) // 2
-        halves = ({key: receipts[key] for key in half} for half in (keys[:middle], keys[middle:]))
-        return {key: reason for half in halves for key, reason in self._send_spans(half).items()}
+        return dict.fromkeys(receipts, refusal) if answer.is_success else refusal
 
     def _send_metrics(self, receipts: Sequence[Receipt]) -> str | None:
         histograms = histograms_of(receipts)

@@ -15,6 +15,7 @@ TABLES = {
     "opentelemetry": 'url = "http://127.0.0.1:4318"',
     "kafka": 'brokers = ["127.0.0.1:9092"]',
     "parquet": 'path = "table"',
+    "search": 'dialect = "meilisearch"\nurl = "http://127.0.0.1:7700"',
     "nats": 'servers = ["nats://127.0.0.1:4222"]',
 }
 

@@ -101,3 +101,17 @@ def test_what_kafka_asks_for(tmp_path: Path, keys: str, told: str) -> None:
     (problem,) = problems(tmp_path, f'id = "k"\nkind = "kafka"\n{keys}')
     assert problem.startswith(f"sinks.k.{told}")
     assert "hush" not in problem
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ('dialect = "opensearch"\nurl = "http://me:hush@host"', "url: expected an http or https URL without user name"),
+        ('dialect = "solr"\nurl = "http://host"', "dialect"),
+        ('dialect = "meilisearch"\nurl = "http://host"\nindex = "A b"', "index"),
+    ],
+)
+def test_what_search_asks_for(tmp_path: Path, keys: str, told: str) -> None:
+    (problem,) = problems(tmp_path, f'id = "s"\nkind = "search"\n{keys}')
+    assert problem.startswith(f"sinks.s.{told}")
+    assert "hush" not in problem

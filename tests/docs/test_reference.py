@@ -13,6 +13,7 @@ from tests.contracts.openapi import OPERATIONS
 from tests.docs.configuration_tables import PAGE, current_page
 from tests.docs.pages import ROOT, code_in, table_rows, text_of
 from tests.wardwright.receipts.receipt_samples import entries, fallback_story
+from wardwright.config.sinks import SinkSettings
 from wardwright.domain.caller import Caller
 from wardwright.domain.errors import FailureClass, RequestError
 from wardwright.edge.errors import STATUS_BY_CODE, error_answer, http_error_answer
@@ -98,6 +99,16 @@ class TestReceipts:
     def test_the_guide_to_receipts_has_every_status(self) -> None:
         rows = table_rows(Path("docs/how-to/read-receipts.md"), "What a status means")
         assert [status for row in rows for status in code_in(row[0])] == list(get_args(FinalStatus))
+
+
+def test_every_kind_of_sink_is_listed_with_what_it_needs() -> None:
+    listed = {code_in(row[0])[0]: code_in(row[2]) for row in table_rows(REFERENCE / "sinks.md", "Sinks")}
+    kinds = {str(kind.__struct_config__.tag) for kind in get_args(SinkSettings)}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = kinds & set(project["optional-dependencies"])
+    assert {kind: listed.get(kind) for kind in kinds} == {
+        kind: [f"wardwright[{kind}]"] if kind in extras else [] for kind in kinds
+    }
 
 
 def test_every_attribute_of_a_span_is_listed() -> None:

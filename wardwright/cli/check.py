@@ -59,6 +59,7 @@ def _summary(loaded: "Loaded") -> str:
         _counted(len(settings.providers), "provider"),
         _counted(len(settings.targets), "target"),
         _counted(len(loaded.definitions), "model"),
+        *([_counted(len(settings.sinks), "sink")] if settings.sinks else []),
         _counted(len(loaded.warnings), "warning"),
     )
     return f"{', '.join(counted)}; serves on {settings.server.bind}, receipts in {_storage(loaded)}"

@@ -38,7 +38,7 @@ from wardwright.config.settings import (
     RemoteSettings,
     Settings,
 )
-from wardwright.config.sink_checks import check_sinks
+from wardwright.config.sink_checks import check_sinks, warn_of_missing_variables
 from wardwright.config.sinks import JsonlSinkSettings, ParquetSinkSettings, SinkSettings
 from wardwright.config.stream_rules import RuleGuarantee, stream_guarantees
 from wardwright.domain.route import ModelDefinition
@@ -145,7 +145,10 @@ def _load_text(text: str, source: str, folder: Path, environ: Mapping[str, str])
         raise ConfigError(source, problems)
     settings = msgspec.structs.replace(settings, models=tuple(model.settings for model in models))
     definitions = tuple(define_model(model, settings.targets) for model in settings.models)
-    warnings = [*warn_of_missing(settings.providers, environ)]
+    warnings = [
+        *warn_of_missing(settings.providers, environ),
+        *warn_of_missing_variables(settings.sinks, environ),
+    ]
     for model, definition in zip(models, definitions, strict=True):
         warnings += warn_of_unreached(model, definition)
     warnings += warn_of_no_effect(models, settings.targets)

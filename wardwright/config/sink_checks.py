@@ -1,6 +1,6 @@
 """What must hold between the keys of `[[sinks]]`, and between its tables."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from wardwright.config.address import url_fault
 from wardwright.config.examine import entry_paths
@@ -54,3 +54,14 @@ def _check_kafka(sink: KafkaSinkSettings, path: str) -> Iterator[Problem]:
     if None in shown and shown != (None, None, None):
         message = "expected sasl_mechanism, user_env and password_env together, got some of them"
         yield Problem(below(path, "sasl_mechanism"), message)
+
+
+def warn_of_missing_variables(sinks: Sequence[SinkSettings], environ: Mapping[str, str]) -> Iterator[Problem]:
+    """Say which variables sinks name that are not set: each such sink delivers nothing."""
+    for sink in sinks:
+        for key in sink.__struct_fields__:
+            named = getattr(sink, key) if key.endswith("_env") else None
+            for variable in (named,) if isinstance(named, str) else (named or {}).values():
+                if not environ.get(variable, "").strip():
+                    path = below(below("sinks", sink.id), key)
+                    yield Problem(path, f"{variable} is not set, so nothing is delivered to this sink")

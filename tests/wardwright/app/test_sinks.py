@@ -16,6 +16,7 @@ TABLES = {
     "kafka": 'brokers = ["127.0.0.1:9092"]',
     "parquet": 'path = "table"',
     "search": 'dialect = "meilisearch"\nurl = "http://127.0.0.1:7700"',
+    "webhook": 'url = "http://127.0.0.1:4711/hook"',
     "nats": 'servers = ["nats://127.0.0.1:4222"]',
 }
 

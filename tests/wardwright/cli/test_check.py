@@ -57,6 +57,11 @@ def test_a_good_file_is_summed_up(folder: Path, run: Run) -> None:
     assert "NOT_SET_ANYWHERE" in result.stderr
 
 
+def test_sinks_are_counted_where_there_are_some(folder: Path, run: Run) -> None:
+    (folder / "good.toml").write_text(f'{GOOD}\n[[sinks]]\nid = "file"\nkind = "jsonl"\npath = "out.jsonl"\n')
+    assert "1 model, 1 sink, 1 warning;" in run("check", "good.toml").stdout
+
+
 def test_targets_stand_in_the_order_of_the_route(folder: Path, run: Run) -> None:
     cascade = GOOD.replace("dispatchers", "cascades").replace('["up/small", "up/large"]', '["up/large", "up/small"]')
     (folder / "cascade.toml").write_text(cascade)

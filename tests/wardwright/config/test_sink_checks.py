@@ -115,3 +115,14 @@ def test_what_search_asks_for(tmp_path: Path, keys: str, told: str) -> None:
     (problem,) = problems(tmp_path, f'id = "s"\nkind = "search"\n{keys}')
     assert problem.startswith(f"sinks.s.{told}")
     assert "hush" not in problem
+
+
+def test_variables_that_are_not_set_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "wardwright.toml"
+    hook = 'id = "hook"\nkind = "webhook"\nurl = "http://h"\nsecret_env = "SECRET"\n'
+    path.write_text(f'[[sinks]]\n{hook}headers_env = {{ authorization = "TOKEN", other = "SET" }}\n')
+    told = [str(warning) for warning in load_config(path, {"SET": "x", "TOKEN": " "}).warnings]
+    assert [warning for warning in told if warning.startswith("sinks")] == [
+        "sinks.hook.secret_env: SECRET is not set, so nothing is delivered to this sink",
+        "sinks.hook.headers_env: TOKEN is not set, so nothing is delivered to this sink",
+    ]

@@ -1,13 +1,20 @@
 """Content is kept where a model says so, without its secrets, and nowhere else."""
 
 import json
+import time
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.acceptance.conftest import StartDaemon, gateway_config_of
-from tests.acceptance.daemon import Daemon
+from tests.acceptance.daemon import Daemon, run_daemon
 from tests.support.upstream import Upstream, answer_text
+from tests.wardwright.receipts.receipt_samples import full_story, numbered_salts, sealed
+from wardwright.app.storage import storage_at
+from wardwright.receipts.chain import verify
+from wardwright.runtime.identity import first_receipt_id
 
 KEY = "sk-proj-6f1c0a2e93b7d4c1e80d"
 EMAIL = "jane.doe@example.com"
@@ -84,3 +91,83 @@ def test_content_is_kept_without_its_secrets_where_a_model_says_so(
     assert stored.count(answer_text(3).encode()) >= 2, "what is no secret is there, of one model"
     assert [secret for secret in PLANTED if secret.encode() in stored] == []
     assert [secret for secret in PLANTED if any(secret in line for line in daemon.raw_log)] == []
+
+
+def verified(kind: str, folder: Path) -> int:
+    """How many receipts there are; each must be what was written."""
+    reader = storage_at(kind, folder).read()
+    ids = [entries[0].receipt_id for entries in reader.newest()]
+    assert [verify(reader.payloads(receipt_id)) for receipt_id in ids] == [None] * len(ids)
+    reader.close()
+    return len(ids)
+
+
+@pytest.mark.parametrize("kind", ["file", "sqlite"])
+def test_a_person_is_erased_for_good_and_every_chain_holds(
+    upstream: Upstream, start_daemon: StartDaemon, tmp_path: Path, kind: str
+) -> None:
+    data = tmp_path / "daemon" / "data"
+    with ExitStack() as first_life:
+        daemon = first_life.enter_context(run_daemon(tmp_path / "daemon", configuration(upstream, kind)))
+
+        def say(who: str) -> dict[str, Any]:
+            headers = {"x-wardwright-user-id": f"{who}-the-user", "x-wardwright-session-id": f"{who}-the-session"}
+            body = {"model": "full", "messages": [{"role": "user", "content": f"{who} said this"}]}
+            with daemon.client() as client:
+                answer = client.post("/v1/chat/completions", json=body, headers=headers)
+            assert answer.status_code == 200, answer.text
+            return daemon.receipt(answer.headers["x-wardwright-receipt-id"])
+
+        def erase(**options: Any) -> dict[str, Any]:
+            with daemon.client() as client:
+                answer = client.post("/admin/receipts/erase", json={"user_id": "anna-the-user", **options})
+            assert answer.status_code == 200, answer.text
+            done: dict[str, Any] = answer.json()
+            return done
+
+        erased, kept, also_erased = say("anna"), say("bert"), say("anna")
+        assert erase(dry_run=True) == {"receipts": 2, "entries": 6, "open": 0, "next_cursor": None}
+        assert b"anna" in bytes_of(data)
+        assert erase() == {"receipts": 2, "entries": 6, "open": 0, "next_cursor": None}
+        stored = bytes_of(data)
+        assert (b"anna" in stored, b"bert said this" in stored) == (False, True)
+        assert say("anna")["session_turn"] == 3, "a session that is awake goes on"
+        assert erase()["receipts"] == 1
+        assert verified(kind, data) == 4
+
+    daemon = start_daemon(configuration(upstream, kind))
+    assert daemon.receipts(consuming_user_id="anna-the-user") == daemon.receipts(session_id="anna-the-session") == []
+    assert [one["receipt_id"] for one in daemon.receipts(consuming_user_id="bert-the-user")] == [kept["receipt_id"]]
+    for before in (erased, also_erased):
+        after = daemon.receipt(before["receipt_id"])
+        assert set(after["caller"]) == {"erased"}
+        assert [set(after["content"][part]) for part in ("request", "answer")] == [{"erased"}] * 2
+        for stays in ("decision", "attempts", "events", "final", "created_at", "model_version"):
+            assert after[stays] == before[stays]
+    assert daemon.receipt(kept["receipt_id"]) == kept
+    assert b"anna" not in bytes_of(data)
+
+
+@pytest.mark.parametrize("kind", ["file", "sqlite"])
+def test_content_goes_after_its_days_and_its_receipt_stays(
+    upstream: Upstream, start_daemon: StartDaemon, tmp_path: Path, kind: str
+) -> None:
+    old, young = (f"{first_receipt_id(time.time() - days * 86_400)}0123456789abc" for days in (3, 1))
+    data = tmp_path / "daemon" / "data"
+    store = storage_at(kind, data).open()
+    for receipt_id in (old, young):
+        store.append(sealed(full_story(), receipt_id=receipt_id, draw_salt=numbered_salts()))
+    store.close()
+    config = gateway_config_of(
+        upstream, {"m": ["ok"]}, extra=f'[storage]\nkind = "{kind}"\nretention = {{ content_days = 2 }}\n'
+    )
+    daemon = start_daemon(config)
+    until = time.monotonic() + 20
+    while "erased" not in daemon.receipt(old)["content"]["answer"]:
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    receipt = daemon.receipt(old)
+    assert set(receipt["content"]["request"]) == {"redactions", "erased"}
+    assert receipt["caller"]["consuming_user_id"]["value"] == "u1"
+    assert daemon.receipt(young)["content"]["answer"]["content"]["choices"][0]["text"] == "ho"
+    assert verified(kind, data) == 2

@@ -8,7 +8,7 @@ from functools import partial
 
 from wardwright.app import daemon, storage
 from wardwright.cli.main import main
-from wardwright.runtime import checkpointer
+from wardwright.runtime import checkpointer, retention
 from wardwright.storage.folder import FileStorage
 
 _SEGMENT_BYTES = 64 * 1024
@@ -22,6 +22,6 @@ if __name__ == "__main__":
         "file": partial(FileStorage, segment_bytes=_SEGMENT_BYTES, tail_entries=_TAIL_ENTRIES),
     }
     daemon._DAY_S = DAY_S
-    checkpointer._RETENTION_INTERVAL_S = _HOUR_S
+    retention._INTERVAL_S = _HOUR_S
     checkpointer._TENDED_EVERY = _TAIL_ENTRIES
     main()

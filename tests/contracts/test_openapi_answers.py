@@ -123,6 +123,16 @@ SINK_EXCHANGES = [
     *refused_bodies(f"{ONE_SINK}/export", FILE),
 ]
 
+ERASE = "/admin/receipts/erase"
+ERASE_EXCHANGES = [
+    post(ERASE, body={"user_id": "somebody", "tenant_id": "t", "before": 1.5, "dry_run": True}),
+    post(ERASE, body={"user_id": "nobody"}),
+    post(ERASE, 400, "invalid_request", body={"user_id": " "}),
+    post(ERASE, 400, "invalid_request", body={"user_id": "somebody", "cursor": "none"}),
+    post(ERASE, 403, "protected_endpoint", body={"user_id": "somebody"}, headers=ELSEWHERE),
+    *refused_bodies(ERASE, {}),
+]
+
 # In this order: a model of two versions that are published, tried, rolled back, and retired.
 CATALOG_EXCHANGES = [
     get(MODELS),
@@ -237,6 +247,7 @@ EXCHANGES = [
     Exchange("POST", f"{ACTOR}/kill", 202, values={"path": "wardwright/catalog"}),
     Exchange("POST", f"{ACTOR}/kill", 403, "protected_endpoint", values={"path": "wardwright"}, headers=ELSEWHERE),
     Exchange("POST", f"{ACTOR}/kill", 404, "actor_not_found", values={"path": "nobody"}),
+    *ERASE_EXCHANGES,
     *SINK_EXCHANGES,
     *CATALOG_EXCHANGES,
     *TEST_EXCHANGES,

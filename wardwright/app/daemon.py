@@ -53,6 +53,7 @@ from wardwright.runtime.ledger import Ledger
 from wardwright.runtime.metrics import Metrics
 from wardwright.runtime.pace import Pace
 from wardwright.runtime.provider import ProviderBoard
+from wardwright.runtime.retention import Terms
 from wardwright.runtime.roster import ProviderPart, ProviderRoster
 from wardwright.runtime.run import RunParts
 from wardwright.runtime.sink import SinkActor
@@ -185,7 +186,7 @@ class Daemon:
                 health=boards.providers.health,
                 boot=self._boot,
                 now=time.time,
-                keep_s=_seconds_kept(settings),
+                terms=_terms(settings),
             ),
             catalog=partial(Catalog, self._catalog_parts()),
             sinks=self._sinks,
@@ -346,10 +347,11 @@ def _sink_actor(appended: Bell, part: SinkPart, roster: SinkRoster) -> SinkActor
     return SinkActor(part, roster, bell=appended, now=time.time)
 
 
-def _seconds_kept(settings: Settings) -> float | None:
-    """How long receipts are kept; None for good."""
-    days = settings.storage.retention.receipts_days
-    return None if days is None else days * _DAY_S
+def _terms(settings: Settings) -> Terms:
+    """How long things are kept."""
+    kept = settings.storage.retention
+    days = (kept.receipts_days, kept.content_days)
+    return Terms(*(None if one is None else one * _DAY_S for one in days))
 
 
 def _inline_options() -> InlineOptions:

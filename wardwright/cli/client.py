@@ -17,7 +17,8 @@ from wardwright.config.problems import ConfigError
 from wardwright.config.settings import ServerSettings, Settings
 from wardwright.domain.errors import WardwrightError
 
-_TIMEOUT = httpx2.Timeout(30.0, connect=5.0)
+_CONNECT_S, _PATIENCE_S = 5.0, 30.0
+_TIMEOUT = httpx2.Timeout(_PATIENCE_S, connect=_CONNECT_S)
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared with, not bound
 
 
@@ -52,9 +53,10 @@ class Daemon:
         """
         return self._ask("GET", path, holding, params=parameters)
 
-    def post(self, path: str, body: object = None, *, holding: str) -> dict[str, Any]:
-        """What the daemon answers to a command, with a JSON body or without one; see `get`."""
-        return self._ask("POST", path, holding, **({} if body is None else {"json": body}))
+    def post(self, path: str, body: object = None, *, holding: str, patience_s: float = _PATIENCE_S) -> dict[str, Any]:
+        """What the daemon answers to a command, with a JSON body or without one, within so many seconds; see `get`."""
+        timeout = httpx2.Timeout(patience_s, connect=_CONNECT_S)
+        return self._ask("POST", path, holding, timeout=timeout, **({} if body is None else {"json": body}))
 
     def delete(self, path: str, *, holding: str) -> dict[str, Any]:
         """What the daemon answers to the removal of something; see `get`."""

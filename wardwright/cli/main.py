@@ -11,6 +11,7 @@ import wardwright
 from wardwright.cli.actors import actors
 from wardwright.cli.boundary import Boundary
 from wardwright.cli.check import check
+from wardwright.cli.erase import erase
 from wardwright.cli.export import export, stats, tail
 from wardwright.cli.init import init
 from wardwright.cli.keys import keys
@@ -58,6 +59,7 @@ receipts.command("export")(export)
 receipts.command("stats")(stats)
 receipts.command("verify")(verify)
 receipts.command("replay")(replay)
+receipts.command("erase")(erase)
 app.add_typer(models, name="models")
 app.add_typer(receipts, name="receipts")
 app.add_typer(sinks, name="sinks")

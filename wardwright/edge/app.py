@@ -13,6 +13,7 @@ from wardwright.edge.auth import AdminGuard
 from wardwright.edge.catalog import CatalogAdmin
 from wardwright.edge.chat import ChatCompletions
 from wardwright.edge.decisions import Decisions
+from wardwright.edge.erasure import Erasure
 from wardwright.edge.errors import error_answer, error_facts, http_error_answer
 from wardwright.edge.events import Events
 from wardwright.edge.health import Health
@@ -64,6 +65,7 @@ def build_app(
     admin, versions = Admin(gateway, view, metrics), CatalogAdmin(catalog, max_body_bytes=max_body_bytes)
     sent_on = Sinks(sinks, max_body_bytes=max_body_bytes)
     keys = ApiKeys(gateway.keys, max_body_bytes=max_body_bytes)
+    erasure = Erasure(gateway.erasures, max_body_bytes=max_body_bytes)
     decided = Decisions(gateway, decisions, max_body_bytes=max_body_bytes)
     pings = Pings(options.ping_s)
     chat = ChatCompletions(gateway, pings, max_body_bytes=max_body_bytes)
@@ -102,6 +104,7 @@ def build_app(
         _route("GET", "/admin/sinks/{sink_id}", protect(sent_on.show)),
         _route("POST", "/admin/sinks/{sink_id}/dead-letters/replay", protect(sent_on.replay)),
         _route("POST", "/admin/sinks/{sink_id}/export", protect(sent_on.export)),
+        _route("POST", "/admin/receipts/erase", protect(erasure.erase)),
         _route("GET", "/admin/storage", protect(admin.storage)),
         _route("GET", "/metrics", protect(admin.metrics)),
         _route("GET", "/livez", health.live),

@@ -167,7 +167,8 @@ class ReceiptStore(ReceiptReader, Protocol):
         """Let go of closed receipts below an id, so many at most, the oldest first; tell how many. Ask again until none is left.
 
         They are in no answer any more, for good, and one that is open below the bound goes when it is closed. Entries of receipts that
-        were forgotten count as stored: sending them again changes nothing. Positions stay valid. Space is given back in time.
+        were forgotten count as stored: sending them again changes nothing. Positions stay valid. Space is given back in time. Of this
+        and `replace`, one thread calls one at a time; it need not be the appending one.
 
         Raises: StorageUnavailable.
         """

@@ -6,9 +6,8 @@ write in progress, which is why two incarnations never write at the same time.
 
 What a crash here loses: nothing that was acknowledged. Appends under way fail with "outcome unknown", and their senders send them
 again: the store drops what it already has. At the first start after the process died, receipts that it left open are closed as
-`interrupted`. Receipts older than they are kept for are forgotten at the start and once an hour, some at a time, between the batches.
-What a store puts off while it is busy is done in a second thread, beside the batches. A snapshot of the books and of providers' health is
-kept in a third (`runtime.snapshot_keeper`).
+`interrupted`. Threads of their own do, beside the batches, what a store puts off while it is busy, keep a snapshot of the books and of
+providers' health (`runtime.snapshot_keeper`), and let go of what is older than it is kept for (`runtime.retention`) or is erased.
 
 Where other daemons write to the same place, receipts of theirs are closed only when they are gone, and every half a minute it is seen
 whether one is, and what was decided elsewhere.
@@ -31,16 +30,17 @@ from wardwright.ports.control import ControlLog, ControlMovedOn
 from wardwright.ports.storage import Capability, ReceiptStore
 from wardwright.receipts.chain import resume
 from wardwright.receipts.events import Closed, Entry, Opened
+from wardwright.receipts.query import ReceiptFilter
 from wardwright.runtime.bell import Bell
 from wardwright.runtime.control import ControlBoard, Decide
+from wardwright.runtime.erasure import Erased, erase
 from wardwright.runtime.health import HealthBoard
-from wardwright.runtime.identity import first_receipt_id
 from wardwright.runtime.ledger import Ledger
+from wardwright.runtime.retention import KEEP_EVERYTHING, Retention, Terms
 from wardwright.runtime.snapshot_keeper import SnapshotKeeper
 from wardwright.runtime.visible import StorageLost, StorageRecovered, Tell, tell_nobody
 from wardwright.runtime.worker import Worker
 
-_RETENTION_INTERVAL_S = 3600.0
 _TENDED_EVERY = 1024  # entries
 _NEIGHBOURS_INTERVAL_S = 30.0
 
@@ -55,6 +55,17 @@ class Append(Call[None]):
     """
 
     payloads: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Erase(Call[Erased]):
+    """Erase the next receipts that a filter matches, or only count them. Sent by the edge; answered when they are gone from disk.
+
+    Fails with StorageUnavailable. Sending the same again is harmless.
+    """
+
+    wanted: ReceiptFilter
+    dry_run: bool = False
 
 
 class StoreBoard:
@@ -117,10 +128,9 @@ class Checkpointer(Actor):
         health: HealthBoard,
         boot: str,
         now: Callable[[], float],
-        keep_s: float | None = None,
+        terms: Terms = KEEP_EVERYTHING,
     ) -> None:
         self._logs = logs
-        self._keep_s = keep_s
         self._board = board
         self._control = control
         self._ledger = ledger
@@ -129,15 +139,19 @@ class Checkpointer(Actor):
         self._snapshots = SnapshotKeeper(health, boot=boot, now=now)
         self._waiting: list[tuple[Append, ReplyTo[None]]] = []
         self._undecided: deque[tuple[Decide, ReplyTo[ControlState]]] = deque()
+        self._to_erase: deque[tuple[Erase, ReplyTo[Erased]]] = deque()
+        self._erasing = anyio.Event()
         self._work = anyio.Event()
         self._worker = Worker("receipts")
+        self._eraser = Worker("receipts-erasing")
+        self._retention = Retention(terms, lambda: board.store, self._eraser, now=now)
         self._tender = Worker("receipts-tending")
         self._untended = anyio.Event()
         self._batches = 0
         self._appended = 0
         self._tended_at = 0
         self._interrupted = 0
-        self._forgotten = 0
+        self._erased = 0
 
     async def init(self) -> Stop | None:
         """Open the logs (which recovers their tails) and close what a dead process left open.
@@ -150,6 +164,7 @@ class Checkpointer(Actor):
             self._board.report(error)
             return Stop(ExitReason.shutdown(error))
         self.spawn(self._write_batches)
+        self.spawn(self._erase_what_is_asked)
         self.spawn(self._tend)
         self._untended.set()
         if self._snapshots.is_wanted:
@@ -157,17 +172,21 @@ class Checkpointer(Actor):
             self.spawn(self._snapshots.follow_health)
         if Capability.CONCURRENT_WRITERS in self._board.store.capabilities:
             self.spawn(self._look_at_neighbours)
-        if self._keep_s is not None:
-            self.spawn(partial(self._forget_what_is_older, self._keep_s))
+        if self._retention.is_wanted:
+            self.spawn(self._retention.follow)
         return None
 
     async def handle_call(self, request: object, reply_to: ReplyTo[Any]) -> object:
-        """Take an `Append` into the next batch, a `Decide` behind it; the reply comes when it is on disk."""
+        """Take an `Append` into the next batch, a `Decide` behind it; the reply comes when it is on disk. An `Erase` is done beside them."""
         match request:
             case Append():
                 self._waiting.append((request, reply_to))
             case Decide():
                 self._undecided.append((request, reply_to))
+            case Erase():
+                self._to_erase.append((request, reply_to))
+                self._erasing.set()
+                return NO_REPLY
             case _:
                 return await super().handle_call(request, reply_to)
         self._work.set()
@@ -182,11 +201,12 @@ class Checkpointer(Actor):
     def format_status(self) -> Mapping[str, object]:
         """Counts of this incarnation; never a payload."""
         return {
-            "waiting": len(self._waiting) + len(self._undecided),
+            "waiting": len(self._waiting) + len(self._undecided) + len(self._to_erase),
             "batches": self._batches,
             "entries_appended": self._appended,
             "interrupted_receipts_closed": self._interrupted,
-            "receipts_forgotten": self._forgotten,
+            "receipts_forgotten": self._retention.forgotten,
+            "entries_erased": self._erased + self._retention.erased,
             "control_seq": self._control.state.seq,
             "snapshot": self._snapshots.described(),
         }
@@ -202,6 +222,22 @@ class Checkpointer(Actor):
             await self._write_batch()
         while self._undecided:
             await self._write_decision(*self._undecided.popleft())
+
+    async def _erase_what_is_asked(self) -> None:
+        while True:
+            await self._erasing.wait()
+            self._erasing = anyio.Event()
+            while self._to_erase:
+                await self._erase(*self._to_erase.popleft())
+
+    async def _erase(self, request: Erase, reply_to: ReplyTo[Erased]) -> None:
+        try:
+            done = await self._eraser.run(partial(erase, self._board.store, request.wanted, dry_run=request.dry_run))
+        except StorageUnavailable as error:
+            reply_to.fail(error)
+        else:
+            self._erased += 0 if request.dry_run else done.entries
+            reply_to.reply(done)
 
     async def _write_decision(self, request: Decide, reply_to: ReplyTo[ControlState]) -> None:
         try:
@@ -286,16 +322,6 @@ class Checkpointer(Actor):
                     pass
             except StorageUnavailable as error:
                 _log.warning("the receipt store could not be tended", problem=error.message)
-
-    async def _forget_what_is_older(self, keep_s: float) -> None:
-        while True:
-            before = first_receipt_id(self._now() - keep_s)
-            try:
-                while forgotten := await self._worker.run(partial(self._board.store.forget, before)):
-                    self._forgotten += forgotten
-            except StorageUnavailable as error:
-                _log.warning("receipts that are old enough to go could not be forgotten", problem=error.message)
-            await anyio.sleep(_RETENTION_INTERVAL_S)
 
     def _open(self) -> ControlState:
         self._control.replace_log(None)

@@ -27,6 +27,7 @@ from wardwright.runtime.catalog_board import CatalogBoard
 from wardwright.runtime.checkpointer import StoreBoard
 from wardwright.runtime.control import ControlBoard
 from wardwright.runtime.decision import decide
+from wardwright.runtime.erasures import Erasures
 from wardwright.runtime.exact import ExactCounts
 from wardwright.runtime.facts import FactFinder
 from wardwright.runtime.identity import mint_receipt_id
@@ -68,6 +69,7 @@ class Gateway:
         self.opening = Opening(parts.boot)
         self.facts = FactFinder(exact_counts, boards.providers.health, parts.ledger, now=system.now, draw=parts.draw)
         self.keys = Keys(system, boards.control, boards.catalog, parts.ledger)
+        self.erasures = Erasures(system)
         self.sessions = Sessions(system, boards.store)
         self._access = Access(boards.control)
         self._ledger = parts.ledger

@@ -137,11 +137,13 @@ class LogIndex:
         if file is None:
             yield
             return
-        file.disown()
+        with self._moving:
+            file.disown()
         yield
         known = [one for receipt_id in self._unsure if (one := file.known(receipt_id)) is not None]
         payloads = self._read_places(place for one in known for place in one.places)
-        file.remake([_row(one.receipt_id, one.places, payloads) for one in known])
+        with self._moving:
+            file.remake([_row(one.receipt_id, one.places, payloads) for one in known])
         self._unsure.clear()
 
     def forgettable(self, before: str, at_most: int) -> tuple[list[str], str]:

@@ -102,6 +102,6 @@ def write_receipts(folder: Path, *stories: tuple[Event, ...]) -> list[str]:
     store = FileReceiptStore(folder / "receipts")
     ids = [f"rcpt_{number:04}" for number in range(1, len(stories) + 1)]
     for receipt_id, events in zip(ids, stories, strict=True):
-        store.append(payloads(events, receipt_id))
+        store.append(payloads(events, receipt_id))  # what is there already stays
     store.close()
     return ids

@@ -154,7 +154,6 @@ def test_what_may_be_a_secret_is_never_shown() -> None:
     ("tree", "problem"),
     [
         ({"policy_cache": []}, "policy_cache"),
-        ({"storage": {"retention": {"content_days": 7}}}, "storage.retention.content_days"),
         ({"models": [{"id": "m", "sinks": []}]}, "models.m.sinks"),
         ({"models": [{"id": "m", "prompt_transforms": {}}]}, "models.m.prompt_transforms"),
     ],

@@ -21,7 +21,7 @@ from supervisors import (
     UnexpectedRequest,
 )
 from supervisors.testing import EventLog, settle
-from tests.wardwright.receipts.receipt_samples import fallback_story, opened, sealed
+from tests.wardwright.receipts.receipt_samples import fallback_story, full_story, numbered_salts, opened, sealed
 from tests.wardwright.runtime.stage import InlineThreads, ScriptedStore
 from tests.wardwright.storage.faulty_files import NO_SPACE, FaultyFiles
 from wardwright.domain.control import ControlEntry, KeyCreated, KeyRevoked
@@ -31,11 +31,14 @@ from wardwright.ports.control import ControlLog
 from wardwright.ports.storage import ReceiptStore
 from wardwright.receipts.chain import verify
 from wardwright.receipts.events import AttemptStarted, Closed, decode_entry
-from wardwright.runtime.checkpointer import Append, Checkpointer, Logs, StoreBoard
+from wardwright.receipts.fold import fold
+from wardwright.runtime.checkpointer import Append, Checkpointer, Erase, Logs, StoreBoard
 from wardwright.runtime.control import ControlBoard, decide
+from wardwright.runtime.erasure import Erased, receipts_of
 from wardwright.runtime.health import HealthBoard
 from wardwright.runtime.identity import first_receipt_id
 from wardwright.runtime.ledger import Ledger
+from wardwright.runtime.retention import Terms
 from wardwright.storage.control import FileControlLog, MemoryControlLog, read_control
 from wardwright.storage.file import FileReceiptStore
 
@@ -83,6 +86,7 @@ async def desk(
     *,
     boot: str = "boot-1",
     keep_s: float | None = None,
+    keep_content_s: float | None = None,
 ) -> AsyncIterator[Desk]:
     board, control, events = StoreBoard(), ControlBoard(), EventLog()
     logs = Logs(open_store, open_control)
@@ -95,7 +99,7 @@ async def desk(
         health=HealthBoard(),
         boot=boot,
         now=lambda: NOW,
-        keep_s=keep_s,
+        terms=Terms(keep_s, keep_content_s),
     )
     children = [ChildSpec("storage", start, shutdown=30.0)]
     async with System("test", Supervisor(children), on_event=events) as system:
@@ -435,6 +439,48 @@ def of(at: float) -> list[bytes]:
     return sealed([opened(), Closed("completed", 0)], receipt_id=f"{first_receipt_id(at)}0123456789abc")
 
 
+def full_of(at: float) -> list[bytes]:
+    """A closed receipt with content that was made at a time."""
+    return sealed(full_story(), receipt_id=f"{first_receipt_id(at)}0123456789abc", draw_salt=numbered_salts())
+
+
+def has_content(store: ScriptedStore) -> list[bool]:
+    """Which receipts have their content, newest first."""
+    contents = [fold(record).content for record in store.newest()]
+    return [
+        content is not None and content.answer is not None and content.answer.erased is None for content in contents
+    ]
+
+
+class TestErasing:
+    async def test_a_persons_receipts_are_erased_while_others_are_written(self, threads: InlineThreads) -> None:
+        store = ScriptedStore()
+        store.append(full_of(NOW))
+        async with desk(lambda: store) as storage, anyio.create_task_group() as tasks:
+            tasks.start_soon(storage.send, "other", story("rcpt_1"))
+            counted = await storage.system.named(PATH).call(Erase(receipts_of("u1"), dry_run=True), timeout=1000)
+            assert (counted, storage.shows("entries_erased")) == (Erased(1, 3), 0)
+            done = await storage.system.named(PATH).call(Erase(receipts_of("u1")), timeout=1000)
+            assert (done, storage.shows("entries_erased")) == (Erased(1, 3), 3)
+        assert storage.outcomes == {"other": None}
+        assert b"u1" not in b"".join(store.payloads(decode_entry(full_of(NOW)[0]).receipt_id))
+
+    async def test_a_disk_that_fails_fails_the_step(
+        self, threads: InlineThreads, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(store: ScriptedStore, payloads: Sequence[bytes]) -> None:
+            raise StorageUnavailable("the disk is full")
+
+        monkeypatch.setattr(ScriptedStore, "replace", refuse)
+        store = ScriptedStore()
+        store.append(full_of(NOW))
+        async with desk(lambda: store) as storage:
+            with pytest.raises(StorageUnavailable, match="the disk is full"):
+                await storage.system.named(PATH).call(Erase(receipts_of("u1")), timeout=1000)
+            await storage.send("run", story("rcpt_1"))
+        assert storage.outcomes == {"run": None}
+
+
 class TestRetention:
     async def test_what_is_older_than_it_is_kept_for_is_forgotten_at_the_start_and_every_hour(
         self, threads: InlineThreads
@@ -445,6 +491,28 @@ class TestRetention:
             await anyio.sleep(1)
             assert [record[0].receipt_id for record in store.newest()] == [decode_entry(of(NOW - 3999)[0]).receipt_id]
             assert storage.shows("receipts_forgotten") == 2
+
+    async def test_content_is_erased_when_it_is_older_than_it_is_kept_for_and_its_receipt_stays(
+        self, threads: InlineThreads
+    ) -> None:
+        store = ScriptedStore()
+        store.append([*full_of(NOW - 5000), *full_of(NOW - 4000.5), *full_of(NOW - 3999)])
+        async with desk(lambda: store, keep_content_s=4000) as storage:
+            await anyio.sleep(1)
+            assert has_content(store) == [True, False, False]
+            assert storage.shows("entries_erased") == 4
+            await anyio.sleep(3600)
+            assert has_content(store) == [True, False, False], "the clock of this test stands still"
+        assert [verify(store.payloads(record[0].receipt_id)) for record in store.newest()] == [None] * 3
+        assert store.mark("content-erased-below") == first_receipt_id(NOW - 4000).encode()
+
+    async def test_what_was_gone_through_is_not_read_again(self, threads: InlineThreads) -> None:
+        store = ScriptedStore()
+        store.append(full_of(NOW - 5000))
+        store.set_mark("content-erased-below", first_receipt_id(NOW - 4500).encode())
+        async with desk(lambda: store, keep_content_s=4000):
+            await anyio.sleep(1)
+        assert has_content(store) == [True]
 
     async def test_without_a_term_everything_is_kept(self, threads: InlineThreads) -> None:
         store = ScriptedStore()

@@ -1,0 +1,94 @@
+"""Erasing step by step: whose receipts, how many at a time, and what is left alone."""
+
+import pytest
+
+from wardwright.domain.errors import StorageUnavailable
+from wardwright.receipts.chain import verify
+from wardwright.receipts.events import ContentCaptured
+from wardwright.receipts.query import ReceiptFilter
+from wardwright.runtime import erasure
+from wardwright.runtime.erasure import Erased, content_to_erase, erase, receipts_of
+from wardwright.storage.memory import MemoryReceiptStore
+from wardwright.testing.sample_receipts import AT, SPACING_S, plain, receipt_id, with_content
+
+RECEIPTS = 10
+
+
+@pytest.fixture
+def store() -> MemoryReceiptStore:
+    """Receipts of two users in turn, of which the last is open."""
+    made = MemoryReceiptStore()
+    for number in range(RECEIPTS):
+        user = "anna" if number % 2 else "bert"
+        made.append(plain(number, user_id=user, session_id=user, closed=number < RECEIPTS - 1).payloads)
+    return made
+
+
+def users(store: MemoryReceiptStore) -> list[str | None]:
+    """The users of the receipts, oldest first; None for those that are erased."""
+    return [summary.consuming_user_id for summary in store.page(ReceiptFilter()).data][::-1]
+
+
+def every_step(store: MemoryReceiptStore, user: str, *, dry_run: bool = False) -> list[Erased]:
+    done: list[Erased] = []
+    cursor = None
+    while True:
+        done.append(erase(store, receipts_of(user, going_on=cursor), dry_run=dry_run))
+        cursor = done[-1].next_cursor
+        if cursor is None:
+            return done
+
+
+def test_a_persons_receipts_are_erased_and_nobody_elses(store: MemoryReceiptStore) -> None:
+    assert every_step(store, "anna", dry_run=True) == [Erased(4, 4, 1)]
+    assert users(store) == ["bert", "anna"] * 5
+    assert every_step(store, "anna") == [Erased(4, 4, 1)]
+    assert users(store) == ["bert", None] * 4 + ["bert", "anna"], "what is open is left until it is closed"
+    assert all(verify(store.payloads(receipt_id(number))) is None for number in range(RECEIPTS))
+    assert every_step(store, "anna") == [Erased(0, 0, 1)]
+    assert every_step(store, "nobody") == [Erased()]
+
+
+def test_so_many_are_erased_at_a_time(store: MemoryReceiptStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(erasure, "MOST_RECEIPTS", 2)
+    assert [(one.receipts, one.open) for one in every_step(store, "anna")] == [(1, 1), (2, 0), (1, 0)]
+    assert users(store) == ["bert", None] * 4 + ["bert", "anna"]
+
+
+def test_a_step_ends_when_it_has_read_enough(store: MemoryReceiptStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(erasure, "MOST_BYTES", 1)
+    assert [(one.receipts, one.open) for one in every_step(store, "bert")] == [(1, 0)] * 5
+    assert users(store) == [None, "anna"] * 5
+
+
+def test_only_of_a_tenant_and_only_from_before_a_time(store: MemoryReceiptStore) -> None:
+    assert erase(store, receipts_of("anna", tenant_id="acme")) == Erased()
+    until = AT + 5 * SPACING_S
+    assert erase(store, receipts_of("anna", before=until)) == Erased(2, 2)
+    assert erase(store, receipts_of("anna", before=until + 0.5)) == Erased(1, 1)
+    assert users(store) == ["bert", None] * 3 + ["bert", "anna"] * 2
+
+
+def test_a_store_that_cannot_erase_says_so(store: MemoryReceiptStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MemoryReceiptStore, "capabilities", frozenset())
+    with pytest.raises(StorageUnavailable, match="cannot erase"):
+        erase(store, receipts_of("anna"))
+
+
+def test_content_between_two_ids_is_what_is_to_be_erased(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = MemoryReceiptStore()
+    for number in range(9):
+        store.append((with_content(number, "text") if number % 3 else plain(number, user_id="anna")).payloads)
+    steps = list(content_to_erase(store, below=receipt_id(8), not_below=receipt_id(2)))
+    assert [len(left) for left in steps] == [4]
+    store.replace(steps[0])
+    kept = [
+        number
+        for number in range(9)
+        for entry in store.entries(receipt_id(number))
+        if isinstance(entry.event, ContentCaptured) and b"text" in bytes(entry.event.content)
+    ]
+    assert kept == [1, 8]
+    assert users(store)[::3] == ["anna"] * 3, "who asked stays"
+    monkeypatch.setattr(erasure, "MOST_RECEIPTS", 2)
+    assert [len(left) for left in content_to_erase(store, below=receipt_id(9), not_below="")] == [1, 0, 0, 1, 0]

@@ -1,0 +1,134 @@
+"""`wardwright receipts erase`: forget who a person was and what they said, and keep why it was decided so."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wardwright.cli.options import ConfigOption, JsonOption, UrlOption
+from wardwright.cli.terminal import say, show_json, tell
+
+if TYPE_CHECKING:
+    from wardwright.cli.client import Daemon
+    from wardwright.ports.storage import ReceiptStore
+    from wardwright.runtime.erasure import Erased
+
+    Step = Callable[[str | None, bool], Erased]
+    """Takes the cursor and whether it is only to count."""
+
+_PATH = "/admin/receipts/erase"
+_PATIENCE_S = 330.0  # more than the daemon has with its storage
+
+
+def erase(
+    *,
+    user: Annotated[str, typer.Option("--user", metavar="ID", help="Whose receipts: the caller's user id.")],
+    tenant: Annotated[str | None, typer.Option("--tenant", metavar="ID", help="Only those of this tenant.")] = None,
+    before: Annotated[
+        datetime | None,
+        typer.Option(
+            "--before",
+            formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"],
+            help="Only those from before this day or moment, in UTC.",
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Erase without asking.")] = False,
+    config: ConfigOption = None,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove a person's identifiers and content from receipts, for good. Why each was decided stays, and chains still verify.
+
+    A running daemon does it; without one, it is done in the data folder.
+    """
+    until = None if before is None else before.replace(tzinfo=UTC).timestamp()
+    with _steps(config, url, user, tenant, until) as step:
+        would = _all(step, dry_run=True)
+        if would.receipts and not yes:
+            typer.confirm(f"Erase {_told(would)} of {user}? They cannot be brought back.", abort=True, err=True)
+        done = _all(step, dry_run=False) if would.receipts else would
+    if as_json:
+        show_json(done)
+    else:
+        say(f"{_told(done)} of {user} erased" if done.receipts else f"there is nothing of {user} to erase")
+    if done.open:
+        tell(f"{done.open} receipts are still open; erase again when they are closed")
+
+
+@contextlib.contextmanager
+def _steps(
+    config: Path | None, url: str | None, user: str, tenant: str | None, before: float | None
+) -> "Iterator[Step]":
+    """How to take steps: a daemon's, or when none answers and none was named by URL, in the data folder."""
+    from wardwright.app.storage import storage_of
+    from wardwright.cli.client import NoAnswer, connect, daemon_address, settings_of
+    from wardwright.ports.storage import Capability
+
+    settings = settings_of(config, url)
+    storage = storage_of(settings)
+    address = daemon_address(url, settings)
+    with connect(address) as daemon:
+        try:
+            daemon.get("/admin/storage", holding="kind")
+        except NoAnswer:
+            if address.is_named or Capability.DURABLE not in storage.capabilities:
+                raise
+        else:
+            yield _asking(daemon, user, tenant, before)
+            return
+    tell(f"no daemon answers at {address.url}; erasing in {storage.where}")
+    if storage.is_new():
+        yield _nothing
+        return
+    with contextlib.closing(storage.open()) as store:
+        yield _doing(store, user, tenant, before)
+
+
+def _asking(daemon: "Daemon", user: str, tenant: str | None, before: float | None) -> "Step":
+    import msgspec
+
+    from wardwright.runtime.erasure import Erased
+
+    stated = {"user_id": user, "tenant_id": tenant, "before": before}
+    body = {name: value for name, value in stated.items() if value is not None}
+
+    def step(cursor: str | None, dry_run: bool) -> Erased:
+        going_on = {} if cursor is None else {"cursor": cursor}
+        asked = {**body, **going_on, "dry_run": dry_run}
+        return msgspec.convert(daemon.post(_PATH, asked, holding="receipts", patience_s=_PATIENCE_S), Erased)
+
+    return step
+
+
+def _doing(store: "ReceiptStore", user: str, tenant: str | None, before: float | None) -> "Step":
+    from wardwright.runtime.erasure import erase as erase_some
+    from wardwright.runtime.erasure import receipts_of
+
+    return lambda cursor, dry_run: erase_some(store, receipts_of(user, tenant, before, cursor), dry_run=dry_run)
+
+
+def _nothing(cursor: str | None, dry_run: bool) -> "Erased":
+    from wardwright.runtime.erasure import Erased
+
+    return Erased()
+
+
+def _all(step: "Step", *, dry_run: bool) -> "Erased":
+    """Take every step, and sum them up."""
+    from wardwright.runtime.erasure import Erased
+
+    receipts = entries = still_open = 0
+    cursor: str | None = None
+    while True:
+        done = step(cursor, dry_run)
+        receipts, entries, still_open = receipts + done.receipts, entries + done.entries, still_open + done.open
+        cursor = done.next_cursor
+        if cursor is None:
+            return Erased(receipts, entries, still_open)
+
+
+def _told(found: "Erased") -> str:
+    return f"{found.receipts} {'receipt' if found.receipts == 1 else 'receipts'}"

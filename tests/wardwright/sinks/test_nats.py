@@ -147,9 +147,12 @@ def test_a_variable_that_is_not_set_is_named(made: Made) -> None:
         made.sink(token="").open()
 
 
-def test_a_server_that_says_nothing_any_more_is_given_up(server: NatsServer, made: Made) -> None:
-    sink = made.sink(timeout_s=0.3)
+def test_a_server_that_says_nothing_any_more_is_given_up(
+    server: NatsServer, made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink = made.sink()
     sink.open()
+    monkeypatch.setattr(sink._link, "_timeout_s", 0.3)
     os.kill(server.pid, signal.SIGSTOP)
     try:
         with pytest.raises(SinkUnavailable, match=r"no answer within 0\.3 s"):

@@ -22,7 +22,7 @@ from wardwright.storage.sqlite import SqliteStorage
 
 _SEGMENT_BYTES = 1200
 _TAIL_ENTRIES = 5
-_SQLITE_SHARE = 32
+_SHARE, _SQLITE_SHARE = 3, 48  # every so manyth operation where not all can be tried; SQLite's are many, and much alike
 
 PROVIDERS: dict[str, At] = {
     "file": lambda place: FileStorage(place, segment_bytes=_SEGMENT_BYTES, tail_entries=_TAIL_ENTRIES),
@@ -58,18 +58,22 @@ def every_fault(operations: Sequence[Operation]) -> Iterator[Fault]:
 
 
 def some_faults(operations: Sequence[Operation]) -> Iterator[Fault]:
-    """Each operation fails in one way, in all ways by turns; of SQLite's, which are many, every thirty-second."""
+    """Some of the operations fail, each in one way, in all ways by turns."""
     ways: dict[bool, list[tuple[int, bool, bool]]] = {
         False: [(errno.EIO, False, False), (errno.ENOSPC, False, True)],
         True: [(errno.ENOSPC, True, False), (errno.EIO, False, False), (errno.ENOSPC, False, True)],
     }
     turns = Counter[bool]()
     for number, operation in enumerate(operations):
-        if operation.is_of_sqlite and number % _SQLITE_SHARE:
+        if number % _share_of(operation):
             continue
         kinds = ways[operation.is_write]
         yield Fault(number, *kinds[turns[operation.is_write] % len(kinds)])
         turns[operation.is_write] += 1
+
+
+def _share_of(operation: Operation) -> int:
+    return _SQLITE_SHARE if operation.is_of_sqlite else _SHARE
 
 
 def undisturbed(at: At, place: Path) -> list[Operation]:
@@ -103,16 +107,13 @@ def play(at: At, place: Path, fault: Fault) -> str:
     return "refused" if refusals else "not noticed"
 
 
-def die_everywhere(provider: str, sqlite_share: int = 1) -> str:
-    """Play the history, and have the process killed and the power fail ahead of every operation. Raises: Broken.
-
-    `sqlite_share`: of SQLite's own operations every so manyth.
-    """
+def die_everywhere(provider: str, *, sample: bool = False) -> str:
+    """Play the history, and have the process killed and the power fail ahead of every operation, or of some. Raises: Broken."""
     at, heirs = PROVIDERS[provider], list[tuple[str, Step, Life]]()
     with working_folder(in_memory=True) as folder:
 
         def note_heirs(operation: Operation) -> None:
-            if operation.is_of_sqlite and len(disk.done) % sqlite_share:
+            if sample and len(disk.done) % _share_of(operation):
                 return
             killed = life.left_by_a_death(folder / f"killed-{len(heirs)}")
             dark = life.going_on_at(folder / f"dark-{len(heirs)}")

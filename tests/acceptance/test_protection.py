@@ -40,6 +40,10 @@ def test_with_a_token_it_is_required_from_this_machine_too(upstream: Upstream, s
             assert client.get(path, headers={"authorization": "Bearer wrong"}).status_code == 403
             assert client.get(path, headers={"authorization": "Bearer let-me-in"}).status_code == 200
             assert client.get(path, headers={"x-wardwright-admin-token": "let-me-in"}).status_code == 200
+        assert client.get("/admin/events").status_code == 403
+        with client.stream("GET", "/admin/events", headers={"authorization": "Bearer let-me-in"}) as watching:
+            assert watching.status_code == 200
+            assert next(watching.iter_lines()) == "retry: 2000"
         for path in OPEN:
             assert client.get(path).status_code == 200
     assert "let-me-in" not in "".join(daemon.raw_log)

@@ -91,6 +91,7 @@ class KafkaSink:
         """Produce the records. Raises: SinkUnavailable, SinkRefused."""
         if self._producer is None:
             raise SinkUnavailable(f"{self.where} is not open")
+        self._producer.poll(0)  # what was told since the last batch, of brokers that left an idle connection, is over
         self._told.clear()
         self._deadline = time.monotonic() + self._timeout_s
         refused: dict[str, KafkaError] = {}

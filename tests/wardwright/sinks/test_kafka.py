@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 import pytest
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 
 from tests.support.kafka_mock import MockCluster, key_of
 from wardwright.ports.sink import SinkRefused, SinkUnavailable
@@ -100,6 +100,20 @@ def test_what_nobody_may_write_is_tried_again_later(cluster: MockCluster, topic:
     sink.deliver(records)
     sink.close()
     assert keys_in(cluster, topic) == [record.key for record in records]
+
+
+def test_a_broker_that_was_away_between_two_batches_is_not_even_missed(cluster: MockCluster, topic: str) -> None:
+    records = sample_records("events", 2)
+    sink = sink_to(cluster, topic)
+    sink.deliver(records[:3])
+    assert sink._producer is not None
+    cluster.set_down()
+    with pytest.raises(KafkaException):
+        sink._producer.list_topics(timeout=0.5)
+    cluster.set_up()
+    sink.deliver(records[3:])
+    sink.close()
+    assert sorted(keys_in(cluster, topic)) == sorted(record.key for record in records)
 
 
 def test_brokers_that_say_nothing_are_given_up(cluster: MockCluster, topic: str) -> None:

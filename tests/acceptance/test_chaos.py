@@ -1,11 +1,12 @@
 """Kill each actor of the tree while streams run: the service answers, cut clients are told, every request has its receipt."""
 
 import time
+from collections.abc import Iterator
 
 import pytest
 
 from tests.acceptance.conftest import StartDaemon, gateway_config
-from tests.acceptance.daemon import Daemon
+from tests.acceptance.daemon import Daemon, run_daemon
 from tests.acceptance.load import Seen, streams
 from tests.support.upstream import Upstream
 
@@ -30,9 +31,12 @@ CUTS_NOTHING = [
 ]
 
 
-@pytest.fixture
-def daemon(upstream: Upstream, start_daemon: StartDaemon, backend: str) -> Daemon:
-    return start_daemon(gateway_config(upstream, "ok-n15-p60", backend=backend))
+@pytest.fixture(scope="module")
+def daemon(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory, backend: str) -> Iterator[Daemon]:
+    """One daemon for all tests whose kills it must survive."""
+    config = gateway_config(shared_upstream, "ok-n15-p60", backend=backend)
+    with run_daemon(tmp_path_factory.mktemp("chaos") / "daemon", config) as started:
+        yield started
 
 
 @pytest.fixture
@@ -70,10 +74,11 @@ def test_the_list_above_is_the_whole_tree(daemon: Daemon) -> None:
 
 
 @pytest.mark.parametrize("path", CUTS_NOTHING)
-def test_killing_it_cuts_no_stream(daemon: Daemon, upstream: Upstream, path: str) -> None:
+def test_killing_it_cuts_no_stream(daemon: Daemon, shared_upstream: Upstream, path: str) -> None:
+    restarts = daemon.actors()[path]["restarts"]
     with streams(daemon, STREAMS) as seen:
         daemon.kill_actor(path)
-        answers_soon(daemon, upstream)
+        answers_soon(daemon, shared_upstream)
 
     assert all(one.done for one in seen), [one for one in seen if not one.done]
     every_request_has_its_receipt(daemon, seen)
@@ -81,13 +86,15 @@ def test_killing_it_cuts_no_stream(daemon: Daemon, upstream: Upstream, path: str
     actor = daemon.actors()[path]
     assert actor["status"] == "running"
     assert actor["last_exit"] == "killed"
-    assert actor["restarts"] == 1
+    assert actor["restarts"] == restarts + 1
 
 
-def test_killing_the_edge_costs_a_client_that_keeps_its_connection_nothing(daemon: Daemon, upstream: Upstream) -> None:
+def test_killing_the_edge_costs_a_client_that_keeps_its_connection_nothing(
+    daemon: Daemon, shared_upstream: Upstream
+) -> None:
     with daemon.client() as client:
         for _ in range(3):
-            upstream.script("ok-n3-p60", "ok", "ok")
+            shared_upstream.script("ok-n3-p60", "ok", "ok")
             body = {"model": "test-model", "messages": [{"role": "user", "content": "hello"}]}
             with client.stream("POST", "/v1/chat/completions", json={**body, "stream": True}) as answer:
                 lines = answer.iter_lines()
@@ -120,11 +127,11 @@ def test_killing_one_run_tells_its_client_and_nobody_else(long: Daemon, upstream
     every_request_has_its_receipt(long, seen)
 
 
-def test_killing_everything_in_turn_under_load_loses_no_receipt(daemon: Daemon, upstream: Upstream) -> None:
+def test_killing_everything_in_turn_under_load_loses_no_receipt(daemon: Daemon, shared_upstream: Upstream) -> None:
     with streams(daemon, STREAMS) as seen:
         for path in [*CUTS_NOTHING, "wardwright/runs"]:
             daemon.kill_actor(path)
-            answers_soon(daemon, upstream)
+            answers_soon(daemon, shared_upstream)
 
     assert all(one.is_well_formed for one in seen)
     every_request_has_its_receipt(daemon, seen)

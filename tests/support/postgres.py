@@ -145,7 +145,7 @@ def postgres_server(installed: str = "pginstall18") -> Iterator[PostgresServer]:
         try:
             yield server
         finally:
-            server.stop()
+            server.stop(crash=True)  # at once: nobody will look at it again
 
 
 class PostgresBench:

@@ -42,7 +42,7 @@ class Capability(StrEnum):
 
 
 class StoreHealth(msgspec.Struct, frozen=True):
-    """What a store says of itself. `path` is None for stores that have none.
+    """What a store says of itself. `path` says where it is, and is None for stores that are nowhere.
 
     `contract` is the version of the contract that it keeps, `capabilities` are those of its provider.
     """

@@ -35,12 +35,15 @@ _CONNECTING = {
     "tcp_user_timeout": 30_000,
     "application_name": "wardwright",
 }
-# A writer that stands still inside a transaction must not keep the others waiting for good.
+# A writer that stands still inside a transaction, or whose machine is gone, must not keep the others waiting for good.
 _SESSION = {
     "client_encoding": "UTF8",
     "lock_timeout": "10s",
     "statement_timeout": "60s",
     "idle_in_transaction_session_timeout": "15s",
+    "tcp_keepalives_idle": "30",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "3",
 }
 
 _WAIT_FOR_THE_DISK = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local')"
@@ -199,6 +202,8 @@ class Database:
                 f"{self.where} is on PostgreSQL {version // 10_000}; "
                 f"it takes PostgreSQL {OLDEST_SERVER // 10_000} or later"
             )
+        if connection.info.parameter_status("server_encoding") != "UTF8":
+            raise StorageUnavailable(f"{self.where} is not in UTF8: it takes a database with ENCODING 'UTF8'")
         wanted = {**_SESSION, "search_path": self.schema}
         if read_only:
             wanted["default_transaction_read_only"] = "on"
@@ -265,6 +270,9 @@ class Readers:
     def close(self) -> None:
         """Keep no connection any longer. Idempotent; reading stays possible."""
         self._closed = True
+        self._let_go()
+
+    def _let_go(self) -> None:
         while (connection := self._kept()) is not None:
             connection.close()
 
@@ -275,7 +283,9 @@ class Readers:
             return None
 
     def _put_back(self, connection: Connection) -> None:
-        if self._closed or connection.info.transaction_status != TransactionStatus.IDLE:
-            connection.close()
-        else:
+        if connection.info.transaction_status == TransactionStatus.IDLE:
             self._idle.append(connection)
+        else:
+            connection.close()
+        if self._closed:
+            self._let_go()

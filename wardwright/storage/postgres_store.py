@@ -31,6 +31,7 @@ from wardwright.storage.sqlite_database import FACETS
 T = TypeVar("T")
 
 _LONGEST_ID = 200  # characters: an index entry has its limits
+_WHOLE = 2**62  # beyond every number of an entry
 
 _DURABLY = "SET LOCAL synchronous_commit = on"
 _LOCK = "SELECT pg_advisory_xact_lock(%s)"
@@ -92,9 +93,6 @@ class _Known(NamedTuple):
         """How far a receipt is stored. A closed one is stored whole, whatever else is sent: somebody else has closed it."""
         last = self.last_seqs.get(receipt_id, 0)
         return _WHOLE if last and receipt_id not in self.open_ids else last
-
-
-_WHOLE = 2**62
 
 
 class PostgresReceiptStore(PostgresReceiptReader):
@@ -172,8 +170,10 @@ class PostgresReceiptStore(PostgresReceiptReader):
             super().close()
 
     def _write(self, work: Callable[[Connection], T]) -> T:
-        """Do a piece of work as one transaction; once more where a connection was lost since it was last used, since all of it is
-        idempotent."""
+        """Do a piece of work as one transaction. Where a connection was lost it is done once more, which is harmless: all of it is idempotent.
+
+        Raises: StorageUnavailable, and whatever the work raises.
+        """
         with self._writing, self._database.faults("write to"):
             if not self._is_open:
                 raise StorageUnavailable(f"the receipt store in {self._database.where} is closed")

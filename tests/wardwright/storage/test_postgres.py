@@ -111,6 +111,13 @@ class TestWhoIsNotLetIn:
         monkeypatch.setattr(postgres_database, "OLDEST_SERVER", 990_000)
         assert "; it takes PostgreSQL 99 or later" in refusal(storage)
 
+    def test_a_database_that_cannot_hold_every_letter(self, server: PostgresServer) -> None:
+        server.execute("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+        try:
+            assert "is not in UTF8" in refusal(PostgresStorage(server.url(database="latin"), SCHEMA))
+        finally:
+            server.execute("DROP DATABASE latin")
+
     @pytest.mark.parametrize("url", [f"postgresql://{USER}:{PASSWORD}@host:port/db?no=such", f"{USER} {PASSWORD}"])
     def test_what_is_no_url(self, url: str) -> None:
         with pytest.raises(StorageUnavailable) as caught:

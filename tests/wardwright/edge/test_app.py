@@ -29,6 +29,7 @@ PROTECTED = [
     ("GET", "/v1/receipts/{receipt_id}"),
     ("POST", "/v1/receipts/{receipt_id}/replay"),
     ("GET", "/v1/runs/{run_id}/receipts"),
+    ("POST", "/admin/receipts/erase"),
     ("GET", "/admin/runtime"),
     ("POST", "/admin/runtime/actors/{path:path}/kill"),
     ("GET", "/admin/runtime/actors/{path:path}"),

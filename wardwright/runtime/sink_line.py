@@ -118,6 +118,8 @@ class SinkLine:
             has_more = self._backlog.count(self._store(), self.place.position, at_most, self._pace)
         except ValueError:
             return False  # the place is none of this log: the next step sees to it
+        if self._backlog.total and self.waiting_since is None:
+            self.waiting_since = self._now()  # a step will know it better, when one comes to it
         if self.settings.on_full in ("drop", "dead_letter"):
             while self.is_full:
                 self._pass_over_front()

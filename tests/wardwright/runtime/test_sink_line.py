@@ -208,6 +208,27 @@ def test_when_it_was_delivered_to_last_is_known_and_no_refusal_counts() -> None:
     assert rig.line.delivered_at is None
 
 
+def test_what_comes_while_a_sink_is_gone_or_busy_with_an_export_is_known_to_wait() -> None:
+    rig = Rig(batch=2)
+    rig.log.write(range(2))
+    rig.line.begin()
+    rig.run()
+    rig.line.send_again(0)
+    rig.log.write([2])
+    rig.clock += 7
+    rig.line.step()
+    rig.line.look_ahead()
+    waiting = [(rig.line.waiting_since, rig.line.lag)]
+    rig.sink.break_down()
+    with pytest.raises(SinkUnavailable):
+        rig.line.step()
+    waiting.append((rig.line.waiting_since, rig.line.lag))
+    rig.sink.mend()
+    rig.run()
+    assert [*waiting, (rig.line.waiting_since, rig.line.lag)] == [(rig.clock, 3), (rig.clock, 3), (None, 0)]
+    assert rig.sink.keys == [*rig.all_keys()[:6], *rig.all_keys()]
+
+
 def test_a_sink_with_nothing_to_send_is_opened_all_the_same() -> None:
     rig = Rig()
     rig.line.begin()

@@ -57,6 +57,7 @@ def misbehave(on: Works) -> None:
     on.sinks["buggy"].fault = lambda: ZeroDivisionError("a bug") if int(on.system.now()) % 3 else None
 
 
+@pytest.mark.slow
 async def test_an_hour_of_faults(monkeypatch: pytest.MonkeyPatch) -> None:
     threads = SlowThreads()
     monkeypatch.setattr(Worker, "run", lambda worker, work: threads.run_in_worker(worker, work))

@@ -5,9 +5,11 @@ none: whoever moved the far side changes the configuration.
 """
 
 import math
+import ssl
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -59,7 +61,11 @@ class FarSide:
         """Make ready; nothing is sent yet. Raises: SinkUnavailable when a variable is not set."""
         headers = {name: self._value_of(variable) for name, variable in self._headers_env.items()}
         self._client = httpx2.Client(
-            headers=headers, timeout=self._timeout_s, trust_env=False, limits=httpx2.Limits(max_connections=1)
+            headers=headers,
+            timeout=self._timeout_s,
+            trust_env=False,
+            verify=_trusting_the_system() if self._url.startswith("https:") else _trusting_nobody(),
+            limits=httpx2.Limits(max_connections=1),
         )
 
     def allow(self, requests: int) -> None:
@@ -118,6 +124,18 @@ class FarSide:
         if not value:
             raise SinkUnavailable(f"the variable {variable} is not set, which {self.where} is to be shown")
         return value
+
+
+@cache
+def _trusting_the_system() -> ssl.SSLContext:
+    """What certificates are checked by. Made once: it takes tens of milliseconds of computing, and a sink that is down is opened often."""
+    return ssl.create_default_context()
+
+
+@cache
+def _trusting_nobody() -> ssl.SSLContext:
+    """For plain HTTP, where there is nothing to check."""
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def _without_query(url: str, *, hides_path: bool) -> str:

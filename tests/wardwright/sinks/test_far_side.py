@@ -127,3 +127,12 @@ def test_what_was_not_opened_or_was_closed_says_so() -> None:
 def test_where_it_is_tells_neither_user_info_nor_query() -> None:
     made = FarSide("http://me:hush@host:1/path?key=hush", headers_env={}, environ={}, timeout_s=1)
     assert made.where == "http://host:1/path"
+
+
+def test_a_certificate_is_asked_for_and_who_has_none_is_unavailable() -> None:
+    with receiving(lambda _: Reply()) as receiver:
+        far_side = FarSide(receiver.url.replace("http:", "https:"), headers_env={}, environ={}, timeout_s=5)
+        far_side.open()
+        with pytest.raises(SinkUnavailable, match="did not answer: ConnectError"):
+            far_side.get("/")
+        far_side.close()

@@ -1,4 +1,5 @@
 import io
+from typing import Any
 
 import msgspec
 import pytest
@@ -14,6 +15,8 @@ from wardwright.receipts.events import (
     AttemptFinished,
     AttemptStarted,
     Closed,
+    ContentCaptured,
+    ContentPart,
     NotAskedAgain,
     Opened,
     PassedOver,
@@ -264,3 +267,48 @@ def test_a_spent_budget_is_told() -> None:
         )
     )
     assert "judged 1 answer; exhausted guard budget" in lines
+
+
+def _content(part: ContentPart, content: object, **fields: Any) -> ContentCaptured:
+    return ContentCaptured(part, content=msgspec.Raw(msgspec.json.encode(content)), **fields)
+
+
+def test_captured_content_is_told_message_by_message() -> None:
+    call = {"id": "call_1", "function": {"name": "pay", "arguments": "{}"}}
+    messages = [
+        {"role": "user", "content": "pay [redacted:email]"},
+        {"role": "user", "content": [{"type": "text", "text": "in parts"}]},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "content": "paid", "tool_call_id": "call_1"},
+    ]
+    answered = {"index": 0, "reasoning": "thinking", "text": "done", "tool_calls": [{"name": "log", "arguments": "{}"}]}
+    lines = told(
+        receipt(
+            OPENED,
+            _content("request", {"messages": messages}, redactions={"email": 1}),
+            _content("answer", {"choices": [answered]}, cut_bytes=7),
+            Closed("completed", 0),
+        )
+    )
+    assert lines[lines.index("content") :] == [
+        "content",
+        "user pay [redacted:email]",
+        'message {"role": "user", "content": [{"type": "text", "text": "in parts"}]}',
+        'message {"role": "assistant", "content": null, "tool_calls": [{"id": "call_1", "function": {"name": "pay", "arguments": "{}"}}]}',
+        "tool paid",
+        '{"tool_call_id": "call_1"}',
+        "redacted of the request: 1 email",
+        "reasoning thinking",
+        "answer done",
+        "tool call log {}",
+        "cut 7 bytes of the answer, which was too long to be kept",
+    ]
+
+
+def test_what_was_erased_is_told_as_that_and_unknown_structures_as_json() -> None:
+    erased = msgspec.structs.replace(OPENED, caller=Caller(erased="0" * 32))
+    lines = told(
+        receipt(erased, _content("request", {"erased": "1" * 32}), _content("answer", ["odd"]), Closed("completed", 0))
+    )
+    assert "caller erased" in lines
+    assert lines[lines.index("content") :] == ["content", "request erased", 'answer ["odd"]']

@@ -266,6 +266,21 @@ class TestReplays:
             assert at.desk.replay(known, "next").recomputed.selected_model == "local/large"
             assert at.desk.replay(unknown, "next").recomputed.selected_model == "local/small"
 
+    async def test_a_caller_who_was_erased_and_counts_cannot_be_made_up(self, tmp_path: Path) -> None:
+        async with desk(tmp_path) as at:
+            receipt = await at.simulate(caller=ACME)
+            assert receipt.decision.facts.caller
+            facts = msgspec.structs.replace(receipt.decision.facts, caller={"erased": "0" * 32})
+            erased = msgspec.structs.replace(
+                receipt,
+                caller=Caller(erased="0" * 32),
+                decision=msgspec.structs.replace(receipt.decision, facts=facts),
+            )
+            for version in (None, "v1"):
+                with pytest.raises(NotFound, match="who was erased from") as refused:
+                    at.desk.replay(erased, version)
+                assert refused.value.code == "caller_erased"
+
     async def test_another_versions_draws_are_made_up_from_the_receipts_id_and_repeat(self, tmp_path: Path) -> None:
         plain = model("m", "local/small", version="v1", route_root="in-order")
         async with desk(tmp_path, plain) as at:

@@ -136,14 +136,14 @@ class _Redaction:
     def _text(self, text: str, depth: int) -> str:
         for _ in range(MOST_READINGS):
             redacted = self._redactor.redacted(self._as_json(text, depth), self.counts)
-            if redacted == text:
-                return text
+            if redacted == text or not _may_be_json(redacted, depth):
+                return redacted
             text = redacted
         return marker("unsettled")
 
     def _as_json(self, text: str, depth: int) -> str:
         """A text that is JSON, redacted as what it means; any other as it is."""
-        if depth <= 0 or not text.lstrip().startswith(("{", "[", '"')):
+        if not _may_be_json(text, depth):
             return text
         plain = PlainJson()
         spelled = plain.feed(text) + plain.finish()  # names may be there twice, and only the last is read
@@ -153,6 +153,11 @@ class _Redaction:
             return spelled
         redacted = self.redacted(value, depth - 1)
         return spelled if redacted == value else msgspec.json.encode(redacted).decode()
+
+
+def _may_be_json(text: str, depth: int) -> bool:
+    """Whether it is worth trying. So deep in a value nobody tries any more."""
+    return depth > 0 and text.lstrip().startswith(("{", "[", '"'))
 
 
 def _is_text_part(part: Any) -> bool:

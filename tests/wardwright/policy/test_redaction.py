@@ -93,6 +93,14 @@ def test_what_a_marker_uncovers_is_found_too() -> None:
     assert glued.redacted(f"xyz{KEY}") == "[redacted:own][redacted:api_key]"
 
 
+@pytest.mark.parametrize("length", [511, 512, 513, 1023, 1024, 3000])
+@pytest.mark.parametrize("before", [0, 1, 400, 511, 512, 700])
+def test_a_long_run_is_found_wherever_it_stands_and_whole(length: int, before: int) -> None:
+    text = ". " * before + "Ab9+/-_x" * (length // 8) + "Z" * (length % 8) + "= ."
+    found = PLAIN.redacted(text)
+    assert found == (text if length < 512 else ". " * before + "[redacted:encoded] .")
+
+
 def test_a_secret_that_goes_over_from_one_piece_into_the_next_is_one() -> None:
     assert PLAIN.redacted_pieces(["my key is sk-proj-abc", "defghij", "klmnop0123 there"]) == [
         "my key is [redacted:api_key]",

@@ -71,7 +71,9 @@ def bytes_of(folder: Path) -> bytes:
 def test_content_is_kept_without_its_secrets_where_a_model_says_so(
     upstream: Upstream, start_daemon: StartDaemon, tmp_path: Path, kind: str
 ) -> None:
-    daemon = start_daemon(configuration(upstream, kind))
+    sent = tmp_path / "sent.jsonl"
+    sink = f'[[sinks]]\nid = "archive"\nkind = "jsonl"\npath = "{sent}"\n'
+    daemon = start_daemon(configuration(upstream, kind) + sink)
     for stream in (False, True):
         quiet, full = (daemon.receipt(ask(daemon, model, stream=stream)) for model in ("quiet", "full"))
         assert "content" not in quiet
@@ -87,7 +89,13 @@ def test_content_is_kept_without_its_secrets_where_a_model_says_so(
         assert tool["content"] == "paid by [redacted:staff]"
         assert answer["content"]["choices"][0]["text"] == answer_text(3)
         assert request["redactions"] == {"api_key": 1, "email": 1, "card": 1, "secret": 1, "staff": 2}
-    stored = bytes_of(tmp_path / "daemon" / "data")
+    until = time.monotonic() + 20
+    while not (sent.exists() and full["receipt_id"] in sent.read_text()):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    records = [json.loads(line) for line in sent.read_text().splitlines()]
+    assert full["content"] in [record.get("content") or record.get("receipt", {}).get("content") for record in records]
+    stored = bytes_of(tmp_path / "daemon" / "data") + sent.read_bytes()
     assert stored.count(answer_text(3).encode()) >= 2, "what is no secret is there, of one model"
     assert [secret for secret in PLANTED if secret.encode() in stored] == []
     assert [secret for secret in PLANTED if any(secret in line for line in daemon.raw_log)] == []

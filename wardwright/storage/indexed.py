@@ -103,9 +103,14 @@ class IndexedReceipts(ABC, Generic[P]):
 
     def _decoded(self, receipt_id: str, payloads: Sequence[bytes]) -> tuple[Entry, ...]:
         try:
-            return tuple(decode_entry(payload) for payload in payloads)
+            entries = tuple(decode_entry(payload) for payload in payloads)
         except msgspec.DecodeError as error:
             raise _unreadable(receipt_id, error) from error
+        if any(entry.receipt_id != receipt_id for entry in entries):
+            raise StorageUnavailable(
+                f"the index is damaged: where it has {receipt_id} is another receipt. It is made anew by a start without it"
+            )
+        return entries
 
     def _unlike(self, receipt_id: str, opening: bytes) -> Unlike:
         try:

@@ -1,5 +1,6 @@
 """The index beside the log: derived from it, never trusted further than it fits, and what it saves: reading what nobody asks for."""
 
+import contextlib
 import shutil
 import sqlite3
 import threading
@@ -360,4 +361,17 @@ def test_what_was_given_back_before_it_was_tended_is_not_missed(tmp_path: Path) 
     while store.tend():
         pass
     assert ids(store) == [receipt_id(2 * RECEIPTS)]
+    store.close()
+
+
+def test_places_that_have_changed_never_show_another_receipt(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(index_of(path))) as database:
+        database.execute(
+            "UPDATE receipts SET places = (SELECT places FROM receipts WHERE receipt_id = ?) WHERE receipt_id = ?",
+            (receipt_id(1), receipt_id(2)),
+        )
+        database.commit()
+    store = kept(path)
+    with pytest.raises(StorageUnavailable, match=f"where it has {receipt_id(2)} is another receipt"):
+        store.entries(receipt_id(2))
     store.close()

@@ -1,6 +1,7 @@
 """PostgreSQL storage where the contract does not look: servers that go away, rights that are missing, strangers, texts it cannot keep."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -20,7 +21,7 @@ from wardwright.receipts.query import ReceiptFilter
 from wardwright.storage import postgres_database
 from wardwright.storage.postgres import PostgresStorage
 from wardwright.storage.postgres_database import Database
-from wardwright.testing.sample_receipts import opened, plain, receipt_id, sealed
+from wardwright.testing.sample_receipts import erasures, opened, plain, receipt_id, sealed, with_content
 
 SCHEMA = "receipts_of_test"
 VARIABLE = "OUR_URL"
@@ -303,15 +304,40 @@ class TestServersThatGoAway:
             assert storage_others(storage) == {"boot-1"}
 
     def test_a_writer_that_stands_still_loses_its_turn(
-        self, server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+        self, server: PostgresServer, store: ReceiptStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setitem(postgres_database._SESSION, "idle_in_transaction_session_timeout", "50ms")
         database = Database(server.url(), SCHEMA, variable=VARIABLE)
-        with closing(database.connect()) as still, closing(PostgresStorage(server.url(), SCHEMA).open()) as store:
+        with monkeypatch.context() as impatient:
+            impatient.setitem(postgres_database._SESSION, "idle_in_transaction_session_timeout", "50ms")
+            still = database.connect()
+        with closing(still):
             still.execute("BEGIN")
             still.execute("SELECT pg_advisory_xact_lock(%s)", (database.lock_key,))
             store.append(plain(1).payloads)
             assert count_of(store) == len(plain(1).payloads)
+
+
+class TestErasing:
+    def test_what_was_replaced_is_vacuumed_out_of_the_tables(self, server: PostgresServer, store: ReceiptStore) -> None:
+        written = with_content(1, "text")
+        store.append(written.payloads)
+        store.replace(erasures(written))
+        sql = f"SELECT relname FROM pg_stat_all_tables WHERE schemaname = '{SCHEMA}' AND vacuum_count > 0 ORDER BY relname"
+        deadline = time.monotonic() + 60
+        while server.execute(sql) != [("entries",), ("receipts",)]:  # the server's statistics lag behind
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    def test_nothing_takes_the_place_of_an_entry_that_has_changed(
+        self, server: PostgresServer, store: ReceiptStore
+    ) -> None:
+        written = with_content(1, "text")
+        store.append(written.payloads)
+        store.replace(erasures(written))
+        store.replace([])
+        server.execute(f"UPDATE {SCHEMA}.entries SET payload = payload || ' '::bytea WHERE seq = 2")
+        with pytest.raises(StorageUnavailable, match="is damaged"):
+            store.replace(erasures(written))
 
 
 def storage_others(storage: PostgresStorage) -> frozenset[str]:
@@ -353,6 +379,15 @@ class TestWhoIsThere:
             assert storage_others(other) == frozenset()
         finally:
             server.drop("another_one")
+
+    def test_however_many_ask_at_once_a_store_holds_so_many_connections(
+        self, server: PostgresServer, store: ReceiptStore
+    ) -> None:
+        store.append(plain(1).payloads)
+        with ThreadPoolExecutor(24) as pool:
+            assert set(pool.map(lambda _: store.payloads(receipt_id(1)), range(200))) == {plain(1).payloads}
+        ((held,),) = server.execute("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'wardwright'")
+        assert 2 <= held <= 1 + postgres_database.MOST_READERS
 
     def test_who_has_closed_holds_no_connection(self, server: PostgresServer, storage: PostgresStorage) -> None:
         store, reader = storage.open(), storage.read()

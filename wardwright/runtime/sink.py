@@ -79,7 +79,8 @@ class SinkActor(Actor):
 
     async def init(self) -> None:
         """Begin beside the mailbox: a sink that is down keeps nothing from starting."""
-        self._status.state = "starting"
+        if not self._status.failures_in_row:
+            self._status.state = "starting"
         self.spawn(self._feed)
 
     async def handle_call(self, request: object, reply_to: ReplyTo[Any]) -> object:
@@ -126,12 +127,13 @@ class SinkActor(Actor):
     # --- feeding ------------------------------------------------------------------------------------------------------
 
     async def _feed(self) -> None:
-        await self._insist(self._line.begin)
+        await self._insist(self._line.begin, is_proof=False)
         self._status.losses = losses_of(self._line)
         await self._count_all()
         while True:
             ring = self._bell.next_ring()
-            self._status.state = "sending"
+            if not self._status.failures_in_row:
+                self._status.state = "sending"
             while await self._insist(self._line.step):
                 await self._look_ahead(2 * self._settings.batch)
             self._roster.note(self._part)
@@ -140,8 +142,8 @@ class SinkActor(Actor):
                 await ring.wait()
             await anyio.sleep(self._settings.linger_ms / 1000)
 
-    async def _insist(self, step: Callable[[], T]) -> T:
-        """Take a step until it is taken; whatever time that needs."""
+    async def _insist(self, step: Callable[[], T], *, is_proof: bool = True) -> T:
+        """Take a step until it is taken; whatever time that needs. As a proof it shows that the sink is well."""
         while True:
             if self._is_ending:
                 await anyio.sleep_forever()
@@ -150,17 +152,14 @@ class SinkActor(Actor):
             except (SinkUnavailable, StorageUnavailable) as error:
                 await self._rest(error)
             else:
-                self._note_success()
+                if is_proof:
+                    self._note_success()
                 return done
 
     async def _rest(self, error: WardwrightError) -> None:
         """Leave the sink alone for a while, and see how much comes together meanwhile."""
         pause = self._pause(error.retry_after_s)
-        if not self._status.failures_in_row:
-            _log.warning("a sink is unavailable", sink=self._settings.id, problem=error.message)
-            self._roster.tell(SinkLost(sink=self._settings.id, problem=error.message))
         self._note_failure(error.message)
-        self._status.state = "failing"
         self._status.next_attempt_at = self._now() + pause
         with anyio.move_on_after(pause):
             while True:
@@ -189,6 +188,10 @@ class SinkActor(Actor):
 
     def _note_failure(self, message: str) -> None:
         status = self._status
+        if not status.failures_in_row:
+            _log.warning("a sink is unavailable", sink=self._settings.id, problem=message)
+            self._roster.tell(SinkLost(sink=self._settings.id, problem=message))
+        status.state = "failing"
         status.failures_in_row += 1
         status.failed_batches += 1
         status.last_error, status.last_error_at = message, self._now()

@@ -161,8 +161,15 @@ async def test_a_crash_or_a_kill_loses_nothing_and_touches_nobody_else() -> None
         assert 10 < node.restarts < 30, "ever more rarely, and never too often"
         assert on.sinks["other"].keys == on.written
         assert "ZeroDivisionError" in str(on.part().status.last_error)
+        assert on.part().status.failures_in_row > 10
+        states = [on.part().status.state]
         on.sinks["s"].mend()
         await on.wait_delivered()
+        await settle()
+        assert [*states, on.part().status.state] == ["failing", "idle"]
+        assert on.part().status.failures_in_row == 0
+        told = [(type(fact).__name__, getattr(fact, "sink", None)) for fact in on.told]
+        assert told == [("SinkLost", "s"), ("SinkRecovered", "s")], "once, however often it crashed"
         assert list(dict.fromkeys(on.sinks["s"].keys)) == on.written
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import msgspec
 
-from wardwright.domain.chat import ChatRequest, Completion
+from wardwright.domain.chat import ChatRequest, Completion, Fields
 from wardwright.domain.route import ModelDefinition
 from wardwright.domain.stream import Finish, Frame, Reasoning, StreamEvent, Text, ToolArguments, ToolCallStart
 from wardwright.policy.redacted_json import LARGEST, redacted_value
-from wardwright.policy.redaction import redactor_of
+from wardwright.policy.redaction import marker, redactor_of
 from wardwright.policy.text_guard import utf8_size
 from wardwright.receipts.events import ContentCaptured, ContentPart
 from wardwright.wire.openai_whole import read_events, read_finishes
@@ -32,7 +32,7 @@ class ContentBook:
 
     def asked(self) -> ContentCaptured:
         """The fields of the request. Those that say who asked are left out."""
-        return self._captured("request", _decoded(self._request))
+        return self._captured("request", _decoded(self._request.fields))
 
     def released(self, frames: Sequence[Frame]) -> None:
         """Take note of frames that are sent to the client."""
@@ -42,7 +42,10 @@ class ContentBook:
         """The answer as far as it was released, with what of it is still to be given. It has no choices when nothing was."""
         self.released(tail)
         if completion is not None:
-            self._answer.take([*read_events(completion), *read_finishes(completion)])
+            try:
+                self._answer.take([*read_events(completion), *read_finishes(completion)])
+            except msgspec.DecodeError:  # of another form than the wire has: it is given as it came, and kept so
+                return self._captured("answer", _decoded(completion.fields))
         return self._captured("answer", self._answer.as_json(), self._answer.cut_bytes)
 
     def _captured(self, part: ContentPart, value: Mapping[str, Any], cut_bytes: int = 0) -> ContentCaptured:
@@ -51,9 +54,16 @@ class ContentBook:
         return ContentCaptured(part, redacted.counts, redacted.cut_bytes + cut_bytes, content)
 
 
-def _decoded(request: ChatRequest) -> dict[str, Any]:
-    kept = {name: raw for name, raw in request.fields.items() if name not in _OF_THE_CALLER}
-    return {name: msgspec.json.decode(raw) for name, raw in kept.items()}
+def _decoded(fields: Fields) -> dict[str, Any]:
+    return {name: _value(raw) for name, raw in fields.items() if name not in _OF_THE_CALLER}
+
+
+def _value(raw: msgspec.Raw) -> Any:
+    """The value of a field, which nobody has looked into so far. What cannot be read cannot be redacted, and is not kept."""
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return marker("unreadable")
 
 
 class _Answer:

@@ -132,11 +132,11 @@ class LogIndex:
         Only with an empty tail. When the block or this fails, the index counts for nothing until it was done for these receipts too: for
         whoever opens it, that is; asked here it still knows every place.
         """
-        self._unsure.update(receipt_ids)
         file = self._file
         if file is None:
             yield
             return
+        self._unsure.update(receipt_ids)
         with self._moving:
             file.disown()
         yield

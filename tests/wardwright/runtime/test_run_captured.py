@@ -162,3 +162,26 @@ class TestFullSession:
             with pytest.raises(StorageUnavailable):
                 await on.gateway.chat(chat_request(), caller=Caller(), request_id="req_1", responder=responder)
             assert responder.frames == []
+
+    async def test_what_cannot_be_read_cannot_be_redacted_and_is_not_kept(self) -> None:
+        async with stage(Watched(), definition=full()) as on:
+            odd = chat_request(stream=False)
+            odd.fields["deep"] = msgspec.Raw(b"[" * 5000 + b"]" * 5000)
+            odd.fields["far"] = msgspec.Raw(b"1e999")
+            odd.fields["half"] = msgspec.Raw(rb'"\ud800"')
+            responder = RecordingResponder()
+            await on.gateway.chat(odd, caller=Caller(), request_id="req_1", responder=responder)
+            request, answer = captured(on, responder)
+            unread = {name: request.content[name] for name in ("deep", "far", "half")}
+            assert unread == dict.fromkeys(unread, "[redacted:unreadable]")
+            assert answer.content["choices"][0]["text"] == "one two three"
+
+    async def test_an_answer_of_another_form_is_given_as_it_came_and_kept_without_its_secrets(self) -> None:
+        odd = {"tool_calls": {"nested": KEY}}
+        async with stage(Scripted("first", [odd]), definition=full()) as on:
+            responder = await ask(on, stream=False)
+            assert responder.completion is not None
+            assert KEY.encode() in bytes(responder.completion.fields["choices"])
+            _, answer = captured(on, responder)
+            [choice] = answer.content["choices"]
+            assert choice["message"]["tool_calls"] == {"nested": "[redacted:api_key]"}

@@ -380,14 +380,13 @@ class TestWhoIsThere:
         finally:
             server.drop("another_one")
 
-    def test_however_many_ask_at_once_a_store_holds_so_many_connections(
-        self, server: PostgresServer, store: ReceiptStore
-    ) -> None:
-        store.append(plain(1).payloads)
-        with ThreadPoolExecutor(24) as pool:
-            assert set(pool.map(lambda _: store.payloads(receipt_id(1)), range(200))) == {plain(1).payloads}
-        ((held,),) = server.execute("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'wardwright'")
-        assert 2 <= held <= 1 + postgres_database.MOST_READERS
+    def test_however_many_ask_at_once_a_store_holds_so_many_connections(self, server: PostgresServer) -> None:
+        with closing(PostgresStorage(f"{server.url()}&application_name=counted", SCHEMA).open()) as store:
+            store.append(plain(1).payloads)
+            with ThreadPoolExecutor(24) as pool:
+                assert set(pool.map(lambda _: store.payloads(receipt_id(1)), range(200))) == {plain(1).payloads}
+            ((held,),) = server.execute("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'counted'")
+            assert 2 <= held <= 1 + postgres_database.MOST_READERS
 
     def test_who_has_closed_holds_no_connection(self, server: PostgresServer, storage: PostgresStorage) -> None:
         store, reader = storage.open(), storage.read()

@@ -67,13 +67,12 @@ def bytes_of(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
-@pytest.mark.parametrize("kind", ["file", "sqlite"])
 def test_content_is_kept_without_its_secrets_where_a_model_says_so(
-    upstream: Upstream, start_daemon: StartDaemon, tmp_path: Path, kind: str
+    upstream: Upstream, start_daemon: StartDaemon, tmp_path: Path
 ) -> None:
     sent = tmp_path / "sent.jsonl"
     sink = f'[[sinks]]\nid = "archive"\nkind = "jsonl"\npath = "{sent}"\n'
-    daemon = start_daemon(configuration(upstream, kind) + sink)
+    daemon = start_daemon(configuration(upstream, "file") + sink)
     for stream in (False, True):
         quiet, full = (daemon.receipt(ask(daemon, model, stream=stream)) for model in ("quiet", "full"))
         assert "content" not in quiet
@@ -156,19 +155,16 @@ def test_a_person_is_erased_for_good_and_every_chain_holds(
     assert b"anna" not in bytes_of(data)
 
 
-@pytest.mark.parametrize("kind", ["file", "sqlite"])
 def test_content_goes_after_its_days_and_its_receipt_stays(
-    upstream: Upstream, start_daemon: StartDaemon, tmp_path: Path, kind: str
+    upstream: Upstream, start_daemon: StartDaemon, tmp_path: Path
 ) -> None:
     old, young = (f"{first_receipt_id(time.time() - days * 86_400)}0123456789abc" for days in (3, 1))
     data = tmp_path / "daemon" / "data"
-    store = storage_at(kind, data).open()
+    store = storage_at("file", data).open()
     for receipt_id in (old, young):
         store.append(sealed(full_story(), receipt_id=receipt_id, draw_salt=numbered_salts()))
     store.close()
-    config = gateway_config_of(
-        upstream, {"m": ["ok"]}, extra=f'[storage]\nkind = "{kind}"\nretention = {{ content_days = 2 }}\n'
-    )
+    config = gateway_config_of(upstream, {"m": ["ok"]}, extra="[storage]\nretention = { content_days = 2 }\n")
     daemon = start_daemon(config)
     until = time.monotonic() + 20
     while "erased" not in daemon.receipt(old)["content"]["answer"]:
@@ -178,4 +174,4 @@ def test_content_goes_after_its_days_and_its_receipt_stays(
     assert set(receipt["content"]["request"]) == {"redactions", "erased"}
     assert receipt["caller"]["consuming_user_id"]["value"] == "u1"
     assert daemon.receipt(young)["content"]["answer"]["content"]["choices"][0]["text"] == "ho"
-    assert verified(kind, data) == 2
+    assert verified("file", data) == 2

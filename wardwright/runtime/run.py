@@ -154,10 +154,10 @@ class Run:
         """
         self._responder.begin(self._head)
         self._writer.note(self._asked.opened)  # before anything can fail: a receipt without its opening says nothing
-        if self._content is not None:
-            self._writer.note(self._content.asked())
         outcome: Outcome | None = None
         try:
+            if self._content is not None:
+                self._writer.note(self._content.asked())
             outcome = await self._as_member()
         except ActorKilled as killed:
             outcome = self._killed(killed)
@@ -432,8 +432,9 @@ class Run:
         self._phase = "closing"
         if not self._writer.is_closed:
             self._end_attempt(None, cancelled=True)  # if one is under way
-            if self._content is not None:
-                self._writer.note(self._content.answered(outcome.completion, outcome.tail))
+            content, self._content = self._content, None  # a bug in it ends the run, and must not keep its receipt open
+            if content is not None:
+                self._writer.note(content.answered(outcome.completion, outcome.tail))
             self._writer.note(self._closing(outcome))
             self._decided = outcome
             self._count(outcome)

@@ -11,11 +11,13 @@ from tests.wardwright.runtime.providers import BROKEN, Piece, Scripted, Watched
 from tests.wardwright.runtime.responders import RecordingResponder
 from tests.wardwright.runtime.stage import Stage, cascade, chat_request, event_names, stage
 from wardwright.domain.caller import Caller
-from wardwright.domain.errors import StorageUnavailable, WardwrightError
+from wardwright.domain.errors import InternalError, StorageUnavailable, WardwrightError
 from wardwright.domain.policy import RedactionRule, StreamRule
 from wardwright.domain.route import ModelDefinition
 from wardwright.providers.canned import ScriptedFailure
+from wardwright.receipts.events import ContentCaptured
 from wardwright.receipts.fold import Captured, fold
+from wardwright.runtime.content_book import ContentBook
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("threads")]
 
@@ -185,3 +187,18 @@ class TestFullSession:
             _, answer = captured(on, responder)
             [choice] = answer.content["choices"]
             assert choice["message"]["tool_calls"] == {"nested": "[redacted:api_key]"}
+
+    @pytest.mark.parametrize("part", ["asked", "answered"])
+    async def test_a_bug_in_it_ends_the_run_and_the_receipt_is_closed(
+        self, part: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*_: object) -> ContentCaptured:
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(ContentBook, part, fail)
+        async with stage(Watched(), definition=full()) as on:
+            responder = RecordingResponder()
+            with pytest.raises(InternalError):
+                await on.gateway.chat(chat_request(), caller=Caller(), request_id="req_1", responder=responder)
+            assert on.store.closing(responder.receipt_id).status == "internal_error"
+            assert not responder.is_finished

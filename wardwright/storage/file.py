@@ -72,6 +72,7 @@ class FileReceiptStore(FileReceipts):
             super().__init__(path, LogIndex(log, read_bound(path), is_writer=True))
             reader = LogReader(log, self._index.covered)
             deque(self._recover(reader), maxlen=0)
+            self._index.recovered()
             self._log = LogWriter(
                 self._segments,
                 durability=durability,
@@ -147,6 +148,7 @@ class FileReceiptStore(FileReceipts):
             reader = LogReader(self._segments)
             for place in self._recover(reader):
                 on_progress(0.5 + Place.unpacked(place).segment / active / 2)
+            self._index.recovered()
             segments = len(self._segments.numbers()) - 1
             return Compacted(segments, forgotten, before, size_of(self._segments))
 

@@ -12,7 +12,7 @@ bytes are exactly what `encode_frame` makes: the magic is not zero and an empty 
 what was not yet synced. A whole frame that says the broken place had been synced before proves damage.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 from zlib import crc32
 
@@ -29,6 +29,8 @@ _CHECKED = slice(0, 22)
 _LARGEST_FRAME = _HEADER + MAX_PAYLOAD + 1
 _CHUNK = 1024 * 1024
 _FIRST_READ = 4096
+_NEIGHBOURS = 256
+_LARGEST_SPAN = 256 * 1024
 
 
 Read = Callable[[int, int], bytes]
@@ -79,6 +81,18 @@ def read_frame(read: Read, offset: int) -> Frame | None:
     if length is not None and length > len(begin):
         begin = read(length, offset)
     return decode_frame(begin, base=offset)
+
+
+def read_frames(read: Read, offsets: Sequence[int]) -> Iterator[Frame | None]:
+    """Read the frames at ascending offsets of a segment, neighbours at once; None in the place of each that is not whole."""
+    begin, piece = 0, b""
+    for index, offset in enumerate(offsets):
+        frame = decode_frame(piece, offset - begin, begin) if offset < begin + len(piece) else None
+        if frame is None:
+            span = offsets[min(index + _NEIGHBOURS, len(offsets) - 1)] - offset
+            begin, piece = offset, read(_FIRST_READ + (span if span <= _LARGEST_SPAN else 0), offset)
+            frame = decode_frame(piece, 0, begin) or read_frame(read, offset)
+        yield frame
 
 
 def scan(read: Read, start: int, end: int) -> Iterator[Frame]:

@@ -42,6 +42,7 @@ class LogIndex:
         self._tail = Tail(forgotten_below)
         self._impure = frozenset[int]() if self._file is None else self._file.impure_segments()
         self._moving = threading.Lock()
+        self._is_recovering = is_writer
         self._unsure: set[str] = set()  # receipts of which the index may say what the log no longer does
         # What went on behind what the index covers and is forgotten: open there until it is removed, and to be seen by nobody.
         self._gone: set[str] = set()
@@ -80,6 +81,13 @@ class LogIndex:
             self._file, self._state, self._impure = None, State(), frozenset()
             self._tail = Tail(self.forgotten_below)
             self._unsure.clear()
+            self._is_recovering = True
+
+    def recovered(self) -> None:
+        """End what a start or `begin_anew` has begun: from now on the index is asked questions, and moved on bit by bit."""
+        self._is_recovering = False
+        if self._file is not None:
+            self._file.complete()
 
     def unknown(self, payloads: Iterable[bytes]) -> list[tuple[Head, bytes]]:
         """Choose those of a batch that are not stored yet; see `index.unknown`."""
@@ -289,6 +297,8 @@ class LogIndex:
     def _begun(self) -> IndexFile:
         if self._file is None:
             self._file = IndexFile.create(self._path)
+            if not self._is_recovering:
+                self._file.complete()
         return self._file
 
     def _catch_up_forgetting(self, file: IndexFile, bound: str) -> None:

@@ -13,7 +13,7 @@ import msgspec
 
 from wardwright.domain.errors import StorageUnavailable
 from wardwright.storage.files import disk_faults
-from wardwright.storage.frame import encode_frame, has_frame, read_frame, scan, was_synced
+from wardwright.storage.frame import encode_frame, has_frame, read_frame, read_frames, scan, was_synced
 from wardwright.storage.log_folder import LogFolder, Place, damaged
 from wardwright.storage.segment_file import OpenSegment, opened
 
@@ -62,10 +62,10 @@ def read_payloads(log: LogFolder, places: Sequence[Place]) -> list[bytes]:
     payloads = []
     for number, group in groupby(places, key=lambda place: place.segment):
         with opened(log, number) as segment:
-            for place in group:
-                frame = read_frame(segment.read, place.offset)
+            offsets = [place.offset for place in group]
+            for offset, frame in zip(offsets, read_frames(segment.read, offsets), strict=True):
                 if frame is None:
-                    raise damaged(segment.path, place.offset)
+                    raise damaged(segment.path, offset)
                 payloads.append(unpadded(frame.payload))
     return payloads
 

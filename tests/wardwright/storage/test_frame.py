@@ -16,6 +16,7 @@ from wardwright.storage.frame import (
     encode_frame,
     has_frame,
     read_frame,
+    read_frames,
     scan,
     was_synced,
 )
@@ -90,6 +91,8 @@ def test_a_scan_yields_all_frames_in_order_whatever_their_size(tmp_path: Path, s
         assert [frame.offset for frame in frames[1:]] == [frame.end for frame in frames[:-1]]
         assert frames[-1].end == len(content)
         assert [read_frame(read, frame.offset) for frame in frames] == frames
+        assert list(read_frames(read, [frame.offset for frame in frames])) == frames
+        assert list(read_frames(read, [frame.offset for frame in frames[::2]])) == frames[::2]
 
 
 def test_a_scan_ends_at_the_first_place_without_a_whole_frame(tmp_path: Path) -> None:
@@ -118,3 +121,10 @@ def test_a_frame_is_found_behind_anything(tmp_path: Path) -> None:
     with opened(tmp_path / "segment", bytes(100) + b"ww1 ww1 " + encode_frame(b"a", 0)) as read:
         assert has_frame(read, 10_000)
         assert not has_frame(read, 120)
+
+
+def test_frames_that_are_not_whole_are_told_among_their_neighbours(tmp_path: Path) -> None:
+    good = encode_frame(b"good", 0)
+    with opened(tmp_path / "segment", good + b"x" * len(good) + good) as read:
+        frames = list(read_frames(read, [0, len(good), 2 * len(good), 3 * len(good)]))
+    assert [frame and frame.payload for frame in frames] == [b"good", None, b"good", None]

@@ -375,3 +375,16 @@ def test_places_that_have_changed_never_show_another_receipt(path: Path) -> None
     with pytest.raises(StorageUnavailable, match=f"where it has {receipt_id(2)} is another receipt"):
         store.entries(receipt_id(2))
     store.close()
+
+
+def test_an_index_whose_making_was_cut_off_is_begun_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.rmtree(path / "index")
+    with monkeypatch.context() as patched:
+        patched.setattr("wardwright.storage.log_index.LogIndex.recovered", lambda _: None)
+        kept(path).close()
+    assert index_of(path).exists()
+    assert FileReceiptStore.read_only(path)._index.covered is None, "nobody takes it for an index yet"
+    again = kept(path)
+    assert ids(again) == [receipt_id(number) for number in reversed(range(RECEIPTS))]
+    assert FileReceiptStore.read_only(path)._index.covered is not None
+    again.close()

@@ -59,7 +59,7 @@ def say(line: str) -> None:
 
 @contextmanager
 def working_folder(*, in_memory: bool) -> Iterator[Path]:
-    """A new folder, removed on leaving; kept when a promise was broken. `in_memory`: where syncing costs nothing, if there is such a place."""
+    """A new folder, removed on leaving unless something broke. `in_memory`: where syncing costs nothing, if there is such a place."""
     place = _MEMORY if in_memory and _MEMORY.is_dir() else None
     folder = Path(tempfile.mkdtemp(prefix="wardwright-chaos-", dir=place))
     try:
@@ -67,7 +67,7 @@ def working_folder(*, in_memory: bool) -> Iterator[Path]:
     except Broken as broken:
         broken.kept = folder
         raise
-    except BaseException:
+    except (KeyboardInterrupt, SystemExit):
         shutil.rmtree(folder)
         raise
     shutil.rmtree(folder)

@@ -33,6 +33,7 @@ UNPROVEN = "unproven"
 _CALLER = b'"caller":'
 _CONTENT = b'"content":'
 _ERASED = b'{"erased":"%b"}'
+_LEFT_UNPROVEN = _ERASED % UNPROVEN.encode()
 _EMPTY = (b"{}", b"null")
 _ERASED_BEGINNING = b'{"erased":"'
 
@@ -87,8 +88,9 @@ def slots_of_fact(encoded: bytes, fact: Fact) -> list[Slot]:
 
 def is_unproven(encoded: bytes, fact: Fact) -> bool:
     """Whether something was erased that the entry's hash covers as it was. Purity: pure."""
-    erased = _ERASED % UNPROVEN.encode()
-    return erased in encoded and any(encoded[start:end] == erased for start, end in slots_of_fact(encoded, fact))
+    if _LEFT_UNPROVEN not in encoded:
+        return False
+    return any(encoded[start:end] == _LEFT_UNPROVEN for start, end in slots_of_fact(encoded, fact))
 
 
 def digest_of(covered: bytes, slots: Sequence[Slot], salt: str) -> str:

@@ -46,6 +46,10 @@ class Frame(NamedTuple):
     payload: bytes
 
 
+_new = tuple.__new__
+"""Makes a named tuple in half the time that its class takes: a store has millions of frames."""
+
+
 def encode_frame(payload: bytes, synced: int) -> bytes:
     """Frame a payload, of a segment whose first `synced` bytes are on disk.
 
@@ -71,7 +75,7 @@ def decode_frame(buffer: bytes, at: int = 0, base: int = 0) -> Frame | None:
     # Compared as bytes with what would be written: nothing but that very form is accepted.
     if header != _BEGINNING % (size, synced, crc32(payload, crc32(header[_CHECKED]))):
         return None
-    return Frame(base + at, base + end, synced, payload)
+    return _new(Frame, (base + at, base + end, synced, payload))
 
 
 def read_frame(read: Read, offset: int) -> Frame | None:

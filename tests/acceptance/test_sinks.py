@@ -173,6 +173,7 @@ def test_one_that_fails_closed_keeps_requests_out_until_it_has_caught_up(
     extra = SINKS.format(url=hooks.server.url, storage="memory", more=more)
     daemon = start_daemon(gateway_config(upstream, "ok", extra=extra), environment={"HOOK_SECRET": SECRET})
 
+    wait_for(lambda: daemon.chat().status_code == 200)  # nothing is taken on before it is known what waits
     wait_for(lambda: daemon.chat().status_code == 503)
     refusal = daemon.chat().json()["error"]
     assert refusal["code"] == "storage_unavailable"
@@ -180,5 +181,6 @@ def test_one_that_fails_closed_keeps_requests_out_until_it_has_caught_up(
     with daemon.client() as client:
         assert client.get("/readyz").status_code == 503
     hooks.server.start()
-    wait_for(lambda: daemon.chat().status_code == 200)
+    wait_for(lambda: facts(daemon, "hook")["state"] == "idle")
     assert daemon.get("/readyz")["status"] == "ready"
+    assert daemon.chat().status_code == 200

@@ -127,9 +127,12 @@ class SinkActor(Actor):
     # --- feeding ------------------------------------------------------------------------------------------------------
 
     async def _feed(self) -> None:
+        self._status.is_counted = False
         await self._insist(self._line.begin, is_proof=False)
         self._status.losses = losses_of(self._line)
         await self._count_all()
+        self._status.is_counted = True
+        self._roster.note(self._part)
         while True:
             ring = self._bell.next_ring()
             if not self._status.failures_in_row:

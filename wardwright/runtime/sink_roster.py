@@ -32,10 +32,12 @@ class Losses(NamedTuple):
 class SinkStatus:
     """How a sink is doing, over the incarnations of its actor. Times are Unix seconds.
 
-    `losses` are those that whoever watches knows of; None before the sink has found its place.
+    `losses` are those that whoever watches knows of; None before the sink has found its place. It is counted when it is known how much
+    waits for it.
     """
 
     state: SinkState = "starting"
+    is_counted: bool = False
     failures_in_row: int = 0
     failed_batches: int = 0
     last_error: str | None = None
@@ -80,13 +82,13 @@ class SinkRoster:
         self._make_line = make_line
         self._make_actor = make_actor
         self._full: set[str] = set()
-        self._closing: str | None = None
+        self._told_closed: str | None = None
         self.replace(sinks)
 
     def replace(self, sinks: Iterable[SinkBase]) -> None:
         """Want these, and no others; what stays as it was keeps what it has."""
         self.parts = MappingProxyType({settings.id: self._part(settings) for settings in sinks})
-        self._full &= self.parts.keys()
+        self._full = {sink_id for sink_id, part in self.parts.items() if _keeps_out(part)}
         self._judge()
 
     def part(self, sink_id: str) -> SinkPart:
@@ -113,7 +115,7 @@ class SinkRoster:
     def note(self, part: SinkPart) -> None:
         """Take notice of how far behind a sink is: one that fails closed may keep requests out."""
         sink_id = part.settings.id
-        if part.settings.on_full == "fail_closed" and part.line.is_full and self.parts.get(sink_id) is part:
+        if self.parts.get(sink_id) is part and _keeps_out(part):
             self._full.add(sink_id)
         else:
             self._full.discard(sink_id)
@@ -127,12 +129,14 @@ class SinkRoster:
         )
 
     def _judge(self) -> None:
-        before, self._closing = self._closing, min(self._full, default=None)
-        self.closed_by = None if self._closing is None else f"the sink {self._closing!r} is too far behind"
-        if self._closing is not None and before is None:
-            self.tell(GatewayClosed(sink=self._closing))
-        elif self._closing is None and before is not None:
-            self.tell(GatewayOpened(sink=before))
+        closing = min(self._full, default=None)
+        self.closed_by = None if closing is None else _why(self.parts[closing])
+        if closing is None and self._told_closed is not None:
+            self.tell(GatewayOpened(sink=self._told_closed))
+            self._told_closed = None
+        elif closing is not None and self._told_closed is None and self.parts[closing].status.is_counted:
+            self.tell(GatewayClosed(sink=closing))
+            self._told_closed = closing
 
     def _tell_losses(self, part: SinkPart) -> None:
         """Tell of what a sink has not got since it was last noted."""
@@ -147,3 +151,15 @@ class SinkRoster:
 def losses_of(line: SinkLine) -> Losses:
     """What a sink has not got so far."""
     return Losses(line.place.refused, line.place.dropped, line.place.lost)
+
+
+def _keeps_out(part: SinkPart) -> bool:
+    """Whether requests have to wait for a sink: it may be too far behind, and nobody knows before what waits was counted."""
+    return part.settings.on_full == "fail_closed" and (part.line.is_full or not part.status.is_counted)
+
+
+def _why(part: SinkPart) -> str:
+    sink_id = part.settings.id
+    if part.status.is_counted:
+        return f"the sink {sink_id!r} is too far behind"
+    return f"how far the sink {sink_id!r} is behind is not known yet"

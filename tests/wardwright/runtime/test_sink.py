@@ -254,6 +254,17 @@ async def test_one_that_fails_closed_closes_while_it_is_too_far_behind_and_no_lo
         assert [*said, on.roster.closed_by] == [None, "the sink 's' is too far behind", None]
 
 
+async def test_nothing_is_taken_on_before_it_is_known_what_waits_for_one_that_fails_closed() -> None:
+    async with works(settings(on_full="fail_closed")) as on:
+        said = [on.roster.closed_by]
+        await on.wait_delivered()
+        await settle()
+        said.append(on.roster.closed_by)
+        on.kill()
+        await anyio.sleep(5)
+        assert [*said, on.roster.closed_by] == ["how far the sink 's' is behind is not known yet", None, None]
+
+
 async def test_one_that_is_not_wanted_any_more_closes_nothing() -> None:
     async with works(settings(on_full="fail_closed", max_lag=1)) as on:
         on.sinks["s"].break_down()

@@ -298,9 +298,10 @@ class IndexFile:
         with self._changing() as changed:
             for row in rows:
                 changed.execute(_UPDATE, (*row[:3], array("Q", row.places).tobytes(), *row.facets))
-            changed.execute("UPDATE state SET home = ?", (self.path.stat().st_ino,))
         with self._damage_noticed(), database_faults("write to", self.path):
-            empty_log(self._connection())
+            empty_log(self._connection())  # before it counts again: until then the database itself has what was there
+        with self._changing() as changed:
+            changed.execute("UPDATE state SET home = ?", (self.path.stat().st_ino,))
 
     def remove(self, receipt_ids: Iterable[str], below: str) -> State:
         """Let go of receipts, those that are known; from now on the bound of forgetting is another. Tell how far the index goes then."""

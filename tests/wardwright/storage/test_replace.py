@@ -1,6 +1,7 @@
 """What was replaced is in no file any more, while the store is open, with readers beside it, and when replacing failed and was done again."""
 
 import errno
+import os
 import shutil
 from pathlib import Path
 
@@ -15,7 +16,6 @@ from wardwright.ports.storage import ReceiptStore
 from wardwright.receipts.chain import verify
 from wardwright.receipts.events import Closed, ContentCaptured
 from wardwright.storage.file import FileReceiptStore
-from wardwright.storage.index_file import IndexFile
 from wardwright.testing.sample_receipts import Written, erasures, opened, sealed
 
 KINDS = ("file", "sqlite")
@@ -107,7 +107,10 @@ def test_when_the_disk_fails_it_is_done_again(tmp_path: Path, operation: str) ->
     store.close()
 
 
-def test_an_index_that_was_left_in_between_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("where", ["IndexFile.remake", "empty_log"])
+def test_an_index_that_was_left_in_between_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
     place, left = tmp_path / "place", tmp_path / "left"
     store = FileReceiptStore(place, segment_bytes=20_000)
     for number in range(20):
@@ -115,11 +118,12 @@ def test_an_index_that_was_left_in_between_is_made_anew(tmp_path: Path, monkeypa
     store.replace(erasures(written(19)))
     assert any(word in (place / "index" / "receipts.db").read_bytes() for word in words(3))
 
-    def die(self: IndexFile, rows: object) -> None:
-        shutil.copytree(place, left)
+    def die(*_: object) -> None:
+        # the very files, under another name: a copy of an index is no index anyway
+        shutil.copytree(place, left, copy_function=os.link, ignore=shutil.ignore_patterns("lock"))
         raise StorageUnavailable("the process is gone")
 
-    monkeypatch.setattr(IndexFile, "remake", die)
+    monkeypatch.setattr(f"wardwright.storage.index_file.{where}", die)
     with pytest.raises(StorageUnavailable, match="is gone"):
         erase(store, range(19), at_a_time=19)
     monkeypatch.undo()

@@ -148,6 +148,8 @@ class FileReceiptStore(FileReceipts):
             reader = LogReader(self._segments)
             for place in self._recover(reader):
                 on_progress(0.5 + Place.unpacked(place).segment / active / 2)
+            while self._index.tail_length():
+                self._index.move(self._tail_entries, self._make_durable)
             self._index.recovered()
             segments = len(self._segments.numbers()) - 1
             return Compacted(segments, forgotten, before, size_of(self._segments))

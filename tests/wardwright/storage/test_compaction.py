@@ -47,6 +47,7 @@ def test_compaction_packs_and_takes_out_what_was_forgotten_and_changes_no_answer
     assert shown == sorted(shown)
     assert 0 < shown[0] <= shown[-1] <= 1
     assert not kept_on_disk(tmp_path, 10)
+    assert store._index.tail_length() == 0
     assert list(store.replay()) == before
     assert list(store.replay(before[4].position)) == before[5:]
     store.append(plain(0).payloads)

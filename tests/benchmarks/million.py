@@ -118,8 +118,8 @@ def _write(path: Path, count: int) -> Figures:
         pass
     taken_s += time.perf_counter() - began
     store.close()
-    size, index = (sum(file.stat().st_size for file in path.glob(name)) / 1e6 for name in ("*.log", "index/*"))
-    return {"written and indexed receipts/s": count / taken_s, "log MB": size, "index MB": index}
+    size, index = (sum(file.stat().st_size for file in path.glob(name)) / 1e6 for name in ("receipts-*", "index/*"))
+    return {"written, indexed and packed receipts/s": count / taken_s, "log MB, packed": size, "index MB": index}
 
 
 def _questions(count: int) -> dict[str, Callable[[], dict[str, str]]]:

@@ -14,7 +14,7 @@ from wardwright.domain.errors import StorageUnavailable
 from wardwright.ports.control import ControlLog
 from wardwright.ports.storage import ReceiptReader, ReceiptStore, StorageProvider
 from wardwright.receipts.events import decode_entry
-from wardwright.storage.file import FileReceiptStore
+from wardwright.storage.folder import FileStorage
 from wardwright.storage.memory import MemoryReceiptStore
 from wardwright.testing.sample_receipts import plain, receipt_id
 
@@ -109,9 +109,12 @@ class Life:
             pass
 
     def compact(self) -> None:
-        """Give space back, where the store has a way."""
-        if isinstance(self._store, FileReceiptStore):
-            self._store.compact(lambda _: None)
+        """Give space back, where the provider has a way, as the command does: with nobody else there."""
+        provider = self._at(self.place)
+        if isinstance(provider, FileStorage):
+            self.close()
+            provider.compact(lambda _: None)
+            self.open()
 
     def mark(self, value: bytes) -> None:
         """Set a mark, and know it."""

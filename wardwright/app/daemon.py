@@ -340,7 +340,14 @@ class Daemon:
 
 
 def _sink_line(store: StoreBoard, settings: SinkBase) -> SinkLine:
-    return SinkLine(settings, sink_of(settings), store=lambda: store.store, now=time.time, pace=Pace())
+    return SinkLine(
+        settings,
+        sink_of(settings),
+        store=lambda: store.store,
+        appended=lambda: store.entries_appended,
+        now=time.time,
+        pace=Pace(),
+    )
 
 
 def _sink_actor(appended: Bell, part: SinkPart, roster: SinkRoster) -> SinkActor:

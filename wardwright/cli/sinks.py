@@ -145,6 +145,8 @@ def _state(sink: Json) -> str:
 
 
 def _behind(sink: Json) -> str:
+    if sink["lag_entries"] is None:
+        return "not known yet"
     if not sink["lag_entries"] and not sink["lag_seconds"]:
         return ""
     return f"{sink['lag_entries']} entries, {sink['lag_seconds']:.0f} s"

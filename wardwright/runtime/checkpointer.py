@@ -77,6 +77,8 @@ class StoreBoard:
         self._is_well = True
         self.appended = Bell()
         """Rung whenever entries were appended."""
+        self.entries_appended = 0
+        """How many entries this process has appended, over all incarnations; what was stored before counts when it is sent again."""
 
     @property
     def store(self) -> ReceiptStore:
@@ -305,6 +307,7 @@ class Checkpointer(Actor):
         self._board.report(None)
         self._batches += 1
         self._appended += len(payloads)
+        self._board.entries_appended += len(payloads)
         if self._appended - self._tended_at >= _TENDED_EVERY:
             self._tended_at = self._appended
             self._untended.set()

@@ -117,7 +117,7 @@ class SinkActor(Actor):
     def format_status(self) -> Mapping[str, object]:
         """How it is; never a record."""
         return {
-            "state": self._status.state,
+            "state": self._part.state,
             "position": self._line.place.position,
             "lag_entries": self._line.lag,
             "failures_in_row": self._status.failures_in_row,
@@ -127,11 +127,11 @@ class SinkActor(Actor):
     # --- feeding ------------------------------------------------------------------------------------------------------
 
     async def _feed(self) -> None:
-        self._status.is_counted = False
         await self._insist(self._line.begin, is_proof=False)
         self._status.losses = losses_of(self._line)
-        await self._count_all()
-        self._status.is_counted = True
+        for look in (self._line.pass_over_the_past, self._line.look_ahead):
+            while await self._insist(look, is_proof=False):
+                self._roster.note(self._part)
         self._roster.note(self._part)
         while True:
             ring = self._bell.next_ring()
@@ -143,6 +143,8 @@ class SinkActor(Actor):
             self._status.state = "idle"
             with anyio.move_on_after(_LOOKS_EVERY_S if self._line.has_other_writers else math.inf):
                 await ring.wait()
+                if self._line.waiting_since is None:
+                    self._line.waiting_since = self._now()  # a step will know it better
             await anyio.sleep(self._settings.linger_ms / 1000)
 
     async def _insist(self, step: Callable[[], T], *, is_proof: bool = True) -> T:
@@ -167,13 +169,10 @@ class SinkActor(Actor):
         with anyio.move_on_after(pause):
             while True:
                 ring = self._bell.next_ring()
-                await self._count_all()
+                while self._line.lag is not None and await self._look_ahead():
+                    pass
                 await ring.wait()
                 await anyio.sleep(_LOOKS_EVERY_S)
-
-    async def _count_all(self) -> None:
-        while await self._look_ahead():
-            pass
 
     async def _look_ahead(self, at_most: int = COUNTED_AT_ONCE) -> bool:
         """Count on what waits, and let everybody know what that means; tell whether there is more to count."""

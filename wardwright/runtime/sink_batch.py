@@ -31,14 +31,18 @@ class _Head(msgspec.Struct):
 _decode_head = msgspec.json.Decoder(_Head).decode
 
 
+def recorded_at(payload: bytes) -> float:
+    """When an entry was recorded, in Unix seconds. Raises: msgspec.DecodeError when it is none."""
+    return _decode_head(payload).at
+
+
 class Wanted(NamedTuple):
-    """What is to be read: `most` records behind `after`, of entries up to `last`, that were recorded since `since`."""
+    """What is to be read: `most` records behind `after`, of entries up to `last`."""
 
     unit: Unit
     after: int
     most: int
     last: int | None = None
-    since: float | None = None
 
 
 class Batch(NamedTuple):
@@ -122,8 +126,6 @@ class _Reading:
         head, before = _decode_head(stored.payload), self._end
         self._end = stored.position
         self._entries += 1
-        if self._wanted.since is not None and head.at < self._wanted.since:
-            return
         self._first_at = head.at if self._first_at is None else self._first_at
         self._last_at = head.at
         if self._wanted.unit == "events":

@@ -59,7 +59,7 @@ class SinkDesk:
 
     def _facts(self, part: SinkPart) -> dict[str, Any]:
         settings, line, status, now = part.settings, part.line, part.status, self._now()
-        place, since = line.place, line.waiting_since
+        lag, place, since = line.lag, line.place, line.waiting_since
         lag_s = 0.0 if since is None else max(0.0, now - since)
         node = self._system.node(sink_path(settings.id))
         return {
@@ -69,12 +69,12 @@ class SinkDesk:
             "unit": line.sink.unit,
             "on_full": settings.on_full,
             "max_lag": settings.max_lag,
-            "state": status.state,
+            "state": part.state,
             "stale": lag_s > settings.stale_after,
             "full": line.is_full,
             "position": place.position,
-            "lag_entries": line.lag,
-            "lag_seconds": round(lag_s, 3),
+            "lag_entries": lag,
+            "lag_seconds": None if lag is None else round(lag_s, 3),
             "delivered": place.delivered,
             "refused": place.refused,
             "dropped_entries": place.dropped,

@@ -16,10 +16,8 @@ class _Figure(NamedTuple):
 
 
 _FIGURES = (
-    _Figure(
-        "lag_entries", "lag_entries", False, "Entries of the log that wait for the sink, as far as they were counted."
-    ),
-    _Figure("lag_seconds", "lag_seconds", False, "How long the oldest of what waits has waited."),
+    _Figure("lag_entries", "lag_entries", False, "Entries of the log that wait for the sink, once that is known."),
+    _Figure("lag_seconds", "lag_seconds", False, "How long the oldest of what waits has waited, once that is known."),
     _Figure("dead_letters", "dead_letters", False, "Records that can be sent again on demand."),
     _Figure("up", "is_up", False, "Whether the last delivery, or attempt at one, succeeded."),
     _Figure("delivered", "delivered", True, "Records delivered."),
@@ -31,7 +29,7 @@ _FIGURES = (
 
 
 class SinkFigures(Collector):
-    """A family for each figure, a sample for each sink."""
+    """A family for each figure, a sample for each sink of which it is known."""
 
     label_names = ("sink",)
 
@@ -53,7 +51,8 @@ class SinkFigures(Collector):
         for figure in _FIGURES:
             family = _family(figure)
             for facts in sinks:
-                family.add_metric([facts["id"]], float(facts[figure.fact]))
+                if facts[figure.fact] is not None:
+                    family.add_metric([facts["id"]], float(facts[figure.fact]))
             yield family
 
 

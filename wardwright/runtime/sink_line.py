@@ -5,6 +5,7 @@ more memory than one that keeps up: what waits for it is in the log.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import msgspec
 import structlog
@@ -15,7 +16,7 @@ from wardwright.ports.sink import Record, Sink, SinkRefused, SinkUnavailable
 from wardwright.ports.storage import Capability, ReceiptStore
 from wardwright.runtime.backlog import Backlog
 from wardwright.runtime.pace import unpaced
-from wardwright.runtime.sink_batch import Batch, Wanted, read_batch, refused_stretches
+from wardwright.runtime.sink_batch import Batch, Wanted, read_batch, recorded_at, refused_stretches
 from wardwright.runtime.sink_place import (
     SinkPlace,
     Stretch,
@@ -33,10 +34,19 @@ COUNTED_AT_ONCE = 5_000
 _log = structlog.get_logger("wardwright.sinks")
 
 
+class _Known(NamedTuple):
+    """What is known of what waits: so many entries when the daemon had appended so many, and whether others lie behind them."""
+
+    waiting: int
+    appended: int
+    has_more: bool = False
+
+
 class SinkLine:
     """The line to one sink. One thread at a time takes steps; others may read its facts meanwhile.
 
-    It outlives the actor's incarnations, each of which begins with `begin`.
+    `appended` tells how many entries this daemon has appended so far. It outlives the actor's incarnations, each of which begins with
+    `begin`, `pass_over_the_past` and `look_ahead`, until there is no more of either.
     """
 
     def __init__(
@@ -45,6 +55,7 @@ class SinkLine:
         sink: Sink,
         *,
         store: Callable[[], ReceiptStore],
+        appended: Callable[[], int],
         now: Callable[[], float],
         pace: Callable[[], None] = unpaced,
     ) -> None:
@@ -57,17 +68,25 @@ class SinkLine:
         self.has_other_writers = False
         """Whether the log may grow without this daemon's knowing."""
         self._store = store
+        self._appended = appended
         self._now = now
         self._pace = pace
         self._backlog = Backlog(settings.max_lag)
+        self._known: _Known | None = None
         self._is_open = False
         self._kept: SinkPlace | None = None
         self._kept_at = 0.0
 
     @property
-    def lag(self) -> int:
-        """How many entries of the log it is known to be behind; what is being sent counts as long as it has not arrived."""
-        return self._backlog.total
+    def lag(self) -> int | None:
+        """How many entries of the log it is behind, those included that are just being sent; None as long as nobody knows.
+
+        Only what other daemons have appended since it was looked for last is not in it. Any thread may ask.
+        """
+        known = self._known
+        if known is None:
+            return None
+        return max(known.waiting + max(0, self._appended() - known.appended), int(known.has_more))
 
     @property
     def is_full(self) -> bool:
@@ -79,13 +98,16 @@ class SinkLine:
     def begin(self) -> None:
         """Go to the place that was kept, or to where a new sink begins. Raises: StorageUnavailable."""
         self._close()
-        self._backlog.clear()
+        self._forget_what_waits()
         self.waiting_since = None
-        store = self._store()
+        appended, store = self._appended(), self._store()
         self.has_other_writers = Capability.CONCURRENT_WRITERS in store.capabilities
         mark = store.mark(mark_name(self.settings.id))
         if mark is None:
-            self.place = SinkPlace(since=self._now() if self.settings.start_at == "now" else None)
+            self.place = SinkPlace()
+            if self.settings.start_at == "now":
+                self.place = SinkPlace(since=self._now())
+                self._known = _Known(0, appended)
             self._keep()
             return
         try:
@@ -95,6 +117,29 @@ class SinkLine:
                 "the place of a sink cannot be read, so it begins at the start of the log", sink=self.settings.id
             )
             self.place = SinkPlace()
+
+    def pass_over_the_past(self) -> bool:
+        """Pass over what was recorded before a new sink began, some thousands of entries; tell whether there may be more of it.
+
+        Raises: StorageUnavailable.
+        """
+        place, passed = self.place, 0
+        if place.since is None:
+            return False
+        end, has_more = place.position, False
+        try:
+            for stored in self._store().replay(place.position):
+                has_more = passed == COUNTED_AT_ONCE
+                if has_more or recorded_at(stored.payload) >= place.since:
+                    break
+                end, passed = stored.position, passed + 1
+                self._pace()
+        except ValueError:
+            self._begin_anew()
+            return True
+        self.place = msgspec.structs.replace(place, position=end, since=place.since if has_more else None)
+        self._keep_now_and_then(has_more=has_more)
+        return has_more
 
     def step(self) -> bool:
         """Send what comes next; tell whether there may be more.
@@ -112,18 +157,23 @@ class SinkLine:
 
         Raises: StorageUnavailable.
         """
-        if self.place.since is not None:
-            return False
+        appended, before = self._appended(), self._backlog.total
         try:
             has_more = self._backlog.count(self._store(), self.place.position, at_most, self._pace)
         except ValueError:
-            return False  # the place is none of this log: the next step sees to it
+            self._begin_anew()
+            return True
+        counted = self._backlog.total - before
         if self._backlog.total and self.waiting_since is None:
             self.waiting_since = self._now()  # a step will know it better, when one comes to it
         if self.settings.on_full in ("drop", "dead_letter"):
             while self.is_full:
                 self._pass_over_front()
             self._keep_now_and_then(has_more=has_more)
+        if not has_more:
+            self._known = _Known(self._backlog.total, appended)
+        elif self._known is not None:
+            self._known = _Known(self._backlog.total, self._known.appended + counted, has_more=True)
         return has_more
 
     def raise_dead(self) -> int:
@@ -150,23 +200,18 @@ class SinkLine:
     # --- sending ------------------------------------------------------------------------------------------------------
 
     def _send_on(self) -> bool:
-        place, front_end = self.place, self._backlog.front_end
-        wanted = self._wanted(place.position, front_end)._replace(since=place.since)
+        place, front_end, appended = self.place, self._backlog.front_end, self._appended()
         try:
-            batch = read_batch(self._store(), wanted, self._pace)
+            batch = read_batch(self._store(), self._wanted(place.position, front_end), self._pace)
         except ValueError:
-            _log.error(
-                "the place of a sink is none of this log, so it begins at the start of it", sink=self.settings.id
-            )
-            self.place = msgspec.structs.replace(place, position=0, again=())
-            self._backlog.clear()
+            self._begin_anew()
             return True
         self.waiting_since = batch.first_at
         after = self._after(place, batch, place.position)
         lost = self._backlog.passed(batch.end, batch.entries)
-        since = None if batch.first_at is not None else place.since
-        self.place = msgspec.structs.replace(after, position=batch.end, since=since, lost=after.lost + lost)
+        self.place = msgspec.structs.replace(after, position=batch.end, lost=after.lost + lost)
         has_more = not batch.is_last or front_end is not None
+        self._note_sent(batch, appended, was_counted=front_end is not None)
         self.waiting_since = batch.last_at if has_more else None
         self._keep_now_and_then(has_more=has_more)
         return has_more
@@ -185,6 +230,15 @@ class SinkLine:
         self.place = msgspec.structs.replace(after, again=tuple(others))
         self._keep_now_and_then(has_more=True)
         return True
+
+    def _note_sent(self, batch: Batch, appended: int, *, was_counted: bool) -> None:
+        """What waits is less by a batch, of the part that was counted or not; before it was read so many were appended."""
+        if batch.is_last and not was_counted:
+            self._known = _Known(0, appended)
+        elif self._known is not None and was_counted:
+            self._known = self._known._replace(waiting=self._backlog.total)
+        elif self._known is not None:
+            self._known = _Known(0, self._known.appended + batch.entries, has_more=True)
 
     def _wanted(self, after: int, last: int | None) -> Wanted:
         return Wanted(self.sink.unit, after, self.settings.batch, last)
@@ -229,6 +283,15 @@ class SinkLine:
         self.place = msgspec.structs.replace(place, position=front.last)
 
     # --- the place ----------------------------------------------------------------------------------------------------
+
+    def _begin_anew(self) -> None:
+        _log.error("the place of a sink is none of this log, so it begins at the start of it", sink=self.settings.id)
+        self.place = msgspec.structs.replace(self.place, position=0, again=())
+        self._forget_what_waits()
+
+    def _forget_what_waits(self) -> None:
+        self._backlog.clear()
+        self._known = None
 
     def _keep_now_and_then(self, *, has_more: bool) -> None:
         if not has_more or not 0 <= self._now() - self._kept_at < _KEPT_EVERY_S:

@@ -32,12 +32,10 @@ class Losses(NamedTuple):
 class SinkStatus:
     """How a sink is doing, over the incarnations of its actor. Times are Unix seconds.
 
-    `losses` are those that whoever watches knows of; None before the sink has found its place. It is counted when it is known how much
-    waits for it.
+    `losses` are those that whoever watches knows of; None before the sink has found its place.
     """
 
     state: SinkState = "starting"
-    is_counted: bool = False
     failures_in_row: int = 0
     failed_batches: int = 0
     last_error: str | None = None
@@ -53,6 +51,13 @@ class SinkPart:
     settings: SinkBase
     line: SinkLine
     status: SinkStatus = field(default_factory=SinkStatus)
+
+    @property
+    def state(self) -> SinkState:
+        """What its actor is at. It is idle only as long as nothing waits, also when the actor has not come to that yet."""
+        if self.status.state == "idle" and (self.line.lag != 0 or self.line.place.again):
+            return "sending"
+        return self.status.state
 
 
 def no_sinks() -> "SinkRoster":
@@ -134,7 +139,7 @@ class SinkRoster:
         if closing is None and self._told_closed is not None:
             self.tell(GatewayOpened(sink=self._told_closed))
             self._told_closed = None
-        elif closing is not None and self._told_closed is None and self.parts[closing].status.is_counted:
+        elif closing is not None and self._told_closed is None and self.parts[closing].line.lag is not None:
             self.tell(GatewayClosed(sink=closing))
             self._told_closed = closing
 
@@ -155,11 +160,11 @@ def losses_of(line: SinkLine) -> Losses:
 
 def _keeps_out(part: SinkPart) -> bool:
     """Whether requests have to wait for a sink: it may be too far behind, and nobody knows before what waits was counted."""
-    return part.settings.on_full == "fail_closed" and (part.line.is_full or not part.status.is_counted)
+    return part.settings.on_full == "fail_closed" and (part.line.is_full or part.line.lag is None)
 
 
 def _why(part: SinkPart) -> str:
     sink_id = part.settings.id
-    if part.status.is_counted:
+    if part.line.lag is not None:
         return f"the sink {sink_id!r} is too far behind"
     return f"how far the sink {sink_id!r} is behind is not known yet"

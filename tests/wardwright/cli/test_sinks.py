@@ -58,6 +58,13 @@ def test_sinks_are_listed_with_what_is_worth_a_look(daemon: FakeDaemon, run: Run
     assert " ".join(ill[3:]) == "failing, stale 300 entries, 301 s 7 2 nobody answers"
 
 
+def test_what_is_not_counted_yet_is_not_said_to_be_nothing(daemon: FakeDaemon, run: Run) -> None:
+    starting = {**SINK, "state": "starting", "lag_entries": None, "lag_seconds": None}
+    daemon.lay("GET", "/admin/sinks", (200, {"data": [starting]}))
+    line = run("sinks", "list", "--url", daemon.url).stdout.splitlines()[1]
+    assert " ".join(line.split()) == "archive webhook https://hooks.example starting not known yet 7"
+
+
 def test_no_sinks_are_said_to_be_none(daemon: FakeDaemon, run: Run) -> None:
     daemon.lay("GET", "/admin/sinks", (200, {"data": []}))
     result = run("sinks", "list", "--url", daemon.url)

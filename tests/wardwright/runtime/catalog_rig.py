@@ -133,7 +133,13 @@ async def rig(folder: Path, *models: str, log: MemoryControlLog | None = None, h
     shelf = StoreBoard()
 
     def make_line(sink: SinkBase) -> SinkLine:
-        return SinkLine(sink, sink_of(sink), store=lambda: shelf.store, now=lambda: 1_800_000_000.0)
+        return SinkLine(
+            sink,
+            sink_of(sink),
+            store=lambda: shelf.store,
+            appended=lambda: shelf.entries_appended,
+            now=lambda: 1_800_000_000.0,
+        )
 
     def make_actor(part: SinkPart, roster: SinkRoster) -> SinkActor:
         return SinkActor(part, roster, bell=shelf.appended, now=lambda: 1_800_000_000.0)

@@ -80,7 +80,9 @@ async def works(*sinks: SinkBase, draw: float = 0.5, harm: CrashPoint | None = N
         return EPOCH + anyio.current_time()
 
     def line(wanted: SinkBase) -> SinkLine:
-        return SinkLine(wanted, made[wanted.id], store=lambda: board.store, now=now)
+        return SinkLine(
+            wanted, made[wanted.id], store=lambda: board.store, appended=lambda: board.entries_appended, now=now
+        )
 
     def actor(part: SinkPart, roster: SinkRoster) -> SinkActor:
         make = partial(SinkActor, part, roster, bell=board.appended, now=now, draw=lambda: draw)

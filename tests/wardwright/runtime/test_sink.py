@@ -45,6 +45,34 @@ async def test_what_is_appended_is_delivered_in_batches_that_had_time_to_form() 
         assert sink.batches == [30]
 
 
+async def test_it_is_idle_only_while_nothing_waits() -> None:
+    async with works(settings(linger_ms=10_000)) as on:
+        part, before = on.part(), on.part().state
+        await anyio.sleep(1)
+        seen = [(part.state, part.line.lag)]
+        await on.write([1])
+        await settle()
+        seen.append((part.state, part.line.lag))
+        waited_since = part.line.waiting_since
+        await anyio.sleep(60)
+        seen.append((part.state, part.line.lag))
+        assert (before, seen) == ("starting", [("idle", 0), ("sending", 3), ("idle", 0)])
+        assert waited_since == pytest.approx(EPOCH + 1)
+
+
+async def test_how_far_it_is_behind_is_unknown_until_the_store_has_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with works(settings(linger_ms=10_000)) as on:
+        await anyio.sleep(1)
+        await on.write([1])
+        with monkeypatch.context() as patched:
+            patched.setattr(on.store, "replay", _refuse)
+            on.kill()
+            await anyio.sleep(60)
+            unknown = on.part().line.lag
+        await on.wait_delivered()
+        assert (unknown, on.part().line.lag) == (None, 0)
+
+
 async def test_an_idle_sink_does_nothing_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     async with works(settings()) as on:
         await on.write([1])

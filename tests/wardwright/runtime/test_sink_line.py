@@ -14,7 +14,7 @@ from wardwright.domain.sink import Unit
 from wardwright.ports.sink import BATCH_BYTES, SinkUnavailable
 from wardwright.receipts.events import decode_entry
 from wardwright.receipts.fold import fold
-from wardwright.runtime import sink_batch
+from wardwright.runtime import sink_batch, sink_line
 from wardwright.runtime.sink_line import SinkLine, keep_quietly
 from wardwright.runtime.sink_place import SinkPlace, decode_place
 from wardwright.storage.memory import MemoryReceiptStore
@@ -22,16 +22,18 @@ from wardwright.testing.sample_receipts import AT, plain, receipt_id
 
 
 class Log(MemoryReceiptStore):
-    """A store that counts marks and may refuse them."""
+    """A store that counts marks and may refuse them. `appended` is what this daemon knows to have appended."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.appended = 0
         self.marks_set = 0
         self.refuses_marks = False
 
     def write(self, numbers: Iterable[int], **how: Any) -> None:
         for number in numbers:
             self.append(plain(number, **how).payloads)
+            self.appended += len(plain(number, **how).payloads)
 
     def set_mark(self, name: str, value: bytes) -> None:
         if self.refuses_marks:
@@ -58,7 +60,19 @@ class Rig:
 
     def another(self) -> SinkLine:
         """A line as a restarted daemon has it."""
-        return SinkLine(self.settings, self.sink, store=lambda: self.log, now=lambda: self.clock)
+        return SinkLine(
+            self.settings,
+            self.sink,
+            store=lambda: self.log,
+            appended=lambda: self.log.appended,
+            now=lambda: self.clock,
+        )
+
+    def begin(self) -> None:
+        """Come to know what waits, as an actor does at its start."""
+        self.line.begin()
+        while self.line.pass_over_the_past() or self.line.look_ahead():
+            pass
 
     def run(self) -> None:
         while self.line.step():
@@ -139,12 +153,90 @@ def test_a_new_sink_begins_with_what_is_recorded_from_now_on() -> None:
     assert rig.log.kept.since == AT + 601.0, "and it stays so if the daemon dies before it got there"
     rig.line = rig.another()
     rig.clock += 1000
-    rig.line.begin()
+    rig.begin()
     rig.log.append(begun[1:])
     rig.run()
     assert rig.sink.keys == [receipt_id(60)]
     assert rig.line.place.since is None
     assert rig.line.lag == 0
+
+
+def test_the_past_of_a_new_sink_is_passed_over_piece_by_piece_and_its_far_side_need_not_be_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sink_line, "COUNTED_AT_ONCE", 4)
+    rig = Rig(start_at="now")
+    rig.sink.break_down()
+    rig.log.write(range(3))
+    rig.clock = AT + 601.0
+    rig.line.begin()
+    lags = [rig.line.lag]
+    rig.log.write([700])
+    pieces = 1
+    while rig.line.pass_over_the_past():
+        pieces += 1
+        lags.append(rig.line.lag)
+    assert (pieces, lags) == (3, [0, 3, 3]), "nothing of the past waits for it, and that is known before it was read"
+    assert rig.log.kept == SinkPlace(position=9)
+
+
+def test_what_waits_is_unknown_until_it_is_counted_and_known_from_then_on() -> None:
+    rig = Rig(batch=4, max_lag=10_000)
+    rig.log.write(range(10))
+    lags = [rig.line.lag]
+    rig.line.begin()
+    lags.append(rig.line.lag)
+    assert rig.line.look_ahead(at_most=20)
+    lags.append(rig.line.lag)
+    assert rig.line.look_ahead(at_most=20) is False
+    assert [*lags, rig.line.lag] == [None, None, None, 30]
+    rig.log.write([10])
+    assert rig.line.lag == 33, "as soon as it is appended"
+    rig.sink.break_down()
+    with pytest.raises(SinkUnavailable):
+        rig.line.step()
+    assert rig.line.lag == 33
+    rig.sink.mend()
+    waited = []
+    while rig.line.step():
+        waited.append(rig.line.lag)
+        assert waited[-1] == len(set(rig.all_keys()) - set(rig.sink.keys))
+    assert (rig.line.lag, len(rig.sink.keys)) == (0, 33)
+    rig.line.begin()
+    assert rig.line.lag is None, "whoever comes next counts anew"
+
+
+def test_what_is_on_its_way_waits_until_it_has_arrived() -> None:
+    rig = Rig()
+    rig.begin()
+    rig.run()
+    rig.log.write(range(2))
+    on_the_way: list[int | None] = []
+
+    def look() -> None:
+        on_the_way.append(rig.line.lag)
+
+    rig.sink.fault = look
+    assert rig.line.lag == 6
+    rig.run()
+    assert (on_the_way, rig.line.lag) == ([6], 0)
+
+
+def test_what_others_append_is_known_when_it_was_looked_for_and_never_nothing_while_there_is_more() -> None:
+    rig = Rig(batch=4)
+    rig.begin()
+    rig.run()
+    for number in range(4):
+        rig.log.append(plain(number).payloads)  # not counted: another daemon did it
+    while rig.line.step():
+        assert rig.line.lag
+    rig.log.write([9])
+    assert rig.line.lag == 3
+    rig.log.append(plain(9).payloads)
+    rig.log.appended += 3
+    assert rig.line.lag == 6, "an entry that was appended twice counts twice"
+    rig.run()
+    assert rig.line.lag == 0, "until it was looked"
 
 
 def test_what_was_not_kept_is_delivered_again_and_nothing_else() -> None:
@@ -298,7 +390,7 @@ def test_drop_passes_over_the_oldest_and_counts_them_exactly(max_lag: int) -> No
         with pytest.raises(SinkUnavailable):
             rig.line.step()
         rig.line.look_ahead()
-    assert max_lag - max(1, max_lag // 100) < rig.line.lag <= max_lag
+    assert max_lag - max(1, max_lag // 100) < (rig.line.lag or 0) <= max_lag
     rig.sink.mend()
     rig.run()
     place = rig.log.kept
@@ -371,8 +463,8 @@ def test_a_place_that_is_none_of_this_log_begins_at_its_start(mark: bytes) -> No
     rig = Rig()
     rig.log.write(range(3))
     rig.log.set_mark("sink.s", mark)
-    rig.line.begin()
-    rig.line.look_ahead()
+    rig.begin()
+    assert rig.line.lag == 9
     rig.run()
     assert rig.sink.keys == rig.all_keys()
     assert rig.log.kept.position == 9

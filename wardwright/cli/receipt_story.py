@@ -211,7 +211,9 @@ def _tried(receipt: Receipt) -> Iterator[Line]:
         how = "had to repeat it" if seam.by == "repeat" else "was given it"
         behind = f"{_counted(seam.text_bytes, 'byte')} of text from attempt {seam.from_attempt}"
         yield Line("resumed", f"attempt {seam.attempt} goes on behind {behind}: {seam.to_model} {how}")
-    if not receipt.attempts:
+    if receipt.faded_events:
+        yield Line("faded", f"{_counted(receipt.faded_events, 'event')}: what they said is not kept any more", "yellow")
+    elif not receipt.attempts:
         yield Line("none", "no provider was called")
     for passed in receipt.passed_over:
         waited = f" after waiting {duration(passed.waited_ms)}" if passed.waited_ms else ""

@@ -41,7 +41,7 @@ def verify(
 def _one(store: "ReceiptReader", receipt_id: str) -> dict[str, Any]:
     from wardwright.domain.errors import NotFound
     from wardwright.receipts.audit import Finding
-    from wardwright.receipts.chain import is_unprovable, read_link
+    from wardwright.receipts.chain import is_faded, is_unprovable, read_link
     from wardwright.receipts.chain import verify as verify_chain
 
     payloads = store.payloads(receipt_id)
@@ -49,8 +49,14 @@ def _one(store: "ReceiptReader", receipt_id: str) -> dict[str, Any]:
         raise NotFound(f"there is no receipt {receipt_id!r}", "receipt_not_found")
     broken = verify_chain(payloads)
     findings = [] if broken is None else [Finding(receipt_id, broken)]
-    unprovable = sum(is_unprovable(payload, link) for payload in payloads if (link := read_link(payload)) is not None)
-    return {"receipts": 1, "entries": len(payloads), "unprovable": unprovable, "findings": findings}
+    links = [(payload, link) for payload in payloads if (link := read_link(payload)) is not None]
+    return {
+        "receipts": 1,
+        "entries": len(payloads),
+        "unprovable": sum(is_unprovable(payload, link) for payload, link in links),
+        "faded": sum(is_faded(link) for _, link in links),
+        "findings": findings,
+    }
 
 
 def audited(store: "ReceiptReader") -> dict[str, Any]:
@@ -67,6 +73,7 @@ def audited(store: "ReceiptReader") -> dict[str, Any]:
         "receipts": audit.receipts,
         "entries": audit.entries,
         "unprovable": audit.unprovable,
+        "faded": audit.faded,
         "findings": findings,
     }
 
@@ -87,4 +94,9 @@ def tell_findings(found: dict[str, Any]) -> None:
         tell(
             f"{found['unprovable']} entries of an earlier version were erased: their links hold, and nothing shows any more that the "
             "rest of them is what was written"
+        )
+    if found["faded"]:
+        tell(
+            f"{found['faded']} entries have faded: they stand where they stood, between entries that are what was written, and nothing shows "
+            "any more what they said"
         )

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from wardwright.receipts.chain import Break, Link, fault_of, is_unprovable, read_link
+from wardwright.receipts.chain import Break, Link, fault_of, is_faded, is_unprovable, read_link
 from wardwright.receipts.events import Closed
 
 _CLOSED = Closed.__struct_config__.tag
@@ -25,6 +25,8 @@ class Audit:
         self.receipts = 0
         self.unprovable = 0
         """Entries from before there were commitments that were erased: their own hash says nothing any more."""
+        self.faded = 0
+        """Entries that have faded: that they stood where they stood is all that is proved of them."""
         self._last: dict[str, Link] = {}
         self._broken: dict[str, Finding] = {}
 
@@ -55,6 +57,7 @@ class Audit:
             self._last.pop(receipt_id, None)
             return self._found(receipt_id, Break(link.seq, *fault))
         self.unprovable += is_unprovable(payload, link)
+        self.faded += is_faded(link)
         if link.event.type == _CLOSED:
             self._last.pop(receipt_id, None)
         else:

@@ -4,7 +4,8 @@ Each entry carries a hash of its own JSON, which contains the hash of the entry 
 moved entry shows, the last one included. The hash has no key: it proves that nothing was damaged or edited by hand, not that
 nobody rewrote a whole receipt with its hashes. For that, keep the last hash of a receipt somewhere else.
 
-What can be erased from an entry is covered by a commitment, so that the chain holds with it and without it (`receipts.erasure`).
+What can be erased from an entry is covered by a commitment, so that the chain holds with it and without it (`receipts.erasure`). An entry
+that has faded keeps its links, and its own hash is taken as it is (`receipts.fading`).
 
 The hash is SHA-256, shortened to 128 bits: finding a second entry for a given hash stays out of reach, and without a key more
 bits would add length to every line of the log and no assurance.
@@ -18,6 +19,7 @@ import msgspec
 
 from wardwright.receipts.erasure import HASH_LENGTH, Fact, digest_of, is_unproven, slots_of_event, slots_of_fact
 from wardwright.receipts.events import Closed, Entry, Event, encode_entry
+from wardwright.receipts.fading import has_faded
 
 _CLOSED = Closed.__struct_config__.tag
 
@@ -142,7 +144,14 @@ def is_unprovable(payload: bytes, entry: Link) -> bool:
     return entry.salt is msgspec.UNSET and is_unproven(payload, entry.event)
 
 
+def is_faded(entry: Link) -> bool:
+    """Whether an entry has faded: its own hash is that of what was there, and only its place and its links can be checked. Purity: pure."""
+    return has_faded(entry.event.type, entry.event.was, entry.seq)
+
+
 def _matches_its_hash(payload: bytes, entry: Link) -> bool:
+    if is_faded(entry):
+        return True
     if payload.endswith(b" "):
         payload = payload.rstrip(b" ")
     if entry.salt is not msgspec.UNSET:

@@ -58,6 +58,11 @@ def _is_fallback(receipt: Receipt) -> bool | None:
     return None if final is None else final.selected_model not in (None, receipt.decision.selected_model)
 
 
+def _attempts(receipt: Receipt) -> int:
+    """How many there were, also where what each did has faded."""
+    return receipt.final.attempts if receipt.final else len(receipt.attempts)
+
+
 def _first_token_ms(receipt: Receipt) -> float | None:
     """Of the last attempt that brought anything."""
     return next((one.first_token_ms for one in reversed(receipt.attempts) if one.first_token_ms is not None), None)
@@ -99,7 +104,7 @@ COLUMNS = (
     Column("selected_model", "text", lambda receipt: summarise(receipt).selected_model),
     Column("selected_provider", "text", lambda receipt: summarise(receipt).selected_provider),
     Column("fallback", "flag", _is_fallback),
-    Column("attempts", "integer", lambda receipt: len(receipt.attempts)),
+    Column("attempts", "integer", _attempts),
     Column("latency_ms", "number", _at("final.latency_ms")),
     Column("first_token_ms", "number", _first_token_ms),
     Column("finish_reasons", "texts", _finish_reasons),

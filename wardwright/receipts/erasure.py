@@ -49,9 +49,10 @@ class _Decision(msgspec.Struct):
 
 
 class Fact(msgspec.Struct):
-    """What this module needs to know of an encoded fact."""
+    """What this module, and the chain, need to know of an encoded fact."""
 
     type: str
+    was: str = ""
     caller: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     decision: _Decision | msgspec.UnsetType = msgspec.UNSET
     content: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET

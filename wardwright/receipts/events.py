@@ -52,6 +52,14 @@ RetryRefusal = Literal[
 ]
 ContentPart = Literal["request", "answer"]
 RetryPolicyName = Literal["stream_policy", "structured_output"]
+FadingType = Literal[
+    "attempt.started",
+    "stream.resumed",
+    "attempt.finished",
+    "attempt.retry_requested",
+    "attempt.retry_refused",
+    "target.passed_over",
+]
 
 
 class RequestSummary(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -300,6 +308,16 @@ class Closed(msgspec.Struct, frozen=True, tag="receipt.closed", omit_defaults=Tr
     cost_usd: float | None = None
 
 
+class Faded(msgspec.Struct, frozen=True, tag="event.faded", omit_defaults=True):
+    """What is left of an event between a receipt's opening and its closing one when it has faded, see `receipts.fading`.
+
+    `was` is what it was. `spent` are rules that hold once per session and had fired: what becomes of the session depends on them.
+    """
+
+    was: FadingType
+    spent: tuple[str, ...] = ()
+
+
 Event = (
     Opened
     | ContentCaptured
@@ -309,6 +327,7 @@ Event = (
     | AskedAgain
     | NotAskedAgain
     | PassedOver
+    | Faded
     | Closed
 )
 

@@ -2,7 +2,8 @@
 
 An entry list may end anywhere: a receipt without its closing entry is open, its `final` is null, and attempts that were begun
 and never ended have the status `unfinished` (they keep it when the receipt is closed as interrupted). Without strict durability
-a power failure may also have taken an entry from the middle: what the others say is still shown.
+a power failure may also have taken an entry from the middle: what the others say is still shown. So it is of a receipt whose events
+have faded: what they said is in no part of it, and `faded_events` counts them.
 """
 
 from collections.abc import Sequence
@@ -30,6 +31,8 @@ from wardwright.receipts.events import (
     ContentPart,
     Decision,
     Entry,
+    Faded,
+    FadingType,
     FinalStatus,
     NotAskedAgain,
     Opened,
@@ -54,6 +57,7 @@ EventType = Literal[
     "attempt.retry_refused",
     "stream.resumed",
     "target.passed_over",
+    "event.faded",
     "receipt.closed",
 ]
 
@@ -123,7 +127,10 @@ class Content(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ReceiptEvent(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One entry in brief. `hash` is its link in the receipt's chain; what else is known depends on the type."""
+    """One entry in brief. `hash` is its link in the receipt's chain; what else is known depends on the type.
+
+    Of an event that has faded it is known what it `was`.
+    """
 
     event_id: str
     sequence: int
@@ -138,6 +145,7 @@ class ReceiptEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: PassReason | RetryRefusal | None = None
     rule_id: str | None = None
     part: ContentPart | None = None
+    was: FadingType | None = None
 
 
 class Final(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -159,7 +167,11 @@ class Final(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The durable record of one request. `created_at` is in Unix seconds; `final` is null while the receipt is open."""
+    """The durable record of one request. `created_at` is in Unix seconds; `final` is null while the receipt is open.
+
+    `faded_events` counts the events whose facts are gone by now. What was made of them is gone with them: `attempts`, `passed_over`,
+    `seams`, and of `final` `stream_policy` and `structured_output`.
+    """
 
     receipt_id: str
     receipt_schema: Literal["v1"]
@@ -180,13 +192,14 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
     seams: tuple[Seam, ...] = ()
     key_id: str | None = None
     content: Content | None = None
+    faded_events: int = 0
 
 
 class Summary(msgspec.Struct, frozen=True):
     """A receipt as a list shows it. `status` is null while the receipt is open.
 
     `selected_model` is the target whose answer was released, or the one decided on while or when none was.
-    `stream_policy_action` is null when no stream rule acted.
+    `stream_policy_action` is null when no stream rule acted, or what it did has faded.
     """
 
     receipt_id: str
@@ -236,6 +249,7 @@ def fold(entries: Sequence[Entry]) -> Receipt:
         seams=tuple(_seam(entry.event) for entry in entries if isinstance(entry.event, Resumed)),
         key_id=opened.key_id,
         content=_content(entries),
+        faded_events=sum(isinstance(entry.event, Faded) for entry in entries),
     )
 
 
@@ -460,6 +474,8 @@ def _brief(entry: Entry) -> ReceiptEvent:
                 provider=passed.provider,
                 reason=passed.reason,
             )
+        case Faded(was=was):
+            return ReceiptEvent(event_id, entry.seq, "event.faded", entry.at, entry.hash, was=was)
 
 
 def _final(entries: Sequence[Entry]) -> Final | None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from wardwright.domain.route import SessionFacts, StickyChoice
-from wardwright.receipts.events import AttemptFinished, Closed, Entry, Opened
+from wardwright.receipts.events import AttemptFinished, Closed, Entry, Faded, Opened
 
 _SOON_S = 5.0
 """A session hears of a request's end a moment after its receipt says so."""
@@ -37,6 +37,8 @@ def _spent_after(spent: tuple[str, ...], entries: Sequence[Entry]) -> tuple[str,
     for entry in entries:
         if isinstance(entry.event, AttemptFinished) and entry.event.stream_policy is not None:
             spent = with_spent(spent, entry.event.stream_policy.spent)
+        elif isinstance(entry.event, Faded):
+            spent = with_spent(spent, entry.event.spent)
     return spent
 
 

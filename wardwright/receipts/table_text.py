@@ -50,7 +50,7 @@ def _row(receipt: Receipt) -> tuple[object, ...]:
         receipt.receipt_id,
         datetime.fromtimestamp(receipt.created_at, tz=UTC).isoformat().replace("+00:00", "Z"),
         *(_cell(getattr(summary, name)) for name in _SUMMARY),
-        len(receipt.attempts),
+        final.attempts if final else len(receipt.attempts),
         final.latency_ms if final else None,
         usage.prompt_tokens if usage else None,
         usage.completion_tokens if usage else None,

@@ -43,6 +43,8 @@ def facts_of(receipt_id: str, opened: events.Opened, event: events.Event) -> Ite
             yield _on_the_way(ids, event)
         case events.ContentCaptured():
             return  # for whoever may read the receipt, and for nobody who merely looks on
+        case events.Faded():
+            return  # it was told when it came to be
         case events.Closed():
             yield _closed(ids, opened, event)
 

@@ -14,6 +14,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 import msgspec
 
 from wardwright.receipts.events import Closed
+from wardwright.receipts.fading import has_faded
 from wardwright.receipts.query import ReceiptFilter
 
 P = TypeVar("P")
@@ -33,6 +34,7 @@ class _Caller(msgspec.Struct):
 
 class _Fact(msgspec.Struct):
     type: str
+    was: str = ""
     model_id: str = ""
     caller: _Caller | None = None
 
@@ -88,12 +90,27 @@ def unknown(
 def check_replacement(payload: bytes, head: Head, stored: bytes, before: Head) -> None:
     """Make sure that an entry can take the place of the stored one of its receipt and number. Purity: pure.
 
+    What has faded is of the kind that it was before.
+
     Raises: ValueError when it is longer, or of another kind.
     """
-    if head.event.type != before.event.type:
+    if _kind(head) != _kind(before):
         raise ValueError(f"entry {head.seq} of {head.receipt_id} cannot be replaced by one of another kind")
     if len(payload) > len(stored):
         raise ValueError(f"entry {head.seq} of {head.receipt_id} cannot be replaced by a longer one")
+
+
+def changes_summary(head: Head) -> bool:
+    """Whether its receipt may come to something else in queries when this entry has taken the place of another. Purity: pure."""
+    return head.seq == 1 or _is_faded(head)
+
+
+def _kind(head: Head) -> str:
+    return head.event.was if _is_faded(head) else head.event.type
+
+
+def _is_faded(head: Head) -> bool:
+    return has_faded(head.event.type, head.event.was, head.seq)
 
 
 class Places(Protocol[P]):

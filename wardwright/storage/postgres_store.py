@@ -20,7 +20,7 @@ from wardwright.domain.errors import StorageUnavailable
 from wardwright.ports.storage import StoreHealth, checked_mark
 from wardwright.receipts.events import decode_entry
 from wardwright.receipts.fold import Summary, fold, summarise
-from wardwright.storage.index import CLOSED, Head, check_replacement, head_of, just_above, unknown
+from wardwright.storage.index import CLOSED, Head, changes_summary, check_replacement, head_of, just_above, unknown
 from wardwright.storage.log import Durability
 from wardwright.storage.postgres_database import Connection, Database
 from wardwright.storage.postgres_query import can_be_kept, facets_of
@@ -274,19 +274,19 @@ class PostgresReceiptStore(PostgresReceiptReader):
             (receipt_id, seq): (position, *self._sound([(position, crc, payload)]))
             for receipt_id, seq, position, crc, payload in connection.execute(_STORED, sent, binary=True).fetchall()
         }
-        rows, without_caller = list[tuple[int, int, bytes]](), set[str]()
+        rows, changed = list[tuple[int, int, bytes]](), set[str]()
         for head, payload in zip(heads, payloads, strict=True):
             if (head.receipt_id, head.seq) in stored:
                 position, before = stored[head.receipt_id, head.seq]
                 check_replacement(payload, head, before, head_of(before))
                 rows.append((position, crc32(payload), payload))
-                without_caller |= {head.receipt_id} if head.seq == 1 else set()
+                changed |= {head.receipt_id} if changes_summary(head) else set()
         if rows:
             connection.execute(_REPLACE_ENTRIES, _by_column(rows))
-            self._note_anew(connection, sorted(without_caller))
+            self._note_anew(connection, sorted(changed))
 
     def _note_anew(self, connection: Connection, receipt_ids: Sequence[str]) -> None:
-        """Keep up the rows of receipts whose opening entries are not what they were."""
+        """Keep up the rows of receipts that come to something else than before."""
         entries = connection.execute(_EARLIER, (receipt_ids,), binary=True)
         still_open = connection.execute(
             "SELECT receipt_id FROM receipts WHERE receipt_id = ANY(%s) AND is_open", (receipt_ids,)

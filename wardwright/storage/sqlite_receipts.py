@@ -17,7 +17,7 @@ from wardwright.receipts.events import Entry, decode_entry
 from wardwright.receipts.fold import Receipt, Summary, fold, summary_of
 from wardwright.receipts.query import Page, ReceiptFilter, cursor
 from wardwright.storage.files import FileOps, FolderLock, disk_faults
-from wardwright.storage.index import CLOSED, Head, check_replacement, head_of, just_above, unknown
+from wardwright.storage.index import CLOSED, Head, changes_summary, check_replacement, head_of, just_above, unknown
 from wardwright.storage.log import SYNC_INTERVAL_S, Durability
 from wardwright.storage.sqlite_database import (
     FACETS,
@@ -265,8 +265,8 @@ class SqliteReceiptStore(SqliteReceiptReader):
             connection.pragma("synchronous", "FULL")
             try:
                 with transaction(connection) as changed:
-                    for payload in payloads:
-                        self._replace(changed, payload)
+                    replaced = [head for payload in payloads if (head := self._replace(changed, payload)) is not None]
+                    self._note_anew(changed, {head.receipt_id for head in replaced if changes_summary(head)})
                 empty_log(connection)
             except apsw.Error:
                 self._connection = None
@@ -365,21 +365,25 @@ class SqliteReceiptStore(SqliteReceiptReader):
         except (msgspec.DecodeError, ValueError):
             return None
 
-    def _replace(self, changed: apsw.Cursor, payload: bytes) -> None:
+    def _replace(self, changed: apsw.Cursor, payload: bytes) -> Head | None:
+        """Put an entry in its place; tell its head, None when nothing is stored there."""
         head = head_of(payload)
         sql = "SELECT crc, payload, position FROM entries WHERE receipt_id = ? AND seq = ?"
         row: Any = changed.execute(sql, (head.receipt_id, head.seq)).fetchone()
         if row is None:
-            return
+            return None
         position, stored = row[2], self._sound(*row)
         check_replacement(payload, head, stored, head_of(stored))
         changed.execute(
             "UPDATE entries SET crc = ?, payload = ? WHERE position = ?", (crc32(payload), payload, position)
         )
-        if head.seq == 1:
-            summary = self._summary(changed, head.receipt_id)
-            is_open = int(_is_open(changed, head.receipt_id))
-            changed.execute(_PUT_RECEIPT, (head.receipt_id, is_open, *facets_of(summary)))
+        return head
+
+    def _note_anew(self, changed: apsw.Cursor, receipt_ids: Iterable[str]) -> None:
+        """Keep up the rows of receipts that come to something else than before."""
+        for receipt_id in receipt_ids:
+            summary, is_open = self._summary(changed, receipt_id), int(_is_open(changed, receipt_id))
+            changed.execute(_PUT_RECEIPT, (receipt_id, is_open, *facets_of(summary)))
 
     def _is_sync_due(self) -> bool:
         if self._durability == "batched":

@@ -23,7 +23,9 @@ from wardwright.receipts.events import (
     RequestSummary,
     SelectedTarget,
     StreamFinding,
+    decode_entry,
 )
+from wardwright.receipts.fading import faded
 from wardwright.receipts.query import CLOCK_SLACK_S, MAX_LIMIT, TOOL_FIELDS, ReceiptFilter, cursor
 
 AT = 1_800_000_000
@@ -107,6 +109,31 @@ def plain(
 def erasures(written: Written) -> tuple[bytes, ...]:
     """What is left of those entries of a receipt that have anything to erase."""
     return tuple(left for payload in written.payloads if (left := erased(payload)) is not None)
+
+
+def fadings(written: Written) -> tuple[bytes, ...]:
+    """What is left of those entries of a receipt that fade."""
+    return tuple(faded([decode_entry(payload) for payload in written.payloads]))
+
+
+def after_fading(written: Written) -> Written:
+    """The same receipt when its events have faded."""
+    left = {decode_entry(payload).seq: payload for payload in fadings(written)}
+    kept = (left.get(seq, payload) for seq, payload in enumerate(written.payloads, 1))
+    return Written(written.receipt_id, tuple(kept))
+
+
+def governed(number: int, action: StreamAction = "block") -> Written:
+    """A receipt of which a stream rule has stopped the answer, and held for its session."""
+    fired = RuleFired("rule", action, "text", 0, 0, 1, "chunk", "literal")
+    finding = StreamFinding("horizon", action, "rule", 1, (fired,), spent=("rule",))
+    events: list[Event] = [
+        opened(Caller(session_id=Attributed("s", "header")), session_turn=1),
+        AttemptStarted(1, "local/small", "local", "small:7b"),
+        AttemptFinished(1, "local/small", "stopped", AT + 0.5, 10.0, stream_policy=finding),
+        Closed("stream_policy_blocked", 1),
+    ]
+    return sealed(number, events)
 
 
 def with_content(number: int, text: str) -> Written:

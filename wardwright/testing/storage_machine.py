@@ -7,11 +7,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from wardwright.ports.storage import Capability, ReceiptReader, ReceiptStore
-from wardwright.receipts.erasure import erased
 from wardwright.receipts.fold import Summary
 from wardwright.receipts.query import ReceiptFilter
 from wardwright.storage.memory import MemoryReceiptStore
-from wardwright.testing.sample_receipts import plain, queries, receipt_id
+from wardwright.testing.sample_receipts import Written, erasures, fadings, plain, queries, receipt_id
 from wardwright.testing.storage_bench import StorageBench
 
 Places = Callable[[], Path]
@@ -20,8 +19,8 @@ _RECEIPTS = 7
 _SESSIONS = (None, "a", "b")
 
 
-def _record(number: int, *, closed: bool = True) -> tuple[bytes, ...]:
-    return plain(number, attempts=2, closed=closed, session_id=_SESSIONS[number % 3]).payloads
+def _record(number: int, *, closed: bool = True) -> Written:
+    return plain(number, attempts=2, closed=closed, session_id=_SESSIONS[number % 3])
 
 
 class BesideMemory(RuleBasedStateMachine):
@@ -39,13 +38,13 @@ class BesideMemory(RuleBasedStateMachine):
     @rule(numbers=st.lists(st.integers(0, _RECEIPTS - 1), max_size=4), upto=st.integers(1, 4), closed=st.booleans())
     def append(self, numbers: list[int], upto: int, closed: bool) -> None:
         """Append the beginnings of some receipts."""
-        batch = [payload for number in numbers for payload in _record(number, closed=closed)[:upto]]
+        batch = [payload for number in numbers for payload in _record(number, closed=closed).payloads[:upto]]
         self._both(lambda store: store.append(batch))
 
     @rule(number=st.integers(0, _RECEIPTS - 1), start=st.integers(0, 3))
     def append_from_the_middle(self, number: int, start: int) -> None:
         """Append the end of a receipt, whose beginning may be missing."""
-        self._both(lambda store: store.append(_record(number)[start:]))
+        self._both(lambda store: store.append(_record(number).payloads[start:]))
 
     @precondition(lambda self: Capability.RETENTION_JOBS in self.capabilities)
     @rule(before=st.integers(0, _RECEIPTS - 2), at_most=st.integers(1, 3))
@@ -63,9 +62,14 @@ class BesideMemory(RuleBasedStateMachine):
     @rule(numbers=st.lists(st.integers(0, _RECEIPTS - 1), max_size=3), closed=st.booleans())
     def erase(self, numbers: list[int], closed: bool) -> None:
         """Erase the callers of some receipts, stored or not."""
-        payloads = [
-            left for number in numbers for payload in _record(number, closed=closed) if (left := erased(payload))
-        ]
+        payloads = [left for number in numbers for left in erasures(_record(number, closed=closed))]
+        self._both(lambda store: store.replace(payloads))
+
+    @precondition(lambda self: Capability.RETENTION_JOBS in self.capabilities)
+    @rule(numbers=st.lists(st.integers(0, _RECEIPTS - 1), max_size=3))
+    def fade(self, numbers: list[int]) -> None:
+        """Let the events of some receipts fade, stored and closed or not."""
+        payloads = [left for number in numbers for left in fadings(_record(number))]
         self._both(lambda store: store.replace(payloads))
 
     @rule(wanted=queries(_RECEIPTS))

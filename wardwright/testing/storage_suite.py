@@ -39,7 +39,10 @@ from wardwright.testing.fellow_writer import DONE, Fellow, Task, fellows
 from wardwright.testing.sample_receipts import (
     AT,
     Written,
+    after_fading,
     erasures,
+    fadings,
+    governed,
     histories,
     opened,
     plain,
@@ -300,6 +303,10 @@ class TestQueries(Clauses):
             try:
                 for record in data.draw(st.permutations(history)):
                     receipts.append(record.payloads)
+                if Capability.RETENTION_JOBS in receipts.capabilities:
+                    old = data.draw(st.integers(0, len(history)))
+                    receipts.replace([left for record in history[:old] for left in fadings(record)])
+                    history = [*map(after_fading, history[:old]), *history[old:]]
                 for wanted in asked:
                     meant = _meant(history, wanted)
                     assert whole_answer(receipts, wanted) == [summarise(receipt) for receipt in meant]
@@ -565,6 +572,44 @@ class TestReplacing(Clauses):
         with pytest.raises(ValueError, match=r"cannot be replaced|not an encoded receipt entry"):
             receipts.replace([*erasures(written), payload] if unfit == "no entry" else [payload])
         assert receipts.payloads(written.receipt_id) == written.payloads
+
+    def test_an_event_fades_in_its_place_and_in_every_answer(
+        self, provider: StorageProvider, receipts: ReceiptStore
+    ) -> None:
+        old, young = governed(1), governed(2)
+        receipts.append(old.payloads + young.payloads)
+        reader, left = provider.read(), after_fading(old)
+        for _ in range(2):
+            receipts.replace(fadings(old))
+            for each in (receipts, reader, provider.read()):
+                assert (each.payloads(old.receipt_id), each.payloads(young.receipt_id)) == (
+                    left.payloads,
+                    young.payloads,
+                )
+                assert verify(each.payloads(old.receipt_id)) is None
+                blocked = ReceiptFilter.parse({"stream_policy_action": "block"})
+                assert [summary.receipt_id for summary in each.page(blocked).data] == [young.receipt_id]
+                assert [receipt.faded_events for receipt in each.select(ReceiptFilter())] == [0, 2]
+                assert each.newest_of_session("coding", "s") == young.receipt_id
+                assert (each.health().receipt_count, each.health().open_count) == (2, 0)
+        receipts.append(old.payloads)
+        assert receipts.payloads(old.receipt_id) == left.payloads, "sent again, it stays what it has become"
+
+    @pytest.mark.parametrize("unfit", ["opening", "closing", "of another kind", "as it was"])
+    def test_nothing_else_fades_and_nothing_that_has_faded_comes_back(self, receipts: ReceiptStore, unfit: str) -> None:
+        written = governed(1)
+        receipts.append(written.payloads)
+        receipts.replace(fadings(written)[:1])
+        before, started, finished = receipts.payloads(written.receipt_id), *fadings(written)
+        payload = {
+            "opening": started.replace(b'"seq":2', b'"seq":1'),
+            "closing": started.replace(b'"seq":2', b'"seq":4'),
+            "of another kind": finished.replace(b'"was":"attempt.finished"', b'"was":"stream.resumed"'),
+            "as it was": written.payloads[1],
+        }[unfit]
+        with pytest.raises(ValueError, match="cannot be replaced"):
+            receipts.replace([finished, payload])
+        assert receipts.payloads(written.receipt_id) == before
 
     def test_a_closed_store_refuses(self, receipts: ReceiptStore) -> None:
         written = with_content(1, "text")

@@ -17,6 +17,7 @@ from wardwright.receipts.events import (
     Closed,
     ContentCaptured,
     ContentPart,
+    Faded,
     NotAskedAgain,
     Opened,
     PassedOver,
@@ -169,6 +170,16 @@ def test_an_open_receipt_says_what_may_have_happened() -> None:
     assert lines[0] == "rcpt_0001 open"
     assert "1 local/small at local: unfinished" in lines
     assert lines[-1].startswith("open the request has not ended, or its daemon died")
+
+
+def test_what_has_faded_is_told_and_how_it_ended_as_ever() -> None:
+    whole, left = receipt(*FALLBACK), receipt(FALLBACK[0], *[Faded("attempt.started")] * 4, FALLBACK[-1])
+
+    lines = told(left)
+
+    assert lines[lines.index("attempts") + 1] == "faded 4 events: what they said is not kept any more"
+    assert lines[lines.index("attempts") + 2 :] == told(whole)[told(whole).index("outcome") :]
+    assert lines[: lines.index("attempts")] == told(whole)[: told(whole).index("attempts")]
 
 
 def test_a_message_from_a_provider_cannot_move_the_cursor() -> None:

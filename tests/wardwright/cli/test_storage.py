@@ -40,6 +40,7 @@ class TestVerify:
             "receipts": 2,
             "entries": 7,
             "unprovable": 0,
+            "faded": 0,
             "findings": [],
             "control_entries": 1,
             "snapshot": None,

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from wardwright.receipts.fading import faded
+from wardwright.storage.file import FileReceiptStore
 from wardwright.storage.frame import encode_frame
 
 from .conftest import Run, closed_port
@@ -45,6 +47,22 @@ def test_an_edited_entry_is_named(stored: Path, run: Run, arguments: list[str]) 
         5,
         "altered",
     )
+
+
+@pytest.mark.parametrize(("arguments", "receipts", "entries"), [([], 2, 7), (["rcpt_0001"], 1, 6)])
+def test_what_has_faded_is_counted_and_is_no_fault(
+    stored: Path, run: Run, arguments: list[str], receipts: int, entries: int
+) -> None:
+    store = FileReceiptStore(stored / "receipts")
+    store.replace(faded(store.entries("rcpt_0001")))
+    store.close()
+    result = run("receipts", "verify", *arguments)
+    assert (result.exit_code, result.stdout) == (
+        0,
+        f"{receipts} receipts, {entries} entries: every chain holds\n",
+    )
+    assert result.stderr.startswith("4 entries have faded: ")
+    assert json.loads(run("receipts", "verify", *arguments, "--json").stdout)["faded"] == 4
 
 
 def test_damage_is_told_with_its_place(stored: Path, run: Run) -> None:

@@ -279,7 +279,7 @@ class FileReceiptStore(FileReceipts):
         )
 
     def check_writable(self) -> None:
-        """Raise StorageUnavailable when the store is closed, or the disk is full, read-only or gone."""
+        """Raise StorageUnavailable when the store is closed, or the disk is full, read-only or gone, or keeps nothing."""
         self._writer().check_writable()
 
     def close(self) -> None:

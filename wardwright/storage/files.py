@@ -55,12 +55,17 @@ class FileOps:
         finally:
             os.close(fd)
 
-    def probe(self, folder: Path) -> None:
-        """Write a small file and remove it again: fails for a full, read-only or vanished disk."""
+    def probe(self, folder: Path, *, is_durable: bool) -> None:
+        """Write a small file as entries are written, synced if they are to be durable, and remove it again.
+
+        Fails for a full, read-only or vanished disk, and for one that takes what is written and cannot keep it.
+        """
         path = folder / _PROBE
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             self.write(fd, memoryview(_PROBE_BYTES))
+            if is_durable:
+                self.fdatasync(fd)
         finally:
             os.close(fd)
             path.unlink(missing_ok=True)

@@ -96,9 +96,9 @@ class LogWriter:
         return Place(self._number, self._end)
 
     def check_writable(self) -> None:
-        """Raise StorageUnavailable when the disk would take no more, or the segment was taken away."""
+        """Raise StorageUnavailable when the disk would take no more or keep none of it, or the segment was taken away."""
         with disk_faults("write to", self._log.path):
-            self._files.probe(self._log.path)
+            self._files.probe(self._log.path, is_durable=self._durability != "none")
         if self._fd is not None:
             path = self._path()
             with disk_faults("write to", path):

@@ -282,11 +282,11 @@ class SqliteReceiptStore(SqliteReceiptReader):
         return False
 
     def check_writable(self) -> None:
-        """Raise StorageUnavailable when the store is closed, or the disk is full, read-only or gone."""
+        """Raise StorageUnavailable when the store is closed, or the disk is full, read-only or gone, or keeps nothing."""
         if not self._is_open:
             raise self._is_closed()
         with disk_faults("write to", self._path.parent):
-            FileOps().probe(self._path.parent)
+            FileOps().probe(self._path.parent, is_durable=self._durability != "none")
             self._path.stat()
 
     def close(self) -> None:

@@ -238,6 +238,16 @@ def test_a_disk_that_is_full_is_not_writable_and_one_with_room_is(store: FileRec
     store.check_writable()
 
 
+def test_a_disk_that_takes_everything_and_syncs_nothing_is_not_writable(
+    store: FileReceiptStore, files: FaultyFiles
+) -> None:
+    files.fail("fdatasync", IO_ERROR)
+    with pytest.raises(StorageUnavailable, match="cannot write to .*Input/output error"):
+        store.check_writable()
+    files.heal()
+    store.check_writable()
+
+
 def test_a_segment_that_was_taken_away_is_not_writable(tmp_path: Path, store: FileReceiptStore) -> None:
     (tmp_path / "receipts-00000001.log").unlink()
     with pytest.raises(StorageUnavailable, match=r"cannot write to .*00000001\.log: No such file"):

@@ -1,7 +1,10 @@
 """The SQLite store where the contract does not look: disks that fail, syncs, damage, databases that are not its own, permissions."""
 
+import errno
+import os
 import stat
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import apsw
@@ -100,6 +103,21 @@ class TestFaults:
         path.unlink()
         with pytest.raises(StorageUnavailable, match=r"cannot write to .*sqlite: No such file"):
             store.check_writable()
+        store.close()
+
+    @pytest.mark.parametrize(("durability", "notices"), [("strict", True), ("none", False)])
+    def test_a_disk_that_syncs_nothing_is_noticed_where_that_matters(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch, durability: Durability, notices: bool
+    ) -> None:
+        def failing(fd: int) -> None:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        store = SqliteReceiptStore(path, durability)
+        with monkeypatch.context() as disk:
+            disk.setattr(os, "fdatasync", failing)
+            with pytest.raises(StorageUnavailable, match="Input/output error") if notices else nullcontext():
+                store.check_writable()
+        store.check_writable()
         store.close()
 
     def test_a_place_that_is_no_folder_is_refused(self, tmp_path: Path) -> None:

@@ -230,30 +230,32 @@ class SqliteReceiptStore(SqliteReceiptReader):
 
         Raises: StorageUnavailable. ValueError when a payload is no entry or comes before its receipt's earlier entries.
         """
-        is_due = self._is_sync_due()
-        with self._changing(is_synced=is_due) as changed:
-            counts = self._append(changed, payloads)
-        self._counts = counts
-        if is_due:
-            self._synced_at = self._clock()
+        with self._writing:
+            is_due = self._is_sync_due()
+            with self._changing(is_synced=is_due) as changed:
+                counts = self._append(changed, payloads)
+            self._counts = counts
+            if is_due:
+                self._synced_at = self._clock()
 
     def forget(self, before: str, at_most: int = 1000) -> int:
         """See `ReceiptStore.forget`. What becomes free in the database is used again for what comes."""
-        with self._changing(is_synced=True) as changed:
-            sql = "SELECT receipt_id FROM receipts WHERE receipt_id < ? AND NOT is_open ORDER BY receipt_id LIMIT ?"
-            chosen = [str(row[0]) for row in changed.execute(sql, (before, at_most)).fetchall()]
-            bound = before if len(chosen) < at_most else just_above(chosen[-1])
-            changed.execute(
-                "UPDATE retention SET below = max(below, ?), last_position = ?", (bound, _last_position(changed))
-            )
-            forgotten = _forget(changed, bound)
-        self._counts = (self._counts[0] - forgotten, self._counts[1])
+        with self._writing:
+            with self._changing(is_synced=True) as changed:
+                sql = "SELECT receipt_id FROM receipts WHERE receipt_id < ? AND NOT is_open ORDER BY receipt_id LIMIT ?"
+                chosen = [str(row[0]) for row in changed.execute(sql, (before, at_most)).fetchall()]
+                bound = before if len(chosen) < at_most else just_above(chosen[-1])
+                changed.execute(
+                    "UPDATE retention SET below = max(below, ?), last_position = ?", (bound, _last_position(changed))
+                )
+                forgotten = _forget(changed, bound)
+            self._counts = (self._counts[0] - forgotten, self._counts[1])
         return forgotten
 
     def set_mark(self, name: str, value: bytes) -> None:
         """See `ReceiptStore.set_mark`."""
         checked_mark(name)
-        with self._changing(is_synced=self._durability != "none") as changed:
+        with self._writing, self._changing(is_synced=self._durability != "none") as changed:
             changed.execute("INSERT OR REPLACE INTO marks (name, value) VALUES (?, ?)", (name, value))
 
     def replace(self, payloads: Sequence[bytes]) -> None:
@@ -315,8 +317,11 @@ class SqliteReceiptStore(SqliteReceiptReader):
 
     @contextmanager
     def _changing(self, *, is_synced: bool) -> Iterator[apsw.Cursor]:
-        """One transaction, on disk afterwards if it is to be. A connection that failed is given up: nobody knows what it believes."""
-        with self._writing, database_faults("write to", self._path):
+        """One transaction, on disk afterwards if it is to be. Whoever asks for it holds `_writing`.
+
+        A connection that failed is given up: nobody knows what it believes.
+        """
+        with database_faults("write to", self._path):
             if not self._is_open:
                 raise self._is_closed()
             connection = self._writer()

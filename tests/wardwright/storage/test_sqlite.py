@@ -3,7 +3,8 @@
 import errno
 import os
 import stat
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from wardwright.storage.log import Durability
 from wardwright.storage.sqlite import SqliteControlLog, SqliteStorage
 from wardwright.storage.sqlite_database import prepare
 from wardwright.storage.sqlite_receipts import SqliteReceiptReader, SqliteReceiptStore
+from wardwright.testing.sample_receipts import plain, receipt_id
 
 
 class FaultyDisk(apsw.VFS):
@@ -253,3 +255,32 @@ class TestControlLog:
         log.close()
         with pytest.raises(StorageUnavailable, match="closed"):
             log.append([second])
+
+
+class HandedOver:
+    """A lock that another thread takes once, at the very moment when it is free."""
+
+    def __init__(self, lock: threading.Lock, then: Callable[[], object]) -> None:
+        self._lock = lock
+        self._then: Callable[[], object] | None = then
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+        then, self._then = self._then, None
+        if then is not None:
+            then()
+
+
+def test_counts_hold_when_receipts_are_forgotten_right_behind_an_append(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SqliteReceiptStore(path)
+    for number in range(3):
+        store.append(plain(number).payloads)
+    monkeypatch.setattr(store, "_writing", HandedOver(store._writing, lambda: store.forget(receipt_id(2))))
+    store.append(plain(3).payloads)
+    assert (store.health().receipt_count, len(list(store.newest()))) == (2, 2)
+    store.close()

@@ -229,16 +229,15 @@ class IndexFile:
             sql = "SELECT count(*) FROM receipts WHERE receipt_id < ? AND NOT is_open"
             return int(str(found.execute(sql, (receipt_id,)).get))
 
-    def newest_of_session(self, session: Session, below: str) -> str | None:
-        """The greatest id of a session's receipts, closed ones below the bound of forgetting left out."""
+    def newest_of_session(self, session: Session, below: str, at_most: int) -> list[str]:
+        """The greatest ids of a session's receipts, closed ones below the bound of forgetting left out."""
         model_id, session_id = session
         sql = (
             "SELECT receipt_id FROM receipts INDEXED BY receipts_by_session WHERE session_id = ? AND model_id = ? "  # noqa: S608 - our own words
-            f"AND {_VISIBLE} ORDER BY receipt_id DESC LIMIT 1"
+            f"AND {_VISIBLE} ORDER BY receipt_id DESC LIMIT ?"
         )
         with self._reading() as found:
-            newest: str | None = found.execute(sql, (session_id, model_id, below)).get
-        return newest
+            return _ids(found, sql, (session_id, model_id, below, at_most))
 
     def select(self, wanted: ReceiptFilter, before: str | None, below: str, at_most: int) -> Scan:
         """The next receipts by descending id that a filter matches; see `Scan`."""

@@ -44,7 +44,8 @@ class LogIndex:
         self._moving = threading.Lock()
         self._is_recovering = is_writer
         self._unsure: set[str] = set()  # receipts of which the index may say what the log no longer does
-        # What went on behind what the index covers and is forgotten: open there until it is removed, and to be seen by nobody.
+        # What went on behind what the index covers and is forgotten: open there until it is removed, before the index is moved on. No
+        # answer has it meanwhile. To remove it at once would be to change the index from the thread that appends.
         self._gone: set[str] = set()
         if is_writer and self._file is not None:
             self._catch_up_forgetting(self._file, forgotten_below)
@@ -67,6 +68,7 @@ class LogIndex:
         """Take note of how far whoever writes has moved the index on. For readers, before they read what the log goes on with."""
         if self._file is not None:
             self._state, self._impure = self._file.state(), self._file.impure_segments()
+            self._gone = {receipt_id for receipt_id in self._gone if self._file.known(receipt_id) is not None}
 
     def settle(self) -> None:
         """Let go of what the index covers by now. For readers, after they have read the log."""
@@ -81,6 +83,7 @@ class LogIndex:
             self._file, self._state, self._impure = None, State(), frozenset()
             self._tail = Tail(self.forgotten_below)
             self._unsure.clear()
+            self._gone.clear()
             self._is_recovering = True
 
     def recovered(self) -> None:
@@ -113,19 +116,18 @@ class LogIndex:
 
     def move(self, at_most: int, before: Callable[[Iterable[int]], None]) -> None:
         """Take the oldest entries of the tail into the index, so many at most; `before` is called with their segments first."""
-        portion = self._tail.portion(at_most)
+        with self._moving:
+            if self._gone:
+                self._remove(())  # they must not be left in an index that goes beyond their ends
+            portion = self._tail.portion(at_most)
         if portion is None:
             return
-        if self._gone:
-            with self._moving:
-                self._remove(())  # a removal has failed, and they must not be left in an index that goes beyond them
         before(portion.segments)
         payloads = self._read(portion)
         rows = [_row(receipt_id, places, payloads) for receipt_id, places in portion.places.items()]
         (last,) = read_payloads(self._log, [Place.unpacked(portion.covered)])
-        known = self._tail.known(portion.places)
         file = self._begun()
-        state = file.add(Addition(rows, known, portion.segments, portion.covered, head_of(last)))
+        state = file.add(Addition(rows, portion.known, portion.segments, portion.covered, head_of(last)))
         impure = file.impure_segments()
         with self._moving:
             vanished = self._tail.settle(portion.covered, {row.receipt_id: row.is_open for row in rows})
@@ -214,6 +216,8 @@ class LogIndex:
         def holds(payload: bytes, place: int) -> bool:
             if place > self._state.covered:
                 return self._tail.holds(payload, place)
+            if self._gone and head_of(payload).receipt_id in self._gone:
+                return False
             if not self._impure or Place.unpacked(place).segment not in self._impure:
                 return True
             receipt_id = head_of(payload).receipt_id
@@ -252,8 +256,8 @@ class LogIndex:
         found = self._tail.newest_of_session(model_id, session_id)
         if self._file is None:
             return found
-        kept = self._file.newest_of_session((model_id, session_id), self.forgotten_below)
-        return max((one for one in (found, kept) if one is not None and one not in self._gone), default=None)
+        kept = self._file.newest_of_session((model_id, session_id), self.forgotten_below, 1 + len(self._gone))
+        return max((one for one in (found, *kept) if one is not None and one not in self._gone), default=None)
 
     def open_ids(self) -> list[str]:
         """The receipts without a closing entry, by id."""
@@ -313,25 +317,24 @@ class LogIndex:
 
     def _last_seq(self, receipt_id: str) -> int:
         last_seq = self._tail.last_seq(receipt_id)
-        if last_seq or self._file is None or receipt_id > self._state.newest:
+        if last_seq or self._file is None or receipt_id > self._state.newest or receipt_id in self._gone:
             return last_seq
         known = self._file.known(receipt_id)
         return 0 if known is None else known.last_seq
 
     def _adopt(self, receipt_id: str) -> None:
         """Have a receipt in the tail that is going on there."""
-        if self._file is None or receipt_id > self._state.newest or receipt_id in self._tail:
+        if self._file is None or receipt_id > self._state.newest:
+            return
+        if receipt_id in self._tail or receipt_id in self._gone:
             return
         known = self._file.known(receipt_id)
         if known is not None:
             self._tail.adopt(known)
 
     def _drop(self, closed: Sequence[str]) -> None:
-        """Let the index, too, know no more of receipts that were forgotten as soon as they were closed."""
-        dropped = [receipt_id for receipt_id in closed if self._tail.was_known(receipt_id)]
-        self._gone.update(dropped)
-        if dropped and self._is_writer:
-            self._remove(dropped)
+        """Have no answer show what the index still knows of receipts that were forgotten as soon as they were closed."""
+        self._gone.update(receipt_id for receipt_id in closed if self._tail.was_known(receipt_id))
 
     def _remove(self, receipt_ids: Sequence[str]) -> None:
         if self._file is not None:

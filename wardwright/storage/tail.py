@@ -19,10 +19,12 @@ from wardwright.storage.log_folder import Place
 class Portion(NamedTuple):
     """The oldest entries of the tail: of each receipt among them all places up to the last of these, `covered`.
 
-    `segments` has how many payloads they are in each segment, and how many of them are some receipt's.
+    `known` are those of the receipts that the index knows already, each with whether it is open there. `segments` has how many payloads
+    they are in each segment, and how many of them are some receipt's.
     """
 
     places: Mapping[str, "array[int]"]
+    known: Mapping[str, bool]
     segments: Mapping[int, tuple[int, int]]
     covered: int
 
@@ -66,12 +68,13 @@ class Tail(ReceiptIndex[int]):
             covered = taken[-1][0]
             receipt_ids = {receipt_id: None for _, receipt_id in taken if receipt_id in self._places}
             places = {receipt_id: self._upto(receipt_id, covered) for receipt_id in receipt_ids}
+            known = {receipt_id: self._known[receipt_id] for receipt_id in receipt_ids if receipt_id in self._known}
         segments: dict[int, tuple[int, int]] = {}
         for place, receipt_id in taken:
             number = Place.unpacked(place).segment
             payloads, held = segments.get(number, (0, 0))
             segments[number] = payloads + 1, held + (receipt_id in places)
-        return Portion(places, segments, covered)
+        return Portion(places, known, segments, covered)
 
     def known(self, receipt_ids: Mapping[str, object]) -> dict[str, bool]:
         """Which of these the index knows too, and whether each is open there."""

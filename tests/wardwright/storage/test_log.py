@@ -242,7 +242,7 @@ def test_a_disk_that_takes_everything_and_syncs_nothing_is_not_writable(
     store: FileReceiptStore, files: FaultyFiles
 ) -> None:
     files.fail("fdatasync", IO_ERROR)
-    with pytest.raises(StorageUnavailable, match="cannot write to .*Input/output error"):
+    with pytest.raises(StorageUnavailable, match=r"cannot write to .*Input/output error"):
         store.check_writable()
     files.heal()
     store.check_writable()

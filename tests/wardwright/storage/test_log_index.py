@@ -1,6 +1,7 @@
 """The index beside the log: derived from it, never trusted further than it fits, and what it saves: reading what nobody asks for."""
 
 import contextlib
+import pkgutil
 import shutil
 import sqlite3
 import threading
@@ -362,6 +363,63 @@ def test_what_was_given_back_before_it_was_tended_is_not_missed(tmp_path: Path) 
         pass
     assert ids(store) == [receipt_id(2 * RECEIPTS)]
     store.close()
+
+
+@pytest.mark.parametrize("moment", ["log_index.LogIndex._read", "index_file.IndexFile.add", "index_file._put_state"])
+def test_a_forgotten_receipt_that_is_closed_while_it_moves_into_the_index_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    store = kept(tmp_path, tail_entries=10_000)
+    long = plain(0, attempts=4, session_id="a").payloads
+    older = plain(1, session_id="a").payloads[0]
+    store.append(long[:2])
+    store.append([older])
+    for number in range(2, 6):
+        store.append(plain(number).payloads)
+    store._index.move(100, store._make_durable)
+    store.append(long[2:4])
+    store.append(plain(6).payloads)
+    store.forget(receipt_id(5))
+    with monkeypatch.context() as patched:
+        _first_append(patched, moment, lambda: store.append(long[4:]))
+        store._index.move(3, store._make_durable)
+
+    def is_gone(left: FileReceiptStore | FileReceiptReader) -> None:
+        assert ids(left) == [receipt_id(number) for number in (6, 5, 1)]
+        assert (left.health().receipt_count, left.health().open_count) == (3, 1)
+        assert [entries[0].receipt_id for entries in left.open_receipts()] == [receipt_id(1)]
+        assert left.newest_of_session("coding", "a") == receipt_id(1)
+        stored = [stored.payload for stored in left.replay()]
+        assert stored == [older, *plain(5).payloads, *plain(6).payloads]
+
+    reader = FileReceiptStore.read_only(tmp_path)
+    is_gone(store)
+    is_gone(reader)
+    size = LogFolder(tmp_path).segment(1).stat().st_size
+    store.append(long)
+    assert LogFolder(tmp_path).segment(1).stat().st_size == size, "it counts as stored"
+    store._index.move(100, store._make_durable)
+    is_gone(store)
+    is_gone(reader)
+    store.close()
+    again = kept(tmp_path)
+    is_gone(again)
+    again.close()
+    reader.close()
+
+
+def _first_append(patched: pytest.MonkeyPatch, moment: str, append: Callable[[], None]) -> None:
+    """Have something appended when a function of the storage is called for the first time, before it does anything."""
+    waiting = [append]
+    *owner, name = f"wardwright.storage.{moment}".rsplit(".", 1)
+    original = getattr(pkgutil.resolve_name(".".join(owner)), name)
+
+    def called(*arguments: object) -> object:
+        if waiting:
+            waiting.pop()()
+        return original(*arguments)
+
+    patched.setattr(f"wardwright.storage.{moment}", called)
 
 
 def test_places_that_have_changed_never_show_another_receipt(path: Path) -> None:

@@ -52,9 +52,7 @@ def export_to_sink(settings: Settings, sink_id: str, after: int, on_records: Cal
             try:
                 refused |= _delivered(sink, batch.records, opens=records == 0)
             except SinkUnavailable as error:
-                raise Interrupted(
-                    f"{error.message}; {records} records were sent, ask again with --from {after}"
-                ) from error
+                raise Interrupted(f"{error.message}; records sent: {records}, ask again with --from {after}") from error
             records += len(batch.records)
             on_records(records)
             after = batch.end

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from wardwright.cli.options import ConfigOption, JsonOption, UrlOption
-from wardwright.cli.terminal import say, show, show_json, styled
+from wardwright.cli.terminal import counted, say, show, show_json, styled
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -40,7 +40,7 @@ def tree(*, config: ConfigOption = None, url: UrlOption = None, as_json: JsonOpt
         show_json(runtime)
         return
     show(_drawn(runtime["tree"]))
-    say(f"{runtime['actor_count']} actors, boot {runtime['boot']}")
+    say(f"{counted(runtime['actor_count'], 'actor')}, boot {runtime['boot']}")
 
 
 @actors.command("inspect")

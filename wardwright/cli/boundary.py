@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperGroup
 
-from wardwright.cli.terminal import tell
+from wardwright.cli.terminal import counted, tell
 
 if TYPE_CHECKING:
     from wardwright.config.problems import ConfigError
@@ -35,5 +35,4 @@ class Boundary(TyperGroup):
 def _tell_problems(error: "ConfigError") -> None:
     for problem in error.problems:
         tell(str(problem))
-    counted = "1 problem" if len(error.problems) == 1 else f"{len(error.problems)} problems"
-    tell(f"wardwright: {counted} in {error.source}")
+    tell(f"wardwright: {counted(len(error.problems), 'problem')} in {error.source}")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wardwright.cli.terminal import say, show, styled, table, tell
+from wardwright.cli.terminal import counted, say, show, styled, table, tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -55,14 +55,14 @@ def _compare_with_published(loaded: "Loaded") -> None:
 
 def _summary(loaded: "Loaded") -> str:
     settings = loaded.settings
-    counted = (
-        _counted(len(settings.providers), "provider"),
-        _counted(len(settings.targets), "target"),
-        _counted(len(loaded.definitions), "model"),
-        *([_counted(len(settings.sinks), "sink")] if settings.sinks else []),
-        _counted(len(loaded.warnings), "warning"),
+    parts = (
+        counted(len(settings.providers), "provider"),
+        counted(len(settings.targets), "target"),
+        counted(len(loaded.definitions), "model"),
+        *([counted(len(settings.sinks), "sink")] if settings.sinks else []),
+        counted(len(loaded.warnings), "warning"),
     )
-    return f"{', '.join(counted)}; serves on {settings.server.bind}, receipts in {_storage(loaded)}"
+    return f"{', '.join(parts)}; serves on {settings.server.bind}, receipts in {_storage(loaded)}"
 
 
 def _storage(loaded: "Loaded") -> str:
@@ -116,7 +116,3 @@ def _targets(model: "ModelDefinition", known: "Mapping[str, ModelDefinition]") -
     planned = plan(composition, PlanInputs(RequestFacts(estimated_prompt_tokens=0))).targets
     first = {target.id: target for target in planned}
     return {**first, **{t.id: t for t in compiled(composition).targets if t.id not in first}}.values()
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from wardwright.cli.terminal import counted
 from wardwright.receipts.fold import Captured, Content
 
 Told = tuple[str, str, str]
@@ -56,7 +57,7 @@ def _left_out(label: str, captured: Captured) -> Iterator[Told]:
         counts = ", ".join(f"{count} {kind}" for kind, count in sorted(captured.redactions.items()))
         yield "redacted", f"of the {label}: {counts}", _MARKED
     if captured.cut_bytes:
-        yield "cut", f"{captured.cut_bytes} bytes of the {label}, which was too long to be kept", _MARKED
+        yield "cut", f"{counted(captured.cut_bytes, 'byte')} of the {label}, which was too long to be kept", _MARKED
 
 
 def _as_json(value: Any) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wardwright.cli.options import ConfigOption, JsonOption, UrlOption
-from wardwright.cli.terminal import say, show_json, tell
+from wardwright.cli.terminal import counted, say, show_json, tell
 
 if TYPE_CHECKING:
     from wardwright.cli.client import Daemon
@@ -55,7 +55,7 @@ def erase(
     else:
         say(f"{_told(done)} of {user} erased" if done.receipts else f"there is nothing of {user} to erase")
     if done.open:
-        tell(f"{done.open} receipts are still open; erase again when they are closed")
+        tell(f"still open: {counted(done.open, 'receipt')}; erase again when that has changed")
 
 
 @contextlib.contextmanager
@@ -131,4 +131,4 @@ def _all(step: "Step", *, dry_run: bool) -> "Erased":
 
 
 def _told(found: "Erased") -> str:
-    return f"{found.receipts} {'receipt' if found.receipts == 1 else 'receipts'}"
+    return counted(found.receipts, "receipt")

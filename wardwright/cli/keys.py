@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from wardwright.cli.options import ConfigOption, JsonOption, UrlOption
-from wardwright.cli.terminal import say, show, show_json, styled, table, tell
+from wardwright.cli.terminal import counted, say, show, show_json, styled, table, tell
 
 _PATH = "/admin/model-api-keys"
 
@@ -133,5 +133,5 @@ def _row(key: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _used(used: Mapping[str, Any]) -> str:
-    minute = f"{used['requests_in_minute']} requests, {used['tokens_in_minute']} tokens in the last minute"
+    minute = f"{counted(used['requests_in_minute'], 'request')}, {counted(used['tokens_in_minute'], 'token')} in the last minute"
     return f"{minute}; {used['usd_today']:g} USD today"

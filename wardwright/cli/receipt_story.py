@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from wardwright.cli.content_story import content_lines
-from wardwright.cli.terminal import styled
+from wardwright.cli.terminal import counted, styled
 from wardwright.domain.caller import Attributed, Caller
 from wardwright.domain.route import Skip
 from wardwright.domain.structured import OutputSummary
@@ -102,7 +102,7 @@ def _asked(receipt: Receipt) -> Iterator[Line]:
     yield Line("model", f"{request.model}, version {receipt.model_version}")
     yield Line(
         "request",
-        f"{_counted(request.message_count, 'message')}, about {request.estimated_prompt_tokens} tokens, to be answered {streamed}",
+        f"{counted(request.message_count, 'message')}, about {request.estimated_prompt_tokens} tokens, to be answered {streamed}",
     )
     if request.structured_output is not None:
         yield Line("form", _form(request.structured_output))
@@ -123,7 +123,7 @@ def _form(held_to: OutputSummary) -> str:
     if held_to.response_format is not None:
         parts.append(f"the request's own {held_to.response_format}")
     if held_to.tools:
-        parts.append(f"arguments of {_counted(held_to.tools, 'tool')} that match their schemas")
+        parts.append(f"arguments of {counted(held_to.tools, 'tool')} that match their schemas")
     return "; ".join(parts)
 
 
@@ -209,10 +209,10 @@ def _tried(receipt: Receipt) -> Iterator[Line]:
             yield Line("", f"{attempt.failure.failure_class}: {attempt.failure.message}")
     for seam in receipt.seams:
         how = "had to repeat it" if seam.by == "repeat" else "was given it"
-        behind = f"{_counted(seam.text_bytes, 'byte')} of text from attempt {seam.from_attempt}"
+        behind = f"{counted(seam.text_bytes, 'byte')} of text from attempt {seam.from_attempt}"
         yield Line("resumed", f"attempt {seam.attempt} goes on behind {behind}: {seam.to_model} {how}")
     if receipt.faded_events:
-        yield Line("faded", f"{_counted(receipt.faded_events, 'event')}: what they said is not kept any more", "yellow")
+        yield Line("faded", f"{counted(receipt.faded_events, 'event')}: what they said is not kept any more", "yellow")
     elif not receipt.attempts:
         yield Line("none", "no provider was called")
     for passed in receipt.passed_over:
@@ -231,7 +231,7 @@ def _course(attempt: Attempt) -> str:
     ):  # of a whole answer both are the end
         parts.append(f"first token after {duration(attempt.first_token_ms)}")
     if attempt.generated_bytes or attempt.released_bytes:
-        parts.append(f"{attempt.generated_bytes} bytes came, {attempt.released_bytes} were released")
+        parts.append(f"{counted(attempt.generated_bytes, 'byte')} came, {attempt.released_bytes} released")
     if attempt.usage is not None:
         usage = attempt.usage
         parts.append(f"{usage.prompt_tokens} + {usage.completion_tokens} tokens ({usage.source})")
@@ -248,12 +248,12 @@ def _stream_policy(receipt: Receipt) -> Iterator[RenderableType]:
 
 
 def _governed(outcome: StreamOutcome) -> Iterator[Line]:
-    matches = f"{outcome.trigger_count} {'match' if outcome.trigger_count == 1 else 'matches'}"
-    yield Line("found", f"{matches}, {_counted(outcome.retry_count, 'answer')} asked for again")
+    matches = counted(outcome.trigger_count, "match", "matches")
+    yield Line("found", f"{matches}, {counted(outcome.retry_count, 'answer')} asked for again")
     for event in outcome.events:
         yield Line(f"attempt {event.attempt}", _told(event))
-    held = f"at most {outcome.max_held_bytes} bytes at a time, {outcome.held_bytes} at the end"
-    changed = f"; {outcome.rewritten_bytes} bytes replaced or dropped" if outcome.rewritten_bytes else ""
+    held = f"at most {counted(outcome.max_held_bytes, 'byte')} at a time, {outcome.held_bytes} at the end"
+    changed = f"; {counted(outcome.rewritten_bytes, 'byte')} replaced or dropped" if outcome.rewritten_bytes else ""
     blocked = f"; {outcome.blocked_bytes} blocked" if outcome.blocked_bytes else ""
     yield Line("held", held + changed + blocked)
 
@@ -293,7 +293,7 @@ def _judged(outcome: StructuredOutcome) -> Iterator[Line]:
     accepted = "" if outcome.selected_schema is None else f", by {outcome.selected_schema}"
     is_good = outcome.final_status in _GOOD
     end = f"accepted{accepted}" if is_good else outcome.final_status.replace("_", " ")
-    yield Line("judged", f"{_counted(outcome.attempt_count, 'answer')}; {end}")
+    yield Line("judged", f"{counted(outcome.attempt_count, 'answer')}; {end}")
 
 
 def _ended(receipt: Receipt) -> Iterator[Line]:
@@ -306,7 +306,7 @@ def _ended(receipt: Receipt) -> Iterator[Line]:
     yield Line("status", _end(final), status_style(final.status))
     if final.selected_model is not None:
         yield Line("answered by", final.selected_model)
-    yield Line("released", f"{final.released_bytes} bytes" if final.released else "nothing")
+    yield Line("released", counted(final.released_bytes, "byte") if final.released else "nothing")
     if final.error_code is not None:
         yield Line("error", f"{final.error_message or 'no message'} ({final.error_code})")
     yield Line("recorded", final.receipt_recorded_at)
@@ -314,8 +314,4 @@ def _ended(receipt: Receipt) -> Iterator[Line]:
 
 def _end(final: Final) -> str:
     lasted = "" if final.latency_ms is None else f" after {duration(final.latency_ms)}"
-    return f"{final.status}{lasted}, {_counted(final.attempts, 'attempt')}"
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    return f"{final.status}{lasted}, {counted(final.attempts, 'attempt')}"

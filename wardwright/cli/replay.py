@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from wardwright.cli.options import ConfigOption, JsonOption, UrlOption, age
-from wardwright.cli.terminal import console, say, show, show_json, styled, table, tell
+from wardwright.cli.terminal import console, counted, say, show, show_json, styled, table, tell
 
 if TYPE_CHECKING:
     from wardwright.cli.client import Daemon
@@ -133,8 +133,8 @@ def _tell_all(outcome: Mapping[str, Any], version: str | None) -> None:
     from wardwright.cli.receipt_story import clock
 
     under = "" if version is None else f" under version {version}"
-    counted = f"{_counted(outcome['replayed'], 'decision')} replayed{under}"
-    say(f"{counted}: {outcome['changed']} change, {outcome['changed_target']} of them to another target")
+    replayed = f"{counted(outcome['replayed'], 'decision')} replayed{under}"
+    say(f"{replayed}: {outcome['changed']} change, {outcome['changed_target']} of them to another target")
     if outcome["changes"]:
         made = table("RECEIPT", "TIME", "RECORDED", "RECOMPUTED", "DIFFERS IN", whole=2)
         for change in outcome["changes"]:
@@ -154,10 +154,6 @@ def _brief(value: object) -> str:
     import msgspec
 
     return "-" if value is None else value if isinstance(value, str) else msgspec.json.encode(value).decode()
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 @contextmanager

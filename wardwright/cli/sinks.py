@@ -9,7 +9,7 @@ from urllib.parse import quote
 import typer
 
 from wardwright.cli.options import ConfigOption, JsonOption, UrlOption
-from wardwright.cli.terminal import counting, say, show, show_json, styled, table, tell
+from wardwright.cli.terminal import counted, counting, say, show, show_json, styled, table, tell
 
 Json = Mapping[str, Any]
 SinkArgument = Annotated[str, typer.Argument(metavar="ID", help="The sink, by its id in the configuration.")]
@@ -81,7 +81,7 @@ def replay(
         show_json(answer)
     elif answer["dead_letters"]:
         say(
-            f"{answer['dead_letters']} dead letters of {sink_id} are sent again; `wardwright sinks list` shows how that goes"
+            f"{counted(answer['dead_letters'], 'dead letter')} of {sink_id} to be sent again; `wardwright sinks list` shows how that goes"
         )
     else:
         say(f"{sink_id} has no dead letters")
@@ -102,7 +102,7 @@ def export_to_sink(sink_id: str, after: int, config: Path | None, url: str | Non
         if address.is_named:
             raise
     else:
-        say(f"{sent} records were sent to {sink_id}")
+        say(f"{counted(sent, 'record')} sent to {sink_id}")
         return
     tell(f"no daemon answers at {address.url}; reading {settings.storage.path}")
     _export_here(settings, sink_id, after)
@@ -130,7 +130,7 @@ def _export_here(settings: Any, sink_id: str, after: int) -> None:
         exported = sink_export.export_to_sink(settings, sink_id, after, at)
     for key, reason in list(exported.refused.items())[:20]:
         tell(f"{key} was refused: {reason}")
-    say(f"{exported.records} records were sent to {sink_id}, {len(exported.refused)} refused")
+    say(f"{counted(exported.records, 'record')} sent to {sink_id}, {len(exported.refused)} refused")
     if exported.refused:
         raise typer.Exit(1)
 
@@ -149,7 +149,7 @@ def _behind(sink: Json) -> str:
         return "not known yet"
     if not sink["lag_entries"] and not sink["lag_seconds"]:
         return ""
-    return f"{sink['lag_entries']} entries, {sink['lag_seconds']:.0f} s"
+    return f"{counted(sink['lag_entries'], 'entry', 'entries')}, {sink['lag_seconds']:.0f} s"
 
 
 def _facts(sink: Json) -> Iterator[tuple[str, object]]:

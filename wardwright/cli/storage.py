@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wardwright.cli.options import ConfigOption, JsonOption
-from wardwright.cli.terminal import counting, say, show_json, tell
+from wardwright.cli.terminal import counted, counting, say, show_json, tell
 
 if TYPE_CHECKING:
     from wardwright.app.storage_copy import Copied
@@ -39,7 +39,7 @@ def verify(*, config: ConfigOption = None, as_json: JsonOption = False) -> None:
         show_json({**found, "control_entries": decisions, "snapshot": snapshot})
     else:
         tell_findings(found)
-        say(f"{decisions} decisions of operators: all of them can be followed")
+        say(f"{counted(decisions, 'decision')} of operators: nothing contradicts itself")
         if snapshot is not None:
             say(f"the snapshot that a start goes on from: {snapshot}")
     if found["findings"]:
@@ -95,7 +95,7 @@ def migrate(
     else:
         with contextlib.closing(source.open()) as store:  # what a daemon wrote meanwhile would be left behind
             if daemons := store.enlist(_BOOT):
-                raise CommandFailed(f"{len(daemons)} daemons write to {source.where}: stop them first")
+                raise CommandFailed(f"stop what writes to {source.where} first: {counted(len(daemons), 'daemon')}")
             copied = _copied(source, target)
     _tell(copied, f'copied to {target.where}; set kind = "{kind}" in [storage]', as_json=as_json)
 
@@ -115,9 +115,9 @@ def compact(*, config: ConfigOption = None, as_json: JsonOption = False) -> None
         show_json(done)
     else:
         before, after = (size / 1e6 for size in (done.bytes_before, done.bytes_after))
-        say(f"{done.segments} segments packed: {before:.1f} MB before, {after:.1f} MB now")
+        say(f"{counted(done.segments, 'segment')} packed: {before:.1f} MB before, {after:.1f} MB now")
         if done.forgotten_entries:
-            say(f"{done.forgotten_entries} entries of receipts that were forgotten are gone from them")
+            say(f"{counted(done.forgotten_entries, 'entry', 'entries')} of forgotten receipts taken out")
 
 
 def _configured(config: Path | None) -> "StorageProvider":
@@ -175,8 +175,9 @@ def _tell(copied: "Copied", done: str, *, as_json: bool) -> None:
     if as_json:
         show_json(copied)
     else:
-        say(f"{copied.receipts} receipts, {copied.entries} entries and {copied.control_entries} decisions {done}")
+        receipts, entries = counted(copied.receipts, "receipt"), counted(copied.entries, "entry", "entries")
+        say(f"{receipts}, {entries} and {counted(copied.control_entries, 'decision')} {done}")
     for finding in copied.findings:
         tell(f"{finding.receipt_id} is not what was written, here and there: {finding.broken.message}")
     if copied.left_out:
-        tell(f"{copied.left_out} entries were left out: those before them are missing")
+        tell(f"{counted(copied.left_out, 'entry', 'entries')} left out, for what came before is missing")

@@ -83,6 +83,11 @@ def table(*columns: str, whole: int = 1) -> "Table":
     return made
 
 
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """A number with what it counts, of which the plural may be another than with an s."""
+    return f"{number} {noun}" if number == 1 else f"{number} {plural or noun + 's'}"
+
+
 @contextmanager
 def counting(doing: str, what: str, total: int) -> "Iterator[Callable[[int], None]]":
     """A bar on a terminal while something is counted up to a total; nothing elsewhere."""

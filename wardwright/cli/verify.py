@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from wardwright.cli.options import ConfigOption, JsonOption
-from wardwright.cli.terminal import counting, say, show_json, tell
+from wardwright.cli.terminal import counted, counting, say, show_json, tell
 
 if TYPE_CHECKING:
     from wardwright.ports.storage import ReceiptReader
@@ -85,18 +85,18 @@ def tell_findings(found: dict[str, Any]) -> None:
         say(f"{finding.receipt_id}: {finding.broken.message} ({finding.broken.problem})")
     if len(findings) > _MOST_TOLD:
         tell(f"and {len(findings) - _MOST_TOLD} more; --json shows all")
-    receipts, entries = found["receipts"], found["entries"]
+    receipts, entries = counted(found["receipts"], "receipt"), counted(found["entries"], "entry", "entries")
     if findings:
-        tell(f"{len(findings)} of {receipts} receipts are not what was written")
+        tell(f"not what was written: {len(findings)} of {receipts}")
     else:
-        say(f"{receipts} receipts, {entries} entries: every chain holds")
+        say(f"{receipts}, {entries}: every chain holds")
     if found["unprovable"]:
         tell(
-            f"{found['unprovable']} entries of an earlier version were erased: their links hold, and nothing shows any more that the "
-            "rest of them is what was written"
+            f"erased, and of an earlier version: {counted(found['unprovable'], 'entry', 'entries')}. The links hold, and nothing shows any "
+            "more that the rest is what was written"
         )
     if found["faded"]:
         tell(
-            f"{found['faded']} entries have faded: they stand where they stood, between entries that are what was written, and nothing shows "
-            "any more what they said"
+            f"faded: {counted(found['faded'], 'entry', 'entries')}. The place is known, between entries that are what was written, and "
+            "nothing shows any more what was said there"
         )

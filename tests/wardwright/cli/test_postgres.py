@@ -41,14 +41,14 @@ def test_there_and_back_again_nothing_is_lost(stored: Path, folder: Path, server
     configure(folder, "file")
     migrated = run("storage", "migrate", "postgres")
     assert migrated.stdout == (
-        f"2 receipts, 7 entries and 1 decisions copied to schema {SCHEMA} of database postgres at {server.folder}; "
+        f"2 receipts, 7 entries and 1 decision copied to schema {SCHEMA} of database postgres at {server.folder}; "
         'set kind = "postgres" in [storage]\n'
     )
     configure(folder, "postgres")
     assert [run(*question).stdout for question in questions] == told
     assert "already: move it away first" in run("storage", "restore", "data").stderr
 
-    assert run("storage", "snapshot", "copy").stdout == "2 receipts, 7 entries and 1 decisions copied to copy\n"
+    assert run("storage", "snapshot", "copy").stdout == "2 receipts, 7 entries and 1 decision copied to copy\n"
     configure(folder, "postgres", OTHER)
     assert run("storage", "verify").exit_code == 1
     assert run("storage", "restore", "copy").exit_code == 0
@@ -66,7 +66,7 @@ def test_nothing_is_migrated_while_daemons_write(folder: Path, server: PostgresS
         store.enlist("boot-1")
         result = run("storage", "migrate", "file")
     assert result.exit_code == 1
-    assert f"1 daemons write to schema {SCHEMA}" in " ".join(result.stderr.split())
+    assert f"stop what writes to schema {SCHEMA}" in " ".join(result.stderr.split())
     assert FileStorage(folder / "data").is_new()
 
 

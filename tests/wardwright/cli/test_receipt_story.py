@@ -30,7 +30,7 @@ from .samples import AT, FALLBACK, OPENED, receipt
 
 FEEDBACK: OnViolation = "retry_with_validation_feedback"
 SECOND_ATTEMPT = (
-    "2 cloud/large at cloud: completed after 1.8 s; first token after 90 ms; 120 bytes came, 118 were released; "
+    "2 cloud/large at cloud: completed after 1.8 s; first token after 90 ms; 120 bytes came, 118 released; "
     "40 + 30 tokens (reported); finish stop"
 )
 

@@ -88,7 +88,7 @@ def test_one_sink_is_shown_with_the_places_of_its_dead_letters(daemon: FakeDaemo
 
 
 @pytest.mark.parametrize(
-    ("count", "said"), [(2, "2 dead letters of archive are sent again;"), (0, "archive has no dead letters")]
+    ("count", "said"), [(2, "2 dead letters of archive to be sent again;"), (0, "archive has no dead letters")]
 )
 def test_dead_letters_are_sent_again(daemon: FakeDaemon, run: Run, count: int, said: str) -> None:
     path = "/admin/sinks/archive/dead-letters/replay"
@@ -108,7 +108,7 @@ def test_an_export_is_the_daemons_work_and_waited_for(daemon: FakeDaemon, run: R
     daemon.lay("GET", "/admin/sinks/archive", lambda _: (200, {**answers.pop(0), "dead_letter_stretches": []}))
     daemon.lay("POST", "/admin/sinks/archive/export", (202, {"id": "archive", "from": 3, "to": 42}))
     result = run("receipts", "export", "--to-sink", "archive", "--from", "3", "--url", daemon.url)
-    assert (result.exit_code, result.stdout) == (0, "5 records were sent to archive\n")
+    assert (result.exit_code, result.stdout) == (0, "5 records sent to archive\n")
     assert result.stderr == "the sink is failing, and the daemon goes on by itself: nobody answers\n"
     assert [asked.body for asked in daemon.asked if asked.method == "POST"] == [{"from": 3}]
 
@@ -139,7 +139,7 @@ class TestWithoutADaemon:
         result = run("receipts", "export", "--to-sink", "archive")
         assert result.exit_code == 0
         lines = [json.loads(line) for line in file.read_bytes().splitlines()]
-        assert result.stdout == f"{len(lines)} records were sent to archive, 0 refused\n"
+        assert result.stdout == f"{len(lines)} records sent to archive, 0 refused\n"
         assert len({line["receipt_id"] for line in lines}) == 2
         assert "no daemon answers at" in result.stderr
         again = run("receipts", "export", "--to-sink", "archive")

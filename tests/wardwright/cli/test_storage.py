@@ -33,7 +33,7 @@ class TestVerify:
             0,
             [
                 "2 receipts, 7 entries: every chain holds",
-                "1 decisions of operators: all of them can be followed",
+                "1 decision of operators: nothing contradicts itself",
             ],
         )
         assert json.loads(run("storage", "verify", "--json").stdout) == {
@@ -75,13 +75,13 @@ class TestSnapshot:
     def test_a_snapshot_is_a_data_folder_and_is_restored_from(self, stored: Path, folder: Path, run: Run) -> None:
         decide(stored, CREATED)
         made = run("storage", "snapshot", "copy")
-        assert made.stdout == "2 receipts, 7 entries and 1 decisions copied to copy\n"
+        assert made.stdout == "2 receipts, 7 entries and 1 decision copied to copy\n"
         exported = run("receipts", "export").stdout
         assert run("receipts", "export", env={"WARDWRIGHT_DATA_DIR": str(folder / "copy")}).stdout == exported
 
         stored.rename(folder / "lost")
         restored = run("storage", "restore", "copy")
-        assert restored.stdout == f"2 receipts, 7 entries and 1 decisions restored to {stored / 'receipts'}\n"
+        assert restored.stdout == f"2 receipts, 7 entries and 1 decision restored to {stored / 'receipts'}\n"
         assert run("receipts", "export").stdout == exported
 
     def test_a_snapshot_is_made_beside_a_daemon(self, stored: Path, run: Run) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from wardwright.cli.terminal import counted
 from wardwright.receipts.fading import faded
 from wardwright.storage.file import FileReceiptStore
 from wardwright.storage.frame import encode_frame
@@ -29,7 +30,7 @@ def test_a_sound_store_is_one_line(stored: Path, run: Run) -> None:
 
 
 def test_one_receipt_can_be_verified_alone(stored: Path, run: Run) -> None:
-    assert run("receipts", "verify", "rcpt_0001").stdout == "1 receipts, 6 entries: every chain holds\n"
+    assert run("receipts", "verify", "rcpt_0001").stdout == "1 receipt, 6 entries: every chain holds\n"
     missing = run("receipts", "verify", "rcpt_9999")
     assert (missing.exit_code, missing.stderr) == (1, "wardwright: there is no receipt 'rcpt_9999'\n")
 
@@ -59,9 +60,9 @@ def test_what_has_faded_is_counted_and_is_no_fault(
     result = run("receipts", "verify", *arguments)
     assert (result.exit_code, result.stdout) == (
         0,
-        f"{receipts} receipts, {entries} entries: every chain holds\n",
+        f"{counted(receipts, 'receipt')}, {entries} entries: every chain holds\n",
     )
-    assert result.stderr.startswith("4 entries have faded: ")
+    assert result.stderr.startswith("faded: 4 entries. ")
     assert json.loads(run("receipts", "verify", *arguments, "--json").stdout)["faded"] == 4
 
 

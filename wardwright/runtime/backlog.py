@@ -2,17 +2,21 @@
 
 Entries are counted in blocks, and of a block only its size and its last position are known. That is what is needed to pass over the
 oldest ones, and to see that some have gone by the time the sink comes to them. When there are very many blocks, each two become one.
+What was counted is kept with the sink's place, in fewer blocks: so it need not be counted again after a start, and what was taken
+meanwhile is missed.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import islice
 
 from wardwright.ports.storage import ReceiptReader
 from wardwright.runtime.pace import unpaced
+from wardwright.runtime.sink_place import Ahead
 
 _MOST_BLOCKS = 4096
+_MOST_KEPT = 200
 _LARGEST_GRAIN = 1000
 
 
@@ -53,7 +57,8 @@ class Backlog:
             self.total += 1
             pace()
         if len(self._blocks) > _MOST_BLOCKS:
-            self._coarsen()
+            self._grain *= 2
+            self._blocks = _coarser(self._blocks)
         return self.total - before == at_most
 
     def passed(self, end: int, entries: int) -> int:
@@ -72,17 +77,24 @@ class Backlog:
         self.total -= front.count
         return front
 
-    def clear(self) -> None:
-        """Count anew."""
-        self._blocks.clear()
-        self.total = 0
+    def kept(self) -> tuple[Ahead, ...]:
+        """What was counted, in a form to be kept: of a bounded size."""
+        blocks = self._blocks
+        while len(blocks) > _MOST_KEPT:
+            blocks = _coarser(blocks)
+        return tuple(Ahead(block.count, block.last) for block in blocks)
 
-    def _coarsen(self) -> None:
-        self._grain *= 2
-        blocks, self._blocks = self._blocks, deque()
-        while blocks:
-            block = blocks.popleft()
-            if blocks:
-                after = blocks.popleft()
-                block = Block(block.count + after.count, after.last)
-            self._blocks.append(block)
+    def restore(self, kept: Iterable[Ahead]) -> None:
+        """Go on from what was kept, in the place of what was counted here."""
+        self._blocks = deque(Block(*each) for each in kept)
+        self.total = sum(block.count for block in self._blocks)
+
+
+def _coarser(blocks: Iterable[Block]) -> deque[Block]:
+    """Other blocks, each for two of these."""
+    coarser: deque[Block] = deque()
+    rest = iter(blocks)
+    for block in rest:
+        after = next(rest, Block(0, block.last))
+        coarser.append(Block(block.count + after.count, after.last))
+    return coarser

@@ -22,12 +22,11 @@ from supervisors import NO_REPLY, Actor, Call, ExitReason, ReplyTo
 from wardwright.domain.errors import RequestError, StorageUnavailable, WardwrightError
 from wardwright.ports.sink import SinkUnavailable
 from wardwright.runtime.bell import Bell
-from wardwright.runtime.sink_line import COUNTED_AT_ONCE, SinkLine, keep_quietly
+from wardwright.runtime.sink_line import COUNTED_AT_ONCE, SinkLine, keep_quietly, leave_quietly
 from wardwright.runtime.sink_roster import SinkPart, SinkRoster, losses_of
 from wardwright.runtime.visible import SinkLost, SinkRecovered
 from wardwright.runtime.worker import Worker
 
-_FLUSH_S = 5.0
 _LOOKS_EVERY_S = 1.0
 _LONGEST_REST_S = 3600.0
 _MOST_DOUBLINGS = 30
@@ -104,15 +103,29 @@ class SinkActor(Actor):
         return answer
 
     async def terminate(self, reason: ExitReason) -> None:
-        """Send what is left, if the sink takes it, and keep the place."""
+        """Send what is left, if the sink takes it in time, and keep the place.
+
+        A step that is still under way then is left to its thread: what it delivers is delivered again by whoever goes on from that place.
+        """
         self._is_ending = True
         if not reason.is_normal:
             self._note_failure(f"its actor has ended: {reason}")
-        elif self._status.state in ("idle", "sending"):
-            with anyio.move_on_after(_FLUSH_S), suppress(SinkUnavailable, StorageUnavailable):
-                while await self._thread.run(self._line.step):
-                    pass
-        await self._thread.run(partial(keep_quietly, self._line))
+            await self._thread.run(partial(keep_quietly, self._line))
+            return
+        self._thread.is_patient = False
+        patience = self._roster.patience(anyio.current_time())
+        with anyio.move_on_after(patience) as limit:
+            if self._status.state in ("idle", "sending"):
+                with suppress(SinkUnavailable, StorageUnavailable):
+                    while await self._thread.run(self._line.step):
+                        pass
+            await self._thread.run(partial(keep_quietly, self._line))
+        if limit.cancelled_caught:
+            _log.warning(
+                "a sink took too long to end; what it has not got comes at the next start", sink=self._settings.id
+            )
+            await Worker(f"end of sink {self._settings.id}").run(partial(leave_quietly, self._line))
+            self._thread.post(self._line.sink.close)
 
     def format_status(self) -> Mapping[str, object]:
         """How it is; never a record."""

@@ -5,6 +5,7 @@ more memory than one that keeps up: what waits for it is in the log.
 """
 
 from collections.abc import Callable
+from threading import Lock
 from typing import NamedTuple
 
 import msgspec
@@ -18,6 +19,7 @@ from wardwright.runtime.backlog import Backlog
 from wardwright.runtime.pace import unpaced
 from wardwright.runtime.sink_batch import Batch, Wanted, read_batch, recorded_at, refused_stretches
 from wardwright.runtime.sink_place import (
+    Ahead,
     SinkPlace,
     Stretch,
     bury,
@@ -29,6 +31,7 @@ from wardwright.runtime.sink_place import (
 )
 
 _KEPT_EVERY_S = 1.0
+_COUNT_KEPT_EVERY_S = 10.0
 COUNTED_AT_ONCE = 5_000
 
 _log = structlog.get_logger("wardwright.sinks")
@@ -67,6 +70,8 @@ class SinkLine:
         """When records were delivered last, in Unix seconds."""
         self.has_other_writers = False
         """Whether the log may grow without this daemon's knowing."""
+        self.is_left = False
+        """Whether it was left in the midst of a step: whatever comes of that is kept no more, and nobody may take another."""
         self._store = store
         self._appended = appended
         self._now = now
@@ -76,6 +81,7 @@ class SinkLine:
         self._is_open = False
         self._kept: SinkPlace | None = None
         self._kept_at = 0.0
+        self._keeping = Lock()
 
     @property
     def lag(self) -> int | None:
@@ -103,20 +109,14 @@ class SinkLine:
         appended, store = self._appended(), self._store()
         self.has_other_writers = Capability.CONCURRENT_WRITERS in store.capabilities
         mark = store.mark(mark_name(self.settings.id))
-        if mark is None:
-            self.place = SinkPlace()
-            if self.settings.start_at == "now":
-                self.place = SinkPlace(since=self._now())
-                self._known = _Known(0, appended)
-            self._keep()
+        if mark is not None:
+            self._go_to(mark, store)
             return
-        try:
-            self.place = self._kept = decode_place(mark)
-        except msgspec.DecodeError:
-            _log.error(
-                "the place of a sink cannot be read, so it begins at the start of the log", sink=self.settings.id
-            )
-            self.place = SinkPlace()
+        self.place = SinkPlace()
+        if self.settings.start_at == "now":
+            self.place = SinkPlace(since=self._now())
+            self._known = _Known(0, appended)
+        self._keep()
 
     def pass_over_the_past(self) -> bool:
         """Pass over what was recorded before a new sink began, some thousands of entries; tell whether there may be more of it.
@@ -170,6 +170,8 @@ class SinkLine:
             while self.is_full:
                 self._pass_over_front()
             self._keep_now_and_then(has_more=has_more)
+        elif self._is_due(_COUNT_KEPT_EVERY_S):
+            self._keep()
         if not has_more:
             self._known = _Known(self._backlog.total, appended)
         elif self._known is not None:
@@ -196,6 +198,14 @@ class SinkLine:
         """Keep the place and let go of the sink. Raises: StorageUnavailable; the sink is closed all the same."""
         self._close()
         self._keep()
+
+    def leave(self) -> None:
+        """Keep the place beside a step that is still under way, of which nothing is kept. Any thread. Raises: StorageUnavailable."""
+        with self._keeping:
+            self.is_left = True
+            place = self.place
+            if self._kept is None or place != msgspec.structs.replace(self._kept, ahead=()):
+                self._set_mark(place)  # what was counted is not known beside a step: it will be counted again
 
     # --- sending ------------------------------------------------------------------------------------------------------
 
@@ -284,24 +294,45 @@ class SinkLine:
 
     # --- the place ----------------------------------------------------------------------------------------------------
 
+    def _go_to(self, mark: bytes, store: ReceiptStore) -> None:
+        try:
+            kept = decode_place(mark)
+        except msgspec.DecodeError:
+            _log.error(
+                "the place of a sink cannot be read, so it begins at the start of the log", sink=self.settings.id
+            )
+            self.place = SinkPlace()
+            return
+        self._kept = kept
+        self.place = msgspec.structs.replace(kept, ahead=())
+        if _was_stored(kept.ahead, store):
+            self._backlog.restore(kept.ahead)
+
     def _begin_anew(self) -> None:
         _log.error("the place of a sink is none of this log, so it begins at the start of it", sink=self.settings.id)
         self.place = msgspec.structs.replace(self.place, position=0, again=())
         self._forget_what_waits()
 
     def _forget_what_waits(self) -> None:
-        self._backlog.clear()
+        self._backlog.restore(())
         self._known = None
 
     def _keep_now_and_then(self, *, has_more: bool) -> None:
-        if not has_more or not 0 <= self._now() - self._kept_at < _KEPT_EVERY_S:
+        if not has_more or self._is_due(_KEPT_EVERY_S):
             self._keep()
 
+    def _is_due(self, every_s: float) -> bool:
+        return not 0 <= self._now() - self._kept_at < every_s
+
     def _keep(self) -> None:
-        if self.place is not self._kept and self.place != self._kept:
-            place = self.place
-            self._store().set_mark(mark_name(self.settings.id), encode_place(place))
-            self._kept, self._kept_at = place, self._now()
+        place = msgspec.structs.replace(self.place, ahead=self._backlog.kept())
+        with self._keeping:
+            if place != self._kept and not self.is_left:
+                self._set_mark(place)
+
+    def _set_mark(self, place: SinkPlace) -> None:
+        self._store().set_mark(mark_name(self.settings.id), encode_place(place))
+        self._kept, self._kept_at = place, self._now()
 
     def _close(self) -> None:
         self._is_open = False
@@ -314,3 +345,22 @@ def keep_quietly(line: SinkLine) -> None:
         line.end()
     except StorageUnavailable as error:
         _log.warning("the place of a sink could not be kept", sink=line.settings.id, problem=error.message)
+
+
+def leave_quietly(line: SinkLine) -> None:
+    """Leave a line whose store may be gone already, as `keep_quietly` ends one."""
+    try:
+        line.leave()
+    except StorageUnavailable as error:
+        _log.warning("the place of a sink could not be kept", sink=line.settings.id, problem=error.message)
+
+
+def _was_stored(ahead: tuple[Ahead, ...], store: ReceiptStore) -> bool:
+    """Whether the log has been as long as what was counted says: it may have lost its end where durability is not strict."""
+    if not ahead:
+        return False
+    try:
+        next(iter(store.replay(ahead[-1].last)), None)
+    except ValueError:
+        return False
+    return True

@@ -6,6 +6,7 @@ between them is then sent again with them, under the key it had.
 """
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import msgspec
 
@@ -23,12 +24,20 @@ class Stretch(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Ahead(NamedTuple):
+    """So many entries that have not been read yet, behind what comes before them and up to a position."""
+
+    entries: int
+    last: int
+
+
 class SinkPlace(msgspec.Struct, frozen=True, omit_defaults=True):
     """Everything up to `position` was delivered, or it is said here what became of it.
 
     What was recorded before `since` is passed over, until something later is met. `again` is sent before anything else. Numbers are of
     records but for `dropped` and `lost`, which are of entries: passed over because the sink was too far behind, or taken by
-    retention before it came to them. Of the receipts, `gone` were forgotten before they were whole.
+    retention before it came to them. Of the receipts, `gone` were forgotten before they were whole. `ahead` is what was known to wait
+    when the place was kept, in order.
     """
 
     position: int = 0
@@ -40,6 +49,7 @@ class SinkPlace(msgspec.Struct, frozen=True, omit_defaults=True):
     gone: int = 0
     dead: tuple[Stretch, ...] = ()
     again: tuple[Stretch, ...] = ()
+    ahead: tuple[Ahead, ...] = ()
 
     @property
     def dead_count(self) -> int:

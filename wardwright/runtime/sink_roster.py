@@ -16,6 +16,9 @@ from wardwright.runtime.sink_line import SinkLine
 from wardwright.runtime.visible import GatewayClosed, GatewayOpened, SinkPassedOver, Tell, tell_nobody
 
 _SHUTDOWN_S = 30.0
+_ENDING_S = 5.0
+_LEAST_ENDING_S = 0.5
+_APART_S = 30.0
 # A sink that crashes at every start comes back ever more rarely, so that its crashes never come to what its supervisor bears.
 _BACKOFF = Backoff(min_seconds=1.0, max_seconds=60.0, reset_after=60.0)
 
@@ -44,9 +47,12 @@ class SinkStatus:
     losses: Losses | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SinkPart:
-    """One sink as it is configured: its line, which each incarnation of its actor takes up, and its status."""
+    """One sink as it is configured: its line, which each incarnation of its actor takes up, and its status.
+
+    A line that was left in the midst of a step gets a successor with the next incarnation.
+    """
 
     settings: SinkBase
     line: SinkLine
@@ -88,6 +94,7 @@ class SinkRoster:
         self._make_actor = make_actor
         self._full: set[str] = set()
         self._told_closed: str | None = None
+        self._ends_until = -_APART_S
         self.replace(sinks)
 
     def replace(self, sinks: Iterable[SinkBase]) -> None:
@@ -113,6 +120,8 @@ class SinkRoster:
 
         def start() -> Actor:
             self.running[sink_id] = part
+            if part.line.is_left:
+                part.line = self._make_line(part.settings)
             return self._make_actor(part, self)
 
         return ChildSpec(sink_id, start, shutdown=_SHUTDOWN_S, backoff=_BACKOFF)
@@ -126,6 +135,15 @@ class SinkRoster:
             self._full.discard(sink_id)
         self._judge()
         self._tell_losses(part)
+
+    def patience(self, now: float) -> float:
+        """How many seconds a sink that ends may take for that, by a monotonic clock.
+
+        Those that end together, one after the other, share them; when they are used up each has a little, enough for one that is well.
+        """
+        if now > self._ends_until + _APART_S:
+            self._ends_until = now + _ENDING_S
+        return max(self._ends_until - now, _LEAST_ENDING_S)
 
     def _part(self, settings: SinkBase) -> SinkPart:
         known = self.parts.get(settings.id)

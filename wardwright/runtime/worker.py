@@ -19,9 +19,14 @@ _Orders = SimpleQueue["Order[Any] | None"]
 
 
 class Worker:
-    """The thread. It begins with the first piece of work and ends with its owner, who must be in one event loop's thread."""
+    """The thread. It begins with the first piece of work and ends with its owner, who must be in one event loop's thread.
+
+    One that is not patient any more leaves the thread to itself when it is cancelled: for whoever ends for good, and can bear that a
+    piece of work goes on beside whatever comes next.
+    """
 
     def __init__(self, name: str) -> None:
+        self.is_patient = True
         self._name = name
         self._orders: _Orders = SimpleQueue()
         self._post: Callable[[Callable[[], object]], object] | None = None
@@ -30,17 +35,22 @@ class Worker:
         """Have the thread call a function.
 
         Raises: whatever it raises.
-        Cancellation: cancel point; the function runs to its end before the cancellation goes on.
+        Cancellation: cancel point; the function runs to its end before the cancellation goes on, or beside it if patience is at an end.
         """
         order = Order(function, anyio.Event(), self._post or self._begin())
         self._orders.put(order)
         try:
             await order.done.wait()
         except anyio.get_cancelled_exc_class():
-            with anyio.CancelScope(shield=True):
-                await order.done.wait()
+            if self.is_patient:
+                with anyio.CancelScope(shield=True):
+                    await order.done.wait()
             raise
         return order.result()
+
+    def post(self, function: Callable[[], object]) -> None:
+        """Have the thread call a function after what it has to do already; whatever comes of it. For who has used it before."""
+        self._orders.put(Order(function, anyio.Event(), _tell_nobody))
 
     def _begin(self) -> Callable[[Callable[[], object]], object]:
         loop: Any = current_token().native_token
@@ -78,6 +88,10 @@ class Order(Generic[T]):
             raise error
         value: T = self._value
         return value
+
+
+def _tell_nobody(done: Callable[[], object]) -> None:
+    """For work of which nobody waits to hear."""
 
 
 def _work(orders: _Orders) -> None:

@@ -56,6 +56,25 @@ def test_the_front_is_skipped_with_what_is_left_of_it() -> None:
     assert backlog.total == 290
 
 
+@given(st.integers(1, 400), st.integers(0, 700), st.integers(0, 300))
+def test_what_was_counted_is_kept_in_few_blocks_and_gone_on_from(max_lag: int, receipts: int, more: int) -> None:
+    store, backlog, after = store_of(receipts), Backlog(max_lag), Backlog(max_lag)
+    backlog.count(store, 0, at_most=10_000)
+    kept = backlog.kept()
+    assert len(kept) <= 200
+    after.restore(kept)
+    assert (after.total, after.kept()) == (backlog.total, kept)
+    for number in range(more):
+        store.append(plain(receipts + number).payloads)
+    after.count(store, 0, at_most=10_000)
+    assert after.total == 3 * (receipts + more)
+    position = 0
+    while (end := after.front_end) is not None:
+        assert after.passed(end, end - position) == 0
+        position = end
+    assert (position, after.total) == (3 * (receipts + more), 0)
+
+
 def test_entries_that_went_meanwhile_are_noticed() -> None:
     store, backlog = store_of(100), Backlog(max_lag=1000)
     backlog.count(store, 0, at_most=300)

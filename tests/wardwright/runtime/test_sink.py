@@ -9,7 +9,7 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from supervisors import ActorDown
+from supervisors import ActorDown, restart_child, terminate_child
 from supervisors.testing import Harm, every_await, settle
 from tests.support.sinks import ScriptedSink
 from tests.wardwright.runtime.sink_rig import EPOCH, settings, works
@@ -20,6 +20,7 @@ from wardwright.ports.sink import SinkUnavailable
 from wardwright.ports.storage import Capability
 from wardwright.runtime.sink import ReplayDeadLetters, SendAgain
 from wardwright.runtime.sink_line import SinkLine
+from wardwright.runtime.sink_place import decode_place
 from wardwright.runtime.worker import Worker
 from wardwright.testing.sample_receipts import plain, receipt_id
 
@@ -230,6 +231,63 @@ async def test_an_orderly_end_does_not_wait_for_a_sink_that_is_gone() -> None:
         began = on.system.now()
     assert on.system.now() - began < 1
     assert on.sinks["s"].keys == []
+
+
+class HangingThreads(InlineThreads):
+    """Work of some workers never ends; what they were to do is kept."""
+
+    def __init__(self, *hanging: str) -> None:
+        super().__init__()
+        self.hanging = {f"sink {sink_id}" for sink_id in hanging}
+        self.posted: list[Callable[[], object]] = []
+
+    async def run_in_worker(self, worker: Worker, work: Callable[[], Any]) -> Any:
+        if worker._name in self.hanging:
+            with anyio.CancelScope(shield=worker.is_patient):
+                await anyio.sleep_forever()
+        return await super().run_in_worker(worker, work)
+
+
+def hanging_threads(monkeypatch: pytest.MonkeyPatch) -> HangingThreads:
+    """Threads that hang as soon as they are told whose."""
+    threads = HangingThreads()
+    monkeypatch.setattr(Worker, "run", lambda worker, work: threads.run_in_worker(worker, work))
+    monkeypatch.setattr(Worker, "post", lambda worker, work: threads.posted.append(work))
+    return threads
+
+
+async def test_an_orderly_end_waits_a_bounded_time_for_sinks_that_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads, names = hanging_threads(monkeypatch), ("a", "b", "c", "d")
+    async with works(*(settings(name, linger_ms=60_000) for name in names)) as on:
+        await anyio.sleep(1)
+        threads.hanging = {"sink a", "sink c", "sink d"}
+        await on.write(range(5))
+        began = on.system.now()
+    assert 5 <= on.system.now() - began < 8, "they share the time, and the last ones have a little each"
+    assert on.sinks["b"].keys == on.written, "whoever is well gets what is left all the same"
+    for name in ("a", "c", "d"):
+        mark = on.store.mark(f"sink.{name}")
+        assert mark is not None
+        assert decode_place(mark).position == 0
+
+
+async def test_whoever_comes_after_one_that_hangs_takes_up_another_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = hanging_threads(monkeypatch)
+    async with works(settings(linger_ms=100)) as on:
+        await on.write([1])
+        await on.wait_delivered()
+        threads.hanging = {"sink s"}
+        left = on.part().line
+        await on.write([2])
+        branch = on.system.named("top/sinks")
+        await terminate_child(branch, "s")
+        threads.hanging = set()
+        for work in threads.posted:
+            work()
+        await restart_child(branch, "s")
+        await on.wait_delivered()
+        assert (left.is_left, on.part().line is left) == (True, False)
+        assert on.sinks["s"].keys == on.written
 
 
 async def test_dead_letters_and_everything_from_somewhere_on_are_sent_again_when_asked() -> None:

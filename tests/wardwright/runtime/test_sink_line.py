@@ -1,6 +1,7 @@
 """One sink and its place, step by step: what is delivered, kept, passed over, buried and sent again."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from itertools import zip_longest
 from typing import Any
 
@@ -16,7 +17,7 @@ from wardwright.receipts.events import decode_entry
 from wardwright.receipts.fold import fold
 from wardwright.runtime import sink_batch, sink_line
 from wardwright.runtime.sink_line import SinkLine, keep_quietly
-from wardwright.runtime.sink_place import SinkPlace, decode_place
+from wardwright.runtime.sink_place import Ahead, SinkPlace, decode_place, encode_place
 from wardwright.storage.memory import MemoryReceiptStore
 from wardwright.testing.sample_receipts import AT, plain, receipt_id
 
@@ -435,6 +436,96 @@ def test_what_retention_took_is_told() -> None:
     rig.run()
     assert rig.sink.keys[5:] == rig.all_keys()
     assert rig.log.kept.lost == 150 - 5
+
+
+def test_what_retention_took_before_the_next_start_is_told_too() -> None:
+    rig = Rig(batch=5)
+    rig.log.write(range(100))
+    rig.begin()
+    rig.sink.break_down()
+    rig.log.write(range(100, 110))
+    rig.line.look_ahead()
+    rig.line.end()
+    rig.log.write(range(110, 120))
+    rig.log.forget(receipt_id(50))
+    rig.line = rig.another()
+    rig.sink.mend()
+    rig.begin()
+    assert rig.line.lag == 360, "what was taken counts until the sink comes there"
+    rig.run()
+    assert rig.sink.keys == rig.all_keys()
+    assert (rig.log.kept.lost, rig.line.lag) == (150, 0)
+
+
+def test_what_was_counted_is_not_counted_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig()
+    rig.log.write(range(100))
+    rig.begin()
+    rig.line.end()
+    rig.log.write([100])
+    rig.line = rig.another()
+    rig.line.begin()
+    counted_from: list[int] = []
+    replay = rig.log.replay
+
+    def seen(after: int = 0) -> Any:
+        counted_from.append(after)
+        return replay(after)
+
+    monkeypatch.setattr(rig.log, "replay", seen)
+    rig.line.look_ahead()
+    assert (counted_from, rig.line.lag) == ([300], 303)
+
+
+def test_a_log_that_has_lost_its_end_is_counted_again() -> None:
+    rig = Rig()
+    rig.log.write(range(3))
+    place = SinkPlace(position=3, ahead=(Ahead(1000, 1_003),))
+    rig.log.set_mark("sink.s", encode_place(place))
+    rig.begin()
+    assert rig.line.lag == 6
+    rig.run()
+    assert rig.sink.keys == rig.all_keys()[3:]
+    assert rig.log.kept == SinkPlace(position=9, delivered=6)
+
+
+def test_counting_alone_is_kept_now_and_then() -> None:
+    rig = Rig()
+    rig.begin()
+    rig.run()
+    before = rig.log.marks_set
+    for number in range(40):
+        rig.log.write([number])
+        rig.line.look_ahead()
+        rig.clock += 1
+    assert rig.log.marks_set - before == 3
+    assert sum(each.entries for each in rig.log.kept.ahead) > 80
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_nothing_is_kept_of_a_step_in_which_the_line_was_left(fails: bool) -> None:
+    rig = Rig(batch=3)
+    rig.log.write(range(3))
+    rig.begin()
+    rig.line.step()
+    rig.line.raise_dead()
+    kept = SinkPlace(position=3, delivered=3)
+
+    def leave() -> Exception | None:
+        rig.line.leave()
+        return SinkUnavailable("gone after all") if fails else None
+
+    rig.sink.fault = leave
+    with suppress(SinkUnavailable):
+        rig.line.step()
+    keep_quietly(rig.line)
+    assert msgspec.structs.replace(rig.log.kept, ahead=()) == kept
+    assert (rig.line.is_left, rig.sink.is_open) == (True, False)
+    rig.sink.mend()
+    rig.line = rig.another()
+    rig.begin()
+    rig.run()
+    assert list(dict.fromkeys(rig.sink.keys)) == rig.all_keys()
 
 
 def test_receipts_that_were_forgotten_or_are_not_whole_are_no_obstacle() -> None:

@@ -82,6 +82,31 @@ async def test_a_cancellation_waits_for_the_work_that_is_under_way() -> None:
     assert scopes[0].cancelled_caught
 
 
+async def test_one_that_is_not_patient_leaves_the_work_to_its_thread_when_it_is_cancelled() -> None:
+    worker, begun, may_end, all_done = Worker(NAME), threading.Event(), threading.Event(), threading.Event()
+    order: list[str] = []
+
+    def work() -> None:
+        begun.set()
+        assert may_end.wait(20)
+        order.append("work done")
+
+    async def give_up() -> None:
+        await anyio.to_thread.run_sync(begun.wait, 20)
+        worker.is_patient = False
+        scope.cancel()
+
+    with anyio.CancelScope() as scope:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(give_up)
+            await worker.run(work)
+    order.append("asker has gone")
+    worker.post(all_done.set)
+    may_end.set()
+    await anyio.to_thread.run_sync(all_done.wait, 20)
+    assert order == ["asker has gone", "work done"]
+
+
 async def test_its_thread_ends_with_it() -> None:
     worker = Worker(NAME)
     [thread] = [await worker.run(threading.current_thread)]

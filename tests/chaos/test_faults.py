@@ -9,7 +9,8 @@ import pytest
 from tests.chaos.disk import Fault, Operation
 from tests.chaos.faults import die_everywhere, run, some_faults
 from tests.chaos.verdict import Broken
-from wardwright.storage.files import FileOps
+from wardwright.domain.errors import StorageUnavailable
+from wardwright.storage.files import write_all
 from wardwright.storage.log import LogWriter
 
 pytestmark = pytest.mark.usefixtures("quiet_faults")
@@ -39,8 +40,18 @@ def half_writes(operations: Sequence[Operation]) -> Iterator[Fault]:
             yield Fault(number, errno.ENOSPC, half=True)
 
 
+def go_on_behind_the_half(log: LogWriter, data: bytes) -> None:
+    """Write as `LogWriter` does, but count what was written of a batch that failed as a part of the segment."""
+    fd = log._descriptor()
+    try:
+        write_all(log._files, fd, data, log._end)
+    except OSError as error:
+        log._end += len(data) // 2
+        raise StorageUnavailable(f"half of it was written: {error}") from error
+
+
 def test_a_store_that_leaves_half_a_write_where_it_is_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(FileOps, "truncate", lambda self, fd, length: None)
+    monkeypatch.setattr(LogWriter, "_write", go_on_behind_the_half)
     with pytest.raises(Broken, match="a half write, then ENOSPC") as broken:
         run("file", half_writes)
     assert broken.value.kept is not None

@@ -20,7 +20,7 @@ from wardwright.storage.compaction import Compacted, compact_segments, size_of, 
 from wardwright.storage.file_reading import CAPABILITIES, FileReceiptReader, FileReceipts, note
 from wardwright.storage.files import FileOps, FolderLock, disk_faults
 from wardwright.storage.index import check_replacement, head_of
-from wardwright.storage.log import SEGMENT_BYTES, Durability, LogWriter
+from wardwright.storage.log import ROOM_BYTES, SEGMENT_BYTES, Durability, LogWriter
 from wardwright.storage.log_folder import LogFolder, Place
 from wardwright.storage.log_index import LogIndex
 from wardwright.storage.marks import Marks
@@ -79,6 +79,7 @@ class FileReceiptStore(FileReceipts):
                 files=self._files,
                 clock=clock,
                 segment_bytes=segment_bytes,
+                room_bytes=ROOM_BYTES if durability == "strict" else 0,
             )
             self._recovered_bytes = self._log.start(reader.tail)
             self._last_end = self._log.end()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from wardwright.domain.errors import StorageUnavailable
 
-_APPEND = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
+_WRITING = os.O_WRONLY | os.O_CLOEXEC
 _PROBE = ".probe"
 _PROBE_BYTES = bytes(4096)
 
@@ -20,16 +20,16 @@ class FileOps:
     """The operations of the real operating system."""
 
     def create(self, path: Path) -> int:
-        """Open a file for appending that did not exist before."""
-        return os.open(path, _APPEND | os.O_CREAT | os.O_EXCL, 0o600)
+        """Open a file for writing that did not exist before."""
+        return os.open(path, _WRITING | os.O_CREAT | os.O_EXCL, 0o600)
 
     def open(self, path: Path) -> int:
-        """Open an existing file for appending."""
-        return os.open(path, _APPEND)
+        """Open an existing file for writing."""
+        return os.open(path, _WRITING)
 
-    def write(self, fd: int, data: memoryview) -> int:
-        """Write some or all of `data` at the file's end; tell how much."""
-        return os.write(fd, data)
+    def write(self, fd: int, data: memoryview, at: int) -> int:
+        """Write some or all of `data` at an offset; tell how much."""
+        return os.pwrite(fd, data, at)
 
     def fdatasync(self, fd: int) -> None:
         """Return when what was written is on disk. After an error nobody knows what is: never ask the same file again."""
@@ -63,12 +63,21 @@ class FileOps:
         path = folder / _PROBE
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
-            self.write(fd, memoryview(_PROBE_BYTES))
+            self.write(fd, memoryview(_PROBE_BYTES), 0)
             if is_durable:
                 self.fdatasync(fd)
         finally:
             os.close(fd)
             path.unlink(missing_ok=True)
+
+
+def write_all(files: FileOps, fd: int, data: bytes, at: int) -> int:
+    """Write all of `data` at an offset, in as many pieces as the disk takes it; tell where it ends. Raises: OSError."""
+    rest = memoryview(data)
+    while rest:
+        written = files.write(fd, rest, at)
+        rest, at = rest[written:], at + written
+    return at
 
 
 @contextmanager

@@ -7,16 +7,20 @@ Rules, for whoever touches this:
   segment is poisoned: nobody knows what of it is on disk, so it is never written or synced again. The next append begins a new
   segment, whose header says how far the poisoned one counts.
 - A segment's header is durable before the first batch follows it, so a later segment always proves what the one before holds.
+- Where every batch is synced, zeros are written ahead of the batches: room. A sync must then write what the batch says and nothing about
+  the file, which on a journaling file system halves it. Zeros are no frame, so to readers room is a torn tail without anything in it.
+  It is a comfort: where none can be made, batches extend the file. A segment that is left in good order is cut off at its end.
 """
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
 from typing import Literal
 
 from wardwright.domain.errors import StorageUnavailable
-from wardwright.storage.files import FileOps, disk_faults, unavailable
+from wardwright.storage.files import FileOps, disk_faults, unavailable, write_all
 from wardwright.storage.frame import encode_frame
 from wardwright.storage.log_folder import LogFolder, Place
 from wardwright.storage.segments import Extent, encode_header
@@ -24,6 +28,7 @@ from wardwright.storage.segments import Extent, encode_header
 Durability = Literal["strict", "batched", "none"]
 
 SEGMENT_BYTES = 64 * 1024 * 1024
+ROOM_BYTES = 512 * 1024
 SYNC_INTERVAL_S = 0.1
 
 
@@ -38,15 +43,18 @@ class LogWriter:
         files: FileOps,
         clock: Callable[[], float],
         segment_bytes: int = SEGMENT_BYTES,
+        room_bytes: int = 0,
     ) -> None:
         self._log = log
         self._durability = durability
         self._files = files
         self._clock = clock
         self._segment_bytes = segment_bytes
+        self._room_bytes = room_bytes
         self._fd: int | None = None
         self._number = 0
         self._end = 0
+        self._room_end = 0
         self._synced = 0
         self._synced_at = clock()
 
@@ -76,8 +84,10 @@ class LogWriter:
             self._roll()
         frames = [encode_frame(payload, self._synced) for payload in payloads]
         batch = b"".join(frames)
-        self._write(batch)
         end = self._end + len(batch)
+        self._write(batch)
+        if end > self._room_end and self._room_bytes:
+            self._make_room(end)
         if self._is_sync_due():
             self._sync(end)
         begin = Place(self._number, self._end).packed()
@@ -111,9 +121,7 @@ class LogWriter:
         """
         if self._fd is None:
             return
-        if self._durability != "none" and self._synced < self._end:
-            self._sync(self._end)
-        self._release()
+        self._leave()
 
     def _path(self) -> Path:
         return self._log.segment(self._number)
@@ -132,13 +140,13 @@ class LogWriter:
         self._number, self._end = tail.segment, tail.offset
         path = self._path()
         with disk_faults("write to", path):
-            torn = path.stat().st_size - tail.offset
+            behind = _read_from(path, tail.offset)
             self._fd = self._files.open(path)
-            if torn:
+            if behind:
                 self._files.truncate(self._fd, tail.offset)
         if self._durability != "none":
             self._sync(tail.offset)
-        return torn
+        return len(behind.rstrip(b"\0"))
 
     def _begin(self) -> None:
         """Create the next segment, durable with its name before it is used."""
@@ -150,7 +158,7 @@ class LogWriter:
             path.unlink(missing_ok=True)
             fd = self._files.create(path)
             try:
-                self._write_all(fd, header)
+                write_all(self._files, fd, header, 0)
                 if self._durability != "none":
                     self._files.fdatasync(fd)
                     self._files.sync_directory(self._log.path)
@@ -162,27 +170,37 @@ class LogWriter:
         self._synced_at = self._clock()
 
     def _roll(self) -> None:
+        self._leave()
+        self._begin()
+
+    def _leave(self) -> None:
+        """Make the segment durable, unless durability is none, and let go of it in good order."""
         if self._durability != "none" and self._synced < self._end:
             self._sync(self._end)
+        if self._room_end > self._end:
+            with suppress(OSError):  # the room that stays is no part of the log
+                self._files.truncate(self._descriptor(), self._end)
         self._release()
-        self._begin()
 
     def _write(self, data: bytes) -> None:
         """Write a batch whole, or leave the segment as it was, or poison it."""
         fd = self._descriptor()
         try:
-            self._write_all(fd, data)
+            write_all(self._files, fd, data, self._end)
         except OSError as error:
+            self._room_end = 0
             try:
                 self._files.truncate(fd, self._end)
             except OSError:
                 self._release()
             raise unavailable("write to", self._path(), error) from error
 
-    def _write_all(self, fd: int, data: bytes) -> None:
-        rest = memoryview(data)
-        while rest:
-            rest = rest[self._files.write(fd, rest) :]
+    def _make_room(self, end: int) -> None:
+        """Write zeros where the next batches will be. Where that fails it is tried again after as many bytes."""
+        size = min(self._room_bytes, max(0, self._segment_bytes - end))
+        self._room_end = end + size
+        with suppress(OSError):  # a disk that fails here tells of it when it fails a batch
+            write_all(self._files, self._descriptor(), bytes(size), end)
 
     def _is_sync_due(self) -> bool:
         if self._durability == "batched":
@@ -208,3 +226,10 @@ class LogWriter:
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
+            self._room_end = 0
+
+
+def _read_from(path: Path, offset: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(offset)
+        return file.read()

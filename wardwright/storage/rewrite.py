@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from wardwright.storage.files import FileOps, disk_faults
+from wardwright.storage.files import FileOps, disk_faults, write_all
 from wardwright.storage.frame import encode_frame, scan
 from wardwright.storage.log_folder import LogFolder, Place, damaged
 from wardwright.storage.packed import pack
@@ -126,10 +126,9 @@ def _put(log: LogFolder, number: int, pieces: Iterable[bytes], files: FileOps, *
 def _write(path: Path, pieces: Iterable[bytes], files: FileOps) -> None:
     fd = files.create(path)
     try:
+        end = 0
         for piece in pieces:
-            rest = memoryview(piece)
-            while rest:
-                rest = rest[files.write(fd, rest) :]
+            end = write_all(files, fd, piece, end)
         files.fdatasync(fd)
     finally:
         os.close(fd)

@@ -176,6 +176,9 @@ def _decode_header(segment: OpenSegment, number: int, payload: bytes) -> Header:
 
 
 def _judge(segment: OpenSegment, offset: int, end: int, extent: Extent | None) -> None:
-    """Tell a torn tail, which is normal after a crash, from damage to what had been on disk."""
-    if extent is not None or was_synced(segment.read, offset, end):
+    """Tell a torn tail, which is normal after a crash, from damage to what had been on disk.
+
+    A reader beside the writer may have come to this place before a batch, and find a later one behind it now: then it looks again.
+    """
+    if extent is not None or (was_synced(segment.read, offset, end) and read_frame(segment.read, offset) is None):
         raise damaged(segment.path, offset)

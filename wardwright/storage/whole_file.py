@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from wardwright.storage.files import FileOps, disk_faults
+from wardwright.storage.files import FileOps, disk_faults, write_all
 
 
 def read_whole(path: Path) -> bytes | None:
@@ -22,9 +22,7 @@ def write_whole(path: Path, content: bytes, files: FileOps, *, is_durable: bool 
         draft.unlink(missing_ok=True)
         fd = files.create(draft)
         try:
-            rest = memoryview(content)
-            while rest:
-                rest = rest[files.write(fd, rest) :]
+            write_all(files, fd, content, 0)
             if is_durable:
                 files.fdatasync(fd)
         finally:

@@ -42,12 +42,12 @@ class FaultyFiles(FileOps):
         self._pass("open")
         return super().open(path)
 
-    def write(self, fd: int, data: memoryview) -> int:
+    def write(self, fd: int, data: memoryview, at: int) -> int:
         if self._short is not None:
             length, self._short = self._short, None
-            return super().write(fd, data[:length])
+            return super().write(fd, data[:length], at)
         self._pass("write")
-        return super().write(fd, data)
+        return super().write(fd, data, at)
 
     def fdatasync(self, fd: int) -> None:
         self.synced.append(os.fstat(fd).st_ino)
@@ -80,8 +80,8 @@ class FaultyFiles(FileOps):
 class Bytewise(FileOps):
     """A disk that takes no more than a few bytes at a time."""
 
-    def write(self, fd: int, data: memoryview) -> int:
-        return super().write(fd, data[:7])
+    def write(self, fd: int, data: memoryview, at: int) -> int:
+        return super().write(fd, data[:7], at)
 
 
 def batches(count: int, *, first: int = 0) -> list[list[bytes]]:

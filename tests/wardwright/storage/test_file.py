@@ -6,6 +6,7 @@ import signal
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ from wardwright.domain.errors import StorageUnavailable
 from wardwright.receipts.chain import Chain
 from wardwright.receipts.events import AttemptStarted, Closed
 from wardwright.storage.file import FileReceiptStore
+from wardwright.storage.file_reading import FileReceiptReader
+from wardwright.storage.files import FileOps
 from wardwright.storage.log import Durability
 
 SEGMENT = "receipts-00000001.log"
@@ -71,8 +74,17 @@ def test_a_log_cut_off_anywhere_keeps_every_whole_entry_and_goes_on(whole: bytes
 
 
 @pytest.mark.parametrize("zeros", [1, 31, 64, 4096, 1_500_000])
-def test_a_zero_filled_tail_is_no_entry(whole: bytes, scratch: Path, zeros: int) -> None:
-    assert recovered(laid_out(scratch, whole + bytes(zeros))) == (flat(batches(8)), zeros)
+def test_a_zero_filled_tail_is_no_entry_and_nothing_torn(whole: bytes, scratch: Path, zeros: int) -> None:
+    folder = laid_out(scratch, whole + bytes(zeros))
+    assert recovered(folder) == (flat(batches(8)), 0)
+    assert (folder / SEGMENT).read_bytes() == whole
+
+
+@pytest.mark.parametrize("zeros", [1, 4096])
+def test_zeros_behind_a_torn_entry_were_not_written_by_anybody(whole: bytes, scratch: Path, zeros: int) -> None:
+    folder = laid_out(scratch, whole + whole[:40] + bytes(zeros))
+    assert recovered(folder) == (flat(batches(8)), 40)
+    assert (folder / SEGMENT).read_bytes() == whole
 
 
 @given(st.data())
@@ -290,6 +302,23 @@ def test_entries_that_a_power_failure_took_from_the_middle_do_not_stop_the_log(t
     reopened.close()
 
 
+class SeenAndRefused(FileOps):
+    """Files whose next write is whole, is looked at by a reader that `look` opens, and is refused after all."""
+
+    def __init__(self) -> None:
+        self.look: Callable[[], FileReceiptReader] | None = None
+        self.seen: FileReceiptReader
+        self.receipts_seen = 0
+
+    def write(self, fd: int, data: memoryview, at: int) -> int:
+        written = super().write(fd, data, at)
+        if self.look is not None:
+            self.seen, self.look = self.look(), None
+            self.receipts_seen = self.seen.health().receipt_count
+            raise OSError(NO_SPACE, os.strerror(NO_SPACE))
+        return written
+
+
 class TestReadingBesideAWriter:
     def test_a_reader_sees_what_was_added_since_over_segments(self, tmp_path: Path) -> None:
         store = FileReceiptStore(tmp_path, segment_bytes=1500)
@@ -313,15 +342,15 @@ class TestReadingBesideAWriter:
 
     @pytest.mark.parametrize("length", [1, 2])
     def test_a_reader_follows_a_writer_that_took_back_a_refused_batch(self, tmp_path: Path, length: int) -> None:
-        store = FileReceiptStore(tmp_path)
+        files = SeenAndRefused()
+        store = FileReceiptStore(tmp_path, files=files)
         first, second, third = batches(3)
         store.append(first)
-        before = (tmp_path / SEGMENT).read_bytes()
-        store.append(second)
-        reader = FileReceiptStore.read_only(tmp_path)
-        assert reader.health().receipt_count == 2
-        # As a reader sees it that looked between a refused batch's write and its being cut off again.
-        (tmp_path / SEGMENT).write_bytes(before)
+        files.look = lambda: FileReceiptStore.read_only(tmp_path)
+        with pytest.raises(StorageUnavailable, match="No space left"):
+            store.append(second)
+        reader = files.seen
+        assert files.receipts_seen == 2
         store.append(third[:length])
         assert [reader.payloads(f"rcpt_00000{number}") for number in (0, 1, 2)] == [
             tuple(first),
@@ -338,7 +367,7 @@ def test_a_payload_damaged_after_opening_is_refused_when_it_is_read(tmp_path: Pa
     store = FileReceiptStore(tmp_path)
     store.append(batches(1)[0])
     content = bytearray((tmp_path / SEGMENT).read_bytes())
-    content[-10] ^= 1
+    content[content.rindex(b"\n") - 10] ^= 1
     (tmp_path / SEGMENT).write_bytes(content)
     with pytest.raises(StorageUnavailable, match="is damaged at offset"):
         store.entries("rcpt_000000")

@@ -52,7 +52,7 @@ def snapshot(folder: _Folder, *, config: ConfigOption = None, as_json: JsonOptio
     from wardwright.app.storage import snapshot_in
 
     source = _configured(config)
-    copied = _copied(source, snapshot_in(folder, source.kind))
+    copied = _copied(source, snapshot_in(folder, source.kind), config)
     _tell(copied, f"copied to {folder}", as_json=as_json)
 
 
@@ -68,7 +68,7 @@ def restore(folder: _Folder, *, config: ConfigOption = None, as_json: JsonOption
     if len(found) > 1:
         raise CommandFailed(f"{folder} holds storage of several kinds: {', '.join(one.kind for one in found)}")
     target = _configured(config)
-    copied = _copied(found[0], target)
+    copied = _copied(found[0], target, config)
     _tell(copied, f"restored to {target.where}", as_json=as_json)
 
 
@@ -91,12 +91,12 @@ def migrate(
         raise typer.BadParameter(f"{kind!r} is not one of {', '.join(others)}", param_hint="KIND")
     target = storage_of(settings_of(config, None), kind)
     if source.is_new():
-        copied = _copied(source, target)
+        copied = _copied(source, target, config)
     else:
         with contextlib.closing(source.open()) as store:  # what a daemon wrote meanwhile would be left behind
             if daemons := store.enlist(_BOOT):
                 raise CommandFailed(f"stop what writes to {source.where} first: {counted(len(daemons), 'daemon')}")
-            copied = _copied(source, target)
+            copied = _copied(source, target, config)
     _tell(copied, f'copied to {target.where}; set kind = "{kind}" in [storage]', as_json=as_json)
 
 
@@ -158,17 +158,20 @@ def _check_control(provider: "StorageProvider") -> int:
     return len(entries)
 
 
-def _copied(source: "StorageProvider", target: "StorageProvider") -> "Copied":
+def _copied(source: "StorageProvider", target: "StorageProvider", config: Path | None) -> "Copied":
+    """Copy with the places of the sinks that the configuration has."""
     import contextlib
 
     from wardwright.app.storage_copy import copy_storage
+    from wardwright.cli.client import settings_of
 
+    sink_ids = [sink.id for sink in settings_of(config, None).sinks]
     total = 0
     if not source.is_new():
         with contextlib.closing(source.read()) as reader:
             total = reader.health().receipt_count
     with counting("copying", "receipts", total) as on_receipts:
-        return copy_storage(source, target, on_receipts)
+        return copy_storage(source, target, on_receipts, sink_ids)
 
 
 def _tell(copied: "Copied", done: str, *, as_json: bool) -> None:
@@ -177,6 +180,8 @@ def _tell(copied: "Copied", done: str, *, as_json: bool) -> None:
     else:
         receipts, entries = counted(copied.receipts, "receipt"), counted(copied.entries, "entry", "entries")
         say(f"{receipts}, {entries} and {counted(copied.control_entries, 'decision')} {done}")
+    if copied.sinks and not as_json:
+        say("1 sink goes on where it is" if copied.sinks == 1 else f"{copied.sinks} sinks go on where they are")
     for finding in copied.findings:
         tell(f"{finding.receipt_id} is not what was written, here and there: {finding.broken.message}")
     if copied.left_out:

@@ -4,10 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.sinks import ScriptedSink
 from wardwright.app.storage import storage_at
 from wardwright.app.storage_copy import CannotCopy, copy_storage
+from wardwright.config.sinks import JsonlSinkSettings
 from wardwright.domain.control import ControlEntry, KeyCreated
-from wardwright.ports.storage import StorageProvider
+from wardwright.ports.sink import event_record
+from wardwright.ports.storage import ReceiptStore, StorageProvider
+from wardwright.runtime.sink_line import SinkLine
 from wardwright.storage.folder import FileStorage
 from wardwright.testing.sample_receipts import plain
 
@@ -55,6 +59,52 @@ def test_a_copy_is_made_beside_the_writer(tmp_path: Path) -> None:
     assert copied.receipts == 1
     assert writer.health().receipt_count == 2
     writer.close()
+
+
+def line(store: ReceiptStore, sink: ScriptedSink) -> SinkLine:
+    """A line to a sink that is at its place in the log, and knows what waits."""
+    settings = JsonlSinkSettings(id="s", path="unused", batch=50)
+    made = SinkLine(settings, sink, store=lambda: store, appended=lambda: 0, now=lambda: 1.0)
+    made.begin()
+    while made.pass_over_the_past() or made.look_ahead():
+        pass
+    return made
+
+
+def beginning_of(store: ReceiptStore, sink: ScriptedSink, batches: int) -> None:
+    """Give a sink the first batches of what there is, of which it refuses some."""
+    store.set_mark("sink.s", b"{}")
+    sink.refuses = lambda record: "too large" if record.position % 11 < 2 else None
+    before = line(store, sink)
+    for _ in range(batches):
+        before.step()
+    before.end()
+    sink.mend()
+
+
+@pytest.mark.parametrize(("source_kind", "target_kind"), [("file", "sqlite"), ("sqlite", "file")])
+@pytest.mark.parametrize("batches", [0, 7, 1000])
+def test_a_sink_goes_on_in_a_copy_where_it_is(tmp_path: Path, source_kind: str, target_kind: str, batches: int) -> None:
+    source, target = storage_at(source_kind, tmp_path / "source"), storage_at(target_kind, tmp_path / "target")
+    filled(source)
+    sink, store = ScriptedSink(), source.open()
+    store.forget("rcpt_0003")  # so that positions and counts are two things
+    beginning_of(store, sink, batches)
+    waits = line(store, sink).lag
+    store.close()
+
+    copied = copy_storage(source, target, lambda done: None, ["s", "has-begun-nowhere"])
+
+    assert copied.sinks == 1
+    copy = target.open()
+    after = line(copy, sink)
+    assert after.lag == waits
+    after.raise_dead()
+    while after.step():
+        pass
+    keys = [event_record(*stored).key for stored in copy.replay()]
+    assert sorted(sink.keys) == sorted(keys), "each just once: what was sent, what was refused, and what waited"
+    copy.close()
 
 
 def test_nothing_is_copied_from_nothing_or_onto_something(tmp_path: Path) -> None:

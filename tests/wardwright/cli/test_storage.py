@@ -72,6 +72,18 @@ class TestVerify:
 
 
 class TestSnapshot:
+    def test_configured_sinks_go_on_where_they_are(self, stored: Path, folder: Path, run: Run) -> None:
+        with (folder / "wardwright.toml").open("a") as config:
+            config.write(
+                "".join(f'[[sinks]]\nid = "{each}"\nkind = "jsonl"\npath = "{each}.jsonl"\n' for each in ("a", "b"))
+            )
+        with closing(FileStorage(stored).open()) as store:
+            store.set_mark("sink.b", b'{"delivered":7}')
+        made = run("storage", "snapshot", "copy")
+        assert made.stdout.splitlines()[1:] == ["1 sink goes on where it is"]
+        with closing(FileStorage(folder / "copy").read()) as copy:
+            assert (copy.mark("sink.a"), copy.mark("sink.b")) == (None, b'{"delivered":7}')
+
     def test_a_snapshot_is_a_data_folder_and_is_restored_from(self, stored: Path, folder: Path, run: Run) -> None:
         decide(stored, CREATED)
         made = run("storage", "snapshot", "copy")

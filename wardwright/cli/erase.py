@@ -2,12 +2,12 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wardwright.cli.filters import moment
 from wardwright.cli.options import ConfigOption, JsonOption, UrlOption
 from wardwright.cli.terminal import counted, say, show_json, tell
 
@@ -28,11 +28,12 @@ def erase(
     user: Annotated[str, typer.Option("--user", metavar="ID", help="Whose receipts: the caller's user id.")],
     tenant: Annotated[str | None, typer.Option("--tenant", metavar="ID", help="Only those of this tenant.")] = None,
     before: Annotated[
-        datetime | None,
+        int | None,
         typer.Option(
             "--before",
-            formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"],
-            help="Only those from before this day or moment, in UTC.",
+            metavar="WHEN",
+            parser=moment,
+            help="Only those from before then: 2026-11-01, 2026-11-01T12:00:00, in UTC, or 90d ago.",
         ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Erase without asking.")] = False,
@@ -44,8 +45,7 @@ def erase(
 
     A running daemon does it; without one, it is done in the data folder.
     """
-    until = None if before is None else before.replace(tzinfo=UTC).timestamp()
-    with _steps(config, url, user, tenant, until) as step:
+    with _steps(config, url, user, tenant, before) as step:
         would = _all(step, dry_run=True)
         if would.receipts and not yes:
             typer.confirm(f"Erase {_told(would)} of {user}? They cannot be brought back.", abort=True, err=True)

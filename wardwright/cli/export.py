@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from wardwright.cli.options import ConfigOption, JsonOption, SinceOption, UrlOption, WhereOption, filters_of
+from wardwright.cli.filters import ModelOption, SinceOption, UntilOption, WhereOption, filters_of, known
+from wardwright.cli.options import ConfigOption, JsonOption, UrlOption
 from wardwright.cli.sinks import export_to_sink
 from wardwright.cli.terminal import say, show, show_json, styled, table, tell
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from wardwright.receipts.stats import Grouping, Percentiles, Stats, Tally
 
 Format = Literal["ndjson", "csv", "parquet"]
-
-_ModelOption = Annotated[str | None, typer.Option("--model", help="Only of this model.")]
 
 
 def export(  # noqa: PLR0913 - each is an option of the command
@@ -41,7 +40,8 @@ def export(  # noqa: PLR0913 - each is an option of the command
         typer.Option("--from", metavar="SEQ", min=0, help="With --to-sink: only behind this position of the log."),
     ] = 0,
     since: SinceOption = None,
-    model: _ModelOption = None,
+    until: UntilOption = None,
+    model: ModelOption = None,
     where: WhereOption = None,
     config: ConfigOption = None,
     url: UrlOption = None,
@@ -50,10 +50,10 @@ def export(  # noqa: PLR0913 - each is an option of the command
     from wardwright.cli.receipt_source import look_through
 
     if to_sink is not None:
-        _refuse_filters(output=output, since=since, model=model, where=where)
+        _refuse_filters(output=output, since=since, until=until, model=model, where=where)
         export_to_sink(to_sink, after, config, url)
         return
-    filters = filters_of(since=since, model=model, where=where)
+    filters = filters_of(since=since, until=until, model=model, where=where)
     if form == "parquet":
         path = _named(output)
         look_through(config, url, lambda source: _write_parquet(source.each(filters), path))
@@ -72,7 +72,8 @@ def stats(
         ),
     ] = "model",
     since: SinceOption = None,
-    model: _ModelOption = None,
+    until: UntilOption = None,
+    model: ModelOption = None,
     where: WhereOption = None,
     config: ConfigOption = None,
     url: UrlOption = None,
@@ -82,7 +83,7 @@ def stats(
     from wardwright.cli.receipt_source import look_through
     from wardwright.receipts.stats import tally
 
-    grouping, filters = _grouping(by), filters_of(since=since, model=model, where=where)
+    grouping, filters = _grouping(by), filters_of(since=since, until=until, model=model, where=where)
     found = look_through(config, url, lambda source: tally(source.each(filters), grouping))
     if as_json:
         show_json(found)
@@ -98,7 +99,7 @@ def tail(
         int, typer.Option("--lines", "-n", min=0, max=500, help="How many of the last to begin with.")
     ] = 10,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with those that end from now on.")] = False,
-    model: _ModelOption = None,
+    model: ModelOption = None,
     where: WhereOption = None,
     config: ConfigOption = None,
     url: UrlOption = None,
@@ -171,10 +172,8 @@ def _write_parquet(receipts: "Iterator[Receipt]", output: Path) -> None:
 def _grouping(by: str) -> "Grouping":
     from wardwright.receipts.stats import GROUPINGS
 
-    for grouping in GROUPINGS:
-        if grouping == by:
-            return grouping
-    raise typer.BadParameter(f"{by!r} is not one of {', '.join(GROUPINGS)}", param_hint="--by")
+    known(by, GROUPINGS, "--by")
+    return next(grouping for grouping in GROUPINGS if grouping == by)
 
 
 def _show_stats(found: "Stats", by: str) -> None:

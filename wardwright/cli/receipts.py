@@ -7,6 +7,7 @@ from typing import Annotated, Any, get_args
 
 import typer
 
+from wardwright.cli.filters import ModelOption, SinceOption, UntilOption, WhereOption, filters_of, known
 from wardwright.cli.options import ConfigOption, JsonOption, UrlOption
 from wardwright.cli.terminal import show, show_json, styled, table, tell
 
@@ -16,17 +17,21 @@ receipts = typer.Typer(help="The record of every request.", no_args_is_help=True
 
 
 @receipts.command("list")
-def list_receipts(
+def list_receipts(  # noqa: PLR0913 - each is an option of the command
     *,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="How many, newest first.")] = _DEFAULT_LIMIT,
-    model: Annotated[str | None, typer.Option("--model", help="Only of this model.")] = None,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="How many, newest first.")] = _DEFAULT_LIMIT,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    model: ModelOption = None,
     status: Annotated[
-        str | None, typer.Option("--status", help="Only of this final status, such as completed.")
+        str | None, typer.Option("--status", metavar="STATUS", help="Only of this final status, such as completed.")
     ] = None,
-    session: Annotated[str | None, typer.Option("--session", help="Only of this session id.")] = None,
+    session: Annotated[str | None, typer.Option("--session", metavar="ID", help="Only of this session id.")] = None,
     rules_did: Annotated[
-        str | None, typer.Option("--rules-did", help="Only where stream rules did this, such as block.")
+        str | None,
+        typer.Option("--rules-did", metavar="ACTION", help="Only where stream rules did this, such as block."),
     ] = None,
+    where: WhereOption = None,
     config: ConfigOption = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
@@ -35,12 +40,14 @@ def list_receipts(
     from wardwright.cli.receipt_source import ask
 
     named = {
-        "model": model,
         "status": _known_status(status),
         "session_id": session,
         "stream_policy_action": _known_action(rules_did),
     }
-    filters = {name: value for name, value in named.items() if value is not None}
+    filters = {
+        **filters_of(since=since, until=until, model=model, where=where),
+        **{name: value for name, value in named.items() if value is not None},
+    }
     listed = ask(config, url, lambda source: source.list(filters, limit))
     if as_json:
         show_json(listed)
@@ -75,19 +82,13 @@ def show_receipt(
 def _known_status(status: str | None) -> str | None:
     from wardwright.receipts.events import FinalStatus
 
-    return _known(status, get_args(FinalStatus), "--status")
+    return None if status is None else known(status, get_args(FinalStatus), "--status")
 
 
 def _known_action(action: str | None) -> str | None:
     from wardwright.domain.policy import StreamAction
 
-    return _known(action, get_args(StreamAction), "--rules-did")
-
-
-def _known(word: str | None, known: tuple[str, ...], option: str) -> str | None:
-    if word is None or word in known:
-        return word
-    raise typer.BadParameter(f"{word!r} is not one of {', '.join(known)}", param_hint=option)
+    return None if action is None else known(action, get_args(StreamAction), "--rules-did")
 
 
 def _show_list(summaries: list[dict[str, Any]]) -> None:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wardwright.cli.options import ConfigOption, JsonOption, UrlOption, age
+from wardwright.cli.filters import ModelOption, SinceOption, UntilOption, WhereOption, filters_of
+from wardwright.cli.options import ConfigOption, JsonOption, UrlOption
 from wardwright.cli.terminal import console, counted, say, show, show_json, styled, table, tell
 
 if TYPE_CHECKING:
@@ -17,18 +18,16 @@ Json = dict[str, Any]
 _ALL = 1_000_000_000
 
 
-def replay(
+def replay(  # noqa: PLR0913 - each is an option of the command
     receipt_id: Annotated[str | None, typer.Argument(metavar="[ID]", show_default=False)] = None,
     *,
-    since: Annotated[
-        int | None,
-        typer.Option(
-            "--since", metavar="AGE", parser=age, help="Every receipt not older than this: 90s, 15m, 6h, 1d, 2w."
-        ),
-    ] = None,
-    model: Annotated[str | None, typer.Option("--model", help="With --since: only of this model.")] = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    model: ModelOption = None,
+    where: WhereOption = None,
     version: Annotated[
-        str | None, typer.Option("--version", help="Decide under this version of the model, a draft for one.")
+        str | None,
+        typer.Option("--version", metavar="VERSION", help="Decide under this version of the model, a draft for one."),
     ] = None,
     config: ConfigOption = None,
     url: UrlOption = None,
@@ -40,17 +39,16 @@ def replay(
     """
     from wardwright.cli.client import connect_by
 
-    if model is not None and since is None:
-        raise typer.BadParameter("goes with --since", param_hint="--model")
+    filters = filters_of(since=since, until=until, model=model, where=where)
+    if (receipt_id is None) != bool(filters):
+        raise typer.BadParameter("name one receipt, or several by --since and other filters", param_hint="ID")
+    if receipt_id is None and version is not None and "model" not in filters:
+        raise typer.BadParameter("needs --model here: it is a version of one model", param_hint="--version")
     with connect_by(config, url) as daemon:
-        if receipt_id is not None and since is None:
+        if receipt_id is not None:
             is_good = _replay_one(daemon, receipt_id, version, as_json=as_json)
-        elif receipt_id is None and since is not None:
-            if version is not None and model is None:
-                raise typer.BadParameter("needs --model here: it is a version of one model", param_hint="--version")
-            is_good = _replay_all(daemon, since, model, version, as_json=as_json)
         else:
-            raise typer.BadParameter("name one receipt, or several by --since", param_hint="ID")
+            is_good = _replay_all(daemon, filters, version, as_json=as_json)
     if not is_good:
         raise typer.Exit(1)
 
@@ -64,8 +62,8 @@ def _replay_one(daemon: "Daemon", receipt_id: str, version: str | None, *, as_js
     return found["identical"] or version is not None
 
 
-def _replay_all(daemon: "Daemon", since: int, model: str | None, version: str | None, *, as_json: bool) -> bool:
-    outcome = _outcome(daemon, since, model, version)
+def _replay_all(daemon: "Daemon", filters: Mapping[str, str], version: str | None, *, as_json: bool) -> bool:
+    outcome = _outcome(daemon, filters, version)
     if as_json:
         show_json(outcome)
     else:
@@ -80,15 +78,10 @@ def _replay(daemon: "Daemon", receipt_id: str, version: str | None) -> Json:
     return daemon.post(f"/v1/receipts/{quote(receipt_id, safe='')}/replay", body, holding="identical")
 
 
-def _outcome(daemon: "Daemon", since: int, model: str | None, version: str | None) -> Json:
-    import time
-
+def _outcome(daemon: "Daemon", filters: Mapping[str, str], version: str | None) -> Json:
     from wardwright.cli.client import CommandFailed, NoAnswer
     from wardwright.cli.receipt_source import DaemonReceipts
 
-    filters = {"created_at_min": str(int(time.time()) - since)}
-    if model is not None:
-        filters["model"] = model
     listed = DaemonReceipts(daemon).list(filters, _ALL)["data"]
     changes: list[Json] = []
     failed: list[Json] = []
@@ -133,8 +126,7 @@ def _tell_all(outcome: Mapping[str, Any], version: str | None) -> None:
     from wardwright.cli.receipt_story import clock
 
     under = "" if version is None else f" under version {version}"
-    replayed = f"{counted(outcome['replayed'], 'decision')} replayed{under}"
-    say(f"{replayed}: {outcome['changed']} change, {outcome['changed_target']} of them to another target")
+    say(f"{counted(outcome['replayed'], 'decision')} replayed{under}: {_what_changed(outcome)}")
     if outcome["changes"]:
         made = table("RECEIPT", "TIME", "RECORDED", "RECOMPUTED", "DIFFERS IN", whole=2)
         for change in outcome["changes"]:
@@ -144,6 +136,13 @@ def _tell_all(outcome: Mapping[str, Any], version: str | None) -> None:
         show(made)
     for failure in outcome["failed"]:
         tell(f"{failure['receipt_id']}: {failure['message']}")
+
+
+def _what_changed(outcome: Mapping[str, Any]) -> str:
+    if not outcome["changed"]:
+        return "nothing changes"
+    changes = "changes" if outcome["changed"] == 1 else "change"
+    return f"{outcome['changed']} {changes}, {outcome['changed_target'] or 'none'} of them to another target"
 
 
 def _target(decision: Mapping[str, Any]) -> str:

@@ -50,18 +50,29 @@ def test_filters_are_the_daemons(daemon: FakeDaemon, run: Run) -> None:
         "7",
         "--rules-did",
         "block",
+        "--since",
+        "2026-11-01",
+        "--where",
+        "user=jane",
     )
 
     result = run("receipts", "list", *filters, "--url", daemon.url)
 
     assert daemon.asked[0].query == {
         "model": "wardwright/m", "status": "completed", "session_id": "s 1", "stream_policy_action": "block", "limit": "7",
+        "created_at_min": "1793491200", "consuming_user_id": "jane",
     }  # fmt: skip
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "no receipts match\n")
 
 
 @pytest.mark.parametrize(
-    ("option", "word", "known"), [("--status", "complete", "client_cancelled"), ("--rules-did", "blocked", "escalate")]
+    ("option", "word", "known"),
+    [
+        ("--status", "complete", 'did you mean "completed"?'),
+        ("--status", "fine", "expected one of completed, completed_after_guard"),
+        ("--rules-did", "blocked", 'did you mean "block"?'),
+        ("--where", "status=complete", 'did you mean "completed"?'),
+    ],
 )
 def test_a_word_that_no_receipt_can_have_is_wrong_use(
     daemon: FakeDaemon, run: Run, option: str, word: str, known: str
@@ -69,7 +80,7 @@ def test_a_word_that_no_receipt_can_have_is_wrong_use(
     result = run("receipts", "list", option, word, "--url", daemon.url)
 
     assert (result.exit_code, daemon.asked) == (2, [])
-    assert known in result.stderr
+    assert known in " ".join(result.stderr.split())
 
 
 def test_a_list_for_programs_is_json_and_nothing_else(daemon: FakeDaemon, run: Run) -> None:

@@ -108,10 +108,18 @@ def test_when_none_can_be_replayed_that_is_the_answer(daemon: FakeDaemon, run: R
     assert "none of 1 receipts can be replayed: the model 'm' has no version 'v9'" in result.stderr
 
 
+def test_one_change_is_counted_as_one(daemon: FakeDaemon, run: Run) -> None:
+    lay_list(daemon, "rcpt_0001")
+    lay(daemon, answer(reason="because"))
+    result = run("receipts", "replay", "--where", "user=jane", "--until", "2027-01-01", "--url", daemon.url)
+    assert daemon.asked[0].query == {"consuming_user_id": "jane", "created_at_max": "1798761599", "limit": "500"}
+    assert result.stdout.splitlines()[0] == "1 decision replayed: 1 changes, none of them to another target"
+
+
 def test_nothing_in_that_time_is_nothing_to_complain_of(daemon: FakeDaemon, run: Run) -> None:
     lay_list(daemon)
     result = run("receipts", "replay", "--since", "1w", "--url", daemon.url)
-    assert (result.exit_code, result.stdout) == (0, "0 decisions replayed: 0 change, 0 of them to another target\n")
+    assert (result.exit_code, result.stdout) == (0, "0 decisions replayed: nothing changes\n")
 
 
 @pytest.mark.parametrize(
@@ -120,7 +128,8 @@ def test_nothing_in_that_time_is_nothing_to_complain_of(daemon: FakeDaemon, run:
         ((), "name one receipt, or several by --since"),
         (("rcpt_0001", "--since", "1d"), "name one receipt, or several by --since"),
         (("--since", "yesterday"), "'yesterday' is no age such as 6h or 1d"),
-        (("rcpt_0001", "--model", "m"), "goes with --since"),
+        (("rcpt_0001", "--model", "m"), "name one receipt, or several by --since"),
+        (("--where", "colour=red"), "unknown 'colour'"),
         (("--since", "1d", "--version", "v"), "needs --model here"),
     ],
 )

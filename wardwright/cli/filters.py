@@ -1,0 +1,110 @@
+"""The options by which commands choose receipts, spelled and explained alike: a span of time, the model, any filter of the API."""
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, get_args
+
+import typer
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_AGE = re.compile(r"([0-9]{1,6})([smhdw])")
+
+# The words of `stats --by`, which are shorter than the names of the API.
+_SHORT = {
+    "tenant": "tenant_id",
+    "application": "application_id",
+    "agent": "consuming_agent_id",
+    "user": "consuming_user_id",
+    "session": "session_id",
+    "run": "run_id",
+    "version": "model_version",
+    "target": "selected_model",
+    "provider": "selected_provider",
+}
+
+
+def moment(text: str) -> int:
+    """Unix seconds of an age such as `6h`, or of a day or moment by ISO 8601, in UTC where it does not say. Raises: BadParameter."""
+    if matched := _AGE.fullmatch(text):
+        return int(time.time()) - int(matched[1]) * _UNITS[matched[2]]
+    try:
+        read = datetime.fromisoformat(text)
+        return int((read if read.tzinfo is not None else read.replace(tzinfo=UTC)).timestamp())
+    except (ValueError, OverflowError):
+        raise typer.BadParameter(
+            f"{text!r} is no age such as 6h or 1d, and no day or moment such as 2026-11-01 or 2026-11-01T12:00:00"
+        ) from None
+
+
+SinceOption = Annotated[
+    int | None,
+    typer.Option(
+        "--since",
+        metavar="WHEN",
+        parser=moment,
+        help="Only those from then on: 90s, 15m, 6h, 1d, 2w ago, or 2026-11-01, 2026-11-01T12:00:00, in UTC.",
+    ),
+]
+UntilOption = Annotated[
+    int | None,
+    typer.Option("--until", metavar="WHEN", parser=moment, help="Only those from before then, said as for --since."),
+]
+ModelOption = Annotated[str | None, typer.Option("--model", metavar="NAME", help="Only of this model.")]
+WhereOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--where",
+        metavar="NAME=VALUE",
+        help="Only those of which this holds, such as user=jane: a filter of `GET /v1/receipts`, or a word of `stats --by`. "
+        "May be repeated.",
+    ),
+]
+
+
+def filters_of(
+    *,
+    since: int | None = None,
+    until: int | None = None,
+    model: str | None = None,
+    where: Sequence[str] | None = None,
+) -> Mapping[str, str]:
+    """The filters of the API that these options stand for. Raises: BadParameter."""
+    filters = dict(_read(text) for text in where or ())
+    if model is not None:
+        filters["model"] = model
+    if since is not None:
+        filters["created_at_min"] = str(since)
+    if until is not None:
+        # Receipts are timed in whole seconds, and this one is not among them.
+        filters["created_at_max"] = str(until - 1)
+    return filters
+
+
+def known(word: str, words: Sequence[str], option: str) -> str:
+    """The word, when it is one of them. Raises: BadParameter naming the option."""
+    from wardwright.config.problems import nearest_hint
+
+    if word in words:
+        return word
+    hint = nearest_hint(word, words) or f", expected one of {', '.join(words)}"
+    raise typer.BadParameter(f"unknown {word!r}{hint}", param_hint=option)
+
+
+def _read(text: str) -> tuple[str, str]:
+    """A filter of the API and its value. A value that no receipt can have is a mistake here, where a person typed it."""
+    from wardwright.domain.policy import StreamAction
+    from wardwright.receipts.events import FinalStatus
+    from wardwright.receipts.query import FILTERS
+
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise typer.BadParameter(f"{text!r} is not NAME=VALUE", param_hint="--where")
+    name = _SHORT.get(name) or known(name, (*_SHORT, *FILTERS), "--where")
+    words: Mapping[str, tuple[str, ...]] = {
+        "status": get_args(FinalStatus),
+        "stream_policy_action": get_args(StreamAction),
+        "simulation": ("true", "false"),
+    }
+    return name, known(value, words[name], f"--where {name}") if name in words else value

@@ -14,7 +14,7 @@ from statistics import median
 import msgspec
 from rich.console import Console
 
-from tests.benchmarks import million, slow_clients
+from tests.benchmarks import appending, million, slow_clients
 from tests.benchmarks.accounting import resident_mb, tree_of
 from tests.benchmarks.bytecodes import Cost
 from tests.benchmarks.bytecodes import figures as count_bytecodes
@@ -92,6 +92,10 @@ def main(arguments: Sequence[str]) -> int:
         with tempfile.TemporaryDirectory(prefix="wardwright-bench-", dir=options.folder) as made:
             report.storage = million.figures(Path(made), options.receipts)
         console.print(storage_table(report.storage))
+    if options.only == "appending":  # which the storage's figures have among them
+        with tempfile.TemporaryDirectory(prefix="wardwright-bench-", dir=options.folder) as made:
+            report.storage = appending.figures(Path(made))
+        console.print(storage_table(report.storage))
     if options.json is not None:
         options.json.write_bytes(msgspec.json.format(msgspec.json.encode(report)))
     return 0 if is_sound else 1
@@ -156,7 +160,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--only",
-        choices=("gateway", "supervisors", "slow-clients", "storage"),
+        choices=("gateway", "supervisors", "slow-clients", "storage", "appending"),
         help="measure one of them (default: the first two)",
     )
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""The file store with a million receipts: its start, its pages, its memory, verifying, exporting; and what group commit costs beside a bare loop.
+"""The file store with a million receipts: its start, its pages, its memory, verifying, exporting; and group commit (`appending`).
 
 `python -m tests.benchmarks --only storage` makes the receipts anew, which takes some minutes and 3 GB of disk. Reading is measured in a
 process of its own, `python -m tests.benchmarks.million FOLDER COUNT`, so that its memory is that of reading.
@@ -9,27 +9,19 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median, quantiles
 
-import anyio
 import msgspec
 
-from supervisors import ChildSpec, Supervisor, System
+from tests.benchmarks import appending
 from tests.benchmarks.many_receipts import MODELS, RARE, TENANTS, USERS, made, receipt_at
 from wardwright.receipts.audit import Audit
 from wardwright.receipts.query import ReceiptFilter
-from wardwright.runtime.checkpointer import Append, Checkpointer, Logs, StoreBoard
-from wardwright.runtime.control import ControlBoard
-from wardwright.runtime.health import HealthBoard
-from wardwright.runtime.ledger import Ledger
-from wardwright.storage.control import MemoryControlLog
 from wardwright.storage.file import FileReceiptStore
 
 RECEIPTS = 1_000_000
-WRITERS = 32
 PROMISES = {
     "start s": 3.0,
     "growth of memory MB": 150.0,
@@ -37,13 +29,15 @@ PROMISES = {
     "store beside bare loop": 1.3,
 }
 """The most that a figure may be."""
-RATES = {"verified entries/s": 200_000.0, "exported receipts/s": 50_000.0, "appended entries/s, 32 writers": 10_000.0}
+RATES = {
+    "verified entries/s": 200_000.0,
+    "exported receipts/s": 50_000.0,
+    f"appended entries/s, {appending.WRITERS} writers": 10_000.0,
+}
 """The least that a figure may be. Those in a second of CPU say what they come to where nothing else runs."""
 
 _BATCH = 1_000  # receipts
 _PAGES = 60
-_APPENDED = 400  # by each writer
-_ROUNDS = 3
 
 Figures = dict[str, float]
 
@@ -54,7 +48,7 @@ def figures(folder: Path, count: int) -> Figures:
     found = _write(path, count)
     output = subprocess.run([sys.executable, "-m", __name__, str(path), str(count)], stdout=subprocess.PIPE, check=True)
     found |= msgspec.json.decode(output.stdout, type=Figures)
-    return found | group_commit(folder)
+    return found | appending.figures(folder)
 
 
 def read_figures(path: Path, count: int) -> Figures:
@@ -81,28 +75,6 @@ def read_figures(path: Path, count: int) -> Figures:
     }
     store.close()
     return found
-
-
-def group_commit(folder: Path) -> Figures:
-    """Entries that so many writers append one by one, each when its last one is on disk: through the checkpointer, and as the batches that
-    come of it, appended to the store alone, beside a bare loop that appends and syncs the same.
-    """
-    joined, ours, bare = [], [], []
-    for number in range(_ROUNDS):
-        records = list(made(WRITERS * _APPENDED // 4, first=number * WRITERS * _APPENDED))
-        took_s, batches = anyio.run(_append_all, folder / f"group-{number}", records)
-        entries = [payload for record in records for payload in record]
-        size = -(-len(entries) // batches)
-        joined.append(len(entries) / took_s)
-        ours.append(len(entries) / _append_alone(folder / f"alone-{number}", entries, size))
-        bare.append(len(entries) / _append_bare(folder / f"bare-{number}", entries, size))
-    return {
-        "appended entries/s, 32 writers": median(joined),
-        "entries in a batch": float(size),
-        "appended entries/s, store alone": median(ours),
-        "appended entries/s, bare loop": median(bare),
-        "store beside bare loop": median(b / o for o, b in zip(ours, bare, strict=True)),
-    }
 
 
 def _write(path: Path, count: int) -> Figures:
@@ -187,61 +159,6 @@ def _export(store: FileReceiptStore) -> int:
             nowhere.write(msgspec.json.encode(receipt) + b"\n")
             count += 1
     return count
-
-
-async def _append_all(path: Path, records: list[list[bytes]]) -> tuple[float, int]:
-    """The seconds it took, and how many batches the writers' entries were joined in."""
-    board = StoreBoard()
-    start = partial(
-        Checkpointer,
-        Logs(lambda: FileReceiptStore(path, "strict"), MemoryControlLog),
-        board=board,
-        control=ControlBoard(),
-        ledger=Ledger(now=lambda: 0.0),
-        health=HealthBoard(),
-        boot="bench",
-        now=time.time,
-    )
-    async with System("bench", Supervisor([ChildSpec("storage", start)])) as system:
-        ref = system.whereis("bench/storage")
-        assert ref is not None
-
-        async def write(entries: Iterator[bytes]) -> None:
-            for payload in entries:
-                await ref.call(Append((payload,)), timeout=60)
-
-        began = time.perf_counter()
-        async with anyio.create_task_group() as tasks:
-            for writer in range(WRITERS):
-                tasks.start_soon(write, (payload for record in records[writer::WRITERS] for payload in record))
-        took_s = time.perf_counter() - began
-        batches = ref.info().details["batches"]
-        assert isinstance(batches, int)
-        return took_s, batches
-
-
-def _append_alone(path: Path, entries: list[bytes], size: int) -> float:
-    """The seconds that the store takes for so many entries at a time."""
-    store = FileReceiptStore(path, "strict")
-    began = time.perf_counter()
-    for first in range(0, len(entries), size):
-        store.append(entries[first : first + size])
-    took_s = time.perf_counter() - began
-    store.close()
-    return took_s
-
-
-def _append_bare(path: Path, entries: list[bytes], size: int) -> float:
-    """The seconds that as many appends and syncs take of the same bytes."""
-    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    try:
-        began = time.perf_counter()
-        for first in range(0, len(entries), size):
-            os.write(fd, b"".join(entries[first : first + size]))
-            os.fdatasync(fd)
-        return time.perf_counter() - began
-    finally:
-        os.close(fd)
 
 
 def _resident_mb() -> float:

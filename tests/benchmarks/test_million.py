@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from tests.benchmarks import million
+from tests.benchmarks import appending, million
 from tests.benchmarks.many_receipts import made
 from tests.benchmarks.report import storage_table
 from wardwright.receipts.chain import verify
@@ -18,7 +18,7 @@ def test_the_receipts_are_whole_and_come_by_ascending_id() -> None:
 
 
 def test_every_promise_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(million, "_APPENDED", 4)
+    monkeypatch.setattr(appending, "_APPENDED", 4)
     found = million.figures(tmp_path, 300)
     assert {*million.PROMISES, *million.RATES} <= found.keys()
     assert all(figure > 0 for name, figure in found.items() if not name.startswith("growth"))

@@ -321,7 +321,10 @@ class Checkpointer(Actor):
             await self._untended.wait()
             self._untended = anyio.Event()
             try:
-                while await self._tender.run(self._board.store.tend):
+                store = (
+                    self._board.store
+                )  # which stays the one: closed by a stop meanwhile, it has nothing left to tend
+                while await self._tender.run(store.tend):
                     pass
             except StorageUnavailable as error:
                 _log.warning("the receipt store could not be tended", problem=error.message)

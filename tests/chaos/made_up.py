@@ -11,15 +11,19 @@ import msgspec
 
 from wardwright.domain.caller import Attributed, Caller
 from wardwright.domain.policy import RuleFired, StreamAction
+from wardwright.domain.tools import ToolContext, ToolIdentity, ToolPhase, ToolSource
 from wardwright.receipts.events import AttemptFinished, AttemptStarted, Closed, Event, FinalStatus, StreamFinding
 from wardwright.receipts.query import CLOCK_SLACK_S, FILTERS, MAX_LIMIT, TOOL_FIELDS, ReceiptFilter, cursor
 from wardwright.testing.sample_receipts import (
     AT,
     CALLER_FACTS,
+    CALLS,
     MODELS,
     NAMES,
+    NAMESPACES,
     SPACING_S,
     TARGETS,
+    TOOLS,
     VERSIONS,
     Written,
     decision,
@@ -63,6 +67,7 @@ def _receipt(chance: random.Random, number: int) -> Written:
         opened(
             caller,
             chance.choice(MODELS),
+            _tool_context(chance) if chance.random() < 0.5 else None,
             model_version=chance.choice(VERSIONS),
             decision=decision(selected),
             simulation=chance.random() < 0.2,
@@ -76,6 +81,17 @@ def _receipt(chance: random.Random, number: int) -> Written:
         events.append(Closed(chance.choice(_STATUSES), 1, selected_model=answered))
     jitter = chance.uniform(-CLOCK_SLACK_S / 2, 0)
     return sealed(number, events, AT + number * SPACING_S + jitter)
+
+
+def _tool_context(chance: random.Random) -> ToolContext:
+    tool = ToolIdentity(chance.choice(NAMESPACES), chance.choice(TOOLS), chance.choice(get_args(ToolSource)))
+    return ToolContext(
+        phase=chance.choice(get_args(ToolPhase)),
+        confidence="exact",
+        primary_tool=chance.choice([tool, None]),
+        available_tools=tuple(chance.sample(TOOLS, chance.randint(0, 2))),
+        tool_call_id=chance.choice([*CALLS, None]),
+    )
 
 
 def _stream_finding(chance: random.Random) -> StreamFinding | None:
@@ -95,6 +111,11 @@ def _values(chance: random.Random, history: int) -> Mapping[str, Callable[[], st
 
     found: dict[str, Callable[[], str]] = {
         **dict.fromkeys((*CALLER_FACTS, *TOOL_FIELDS), one_of(*NAMES, "c")),
+        "tool_namespace": one_of(*NAMESPACES),
+        "tool_name": one_of(*TOOLS, "c"),
+        "tool_phase": one_of(*get_args(ToolPhase)),
+        "tool_source": one_of(*get_args(ToolSource)),
+        "tool_call_id": one_of(*CALLS, "c"),
         "model": one_of(*MODELS, "wardwright/coding", "none"),
         "model_id": one_of(*MODELS),
         "model_version": one_of(*VERSIONS),

@@ -16,7 +16,7 @@ def test_every_kind_of_storage_gives_the_same_answers() -> None:
 
 
 def test_an_answer_that_differs_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_query, "exact_condition", lambda name, value: Condition("1"))
+    monkeypatch.setattr(sqlite_query, "exact_condition", lambda name, value, columns: Condition("1"))
     with pytest.raises(Broken, match="sqlite finds") as broken:
         run(11, receipts=20, queries=40)
     assert broken.value.kept is not None

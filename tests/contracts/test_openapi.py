@@ -6,6 +6,7 @@ from typing import Any, get_args
 from unittest.mock import Mock
 
 import jsonschema
+import msgspec
 import pytest
 from starlette.routing import Route
 
@@ -13,6 +14,7 @@ from supervisors.inspect import Status
 from tests.contracts.openapi import BASE, COMPONENTS, DOCUMENT, OPERATIONS, TEXT, check, nodes, registry, resolved
 from wardwright.domain.caller import Caller
 from wardwright.domain.errors import RequestError
+from wardwright.domain.tools import ToolPhase, ToolSource
 from wardwright.edge.app import build_app
 from wardwright.edge.errors import STATUS_BY_CODE
 from wardwright.ports.provider import ProviderInfo
@@ -104,7 +106,6 @@ class TestSameAsTheCode:
     @pytest.mark.parametrize(
         ("schema", "fields"),
         [
-            ("ReceiptSummary", Summary.__struct_fields__),
             ("ReceiptPage", Page.__struct_fields__),
             ("StorageHealth", (*StoreHealth.__struct_fields__, "writer", "snapshot")),
         ],
@@ -113,6 +114,13 @@ class TestSameAsTheCode:
         described = COMPONENTS["schemas"][schema]
         assert tuple(described["properties"]) == fields
         assert tuple(described["required"]) == fields
+
+    def test_of_a_summary_what_is_known_of_tools_may_be_left_out(self) -> None:
+        described = COMPONENTS["schemas"]["ReceiptSummary"]
+        assert tuple(described["properties"]) == Summary.__struct_fields__
+        assert described["required"] == [field.name for field in msgspec.structs.fields(Summary) if field.required]
+        for name, known in (("tool_phase", ToolPhase), ("tool_source", ToolSource)):
+            assert described["properties"][name]["enum"] == list(get_args(known))
 
     def test_a_provider_always_shows_what_it_is(self) -> None:
         described = COMPONENTS["schemas"]["Provider"]

@@ -68,7 +68,7 @@ def stats(
         str,
         typer.Option(
             "--by",
-            help="What to group by: model, version, target, provider, status, tenant, application, agent, user, session.",
+            help="What to group by: model, version, target, provider, status, tenant, application, agent, user, session, tool.",
         ),
     ] = "model",
     since: SinceOption = None,

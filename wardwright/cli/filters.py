@@ -22,6 +22,7 @@ _SHORT = {
     "version": "model_version",
     "target": "selected_model",
     "provider": "selected_provider",
+    "tool": "tool_name",
 }
 
 
@@ -95,6 +96,7 @@ def known(word: str, words: Sequence[str], option: str) -> str:
 def _read(text: str) -> tuple[str, str]:
     """A filter of the API and its value. A value that no receipt can have is a mistake here, where a person typed it."""
     from wardwright.domain.policy import StreamAction
+    from wardwright.domain.tools import ToolPhase, ToolSource
     from wardwright.receipts.events import FinalStatus
     from wardwright.receipts.query import FILTERS
 
@@ -106,5 +108,7 @@ def _read(text: str) -> tuple[str, str]:
         "status": get_args(FinalStatus),
         "stream_policy_action": get_args(StreamAction),
         "simulation": ("true", "false"),
+        "tool_phase": get_args(ToolPhase),
+        "tool_source": get_args(ToolSource),
     }
     return name, known(value, words[name], f"--where {name}") if name in words else value

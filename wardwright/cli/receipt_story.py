@@ -13,6 +13,7 @@ from wardwright.cli.terminal import counted, styled
 from wardwright.domain.caller import Attributed, Caller
 from wardwright.domain.route import Skip
 from wardwright.domain.structured import OutputSummary
+from wardwright.domain.tools import ToolContext
 from wardwright.receipts.events import ANSWERED, Decision
 from wardwright.receipts.fold import Attempt, Final, Receipt
 from wardwright.receipts.stream_outcome import StreamOutcome, StreamPolicyEvent
@@ -106,6 +107,8 @@ def _asked(receipt: Receipt) -> Iterator[Line]:
     )
     if request.structured_output is not None:
         yield Line("form", _form(request.structured_output))
+    if request.tool_context is not None:
+        yield from _tools(request.tool_context)
     if request.request_id is not None:
         yield Line("request id", request.request_id)
     yield from _who(receipt.caller, receipt.session_turn)
@@ -125,6 +128,18 @@ def _form(held_to: OutputSummary) -> str:
     if held_to.tools:
         parts.append(f"arguments of {counted(held_to.tools, 'tool')} that match their schemas")
     return "; ".join(parts)
+
+
+def _tools(context: ToolContext) -> Iterator[Line]:
+    """What the request has to do with tools."""
+    if context.available_count:
+        named = ", ".join(context.available_tools)
+        more = context.available_count - len(context.available_tools)
+        yield Line("tools", f"{named} and {more} more" if named and more else named or str(more))
+    about = "no one tool" if context.primary_tool is None else context.primary_tool.name
+    source = "" if context.primary_tool is None else f" ({context.primary_tool.source.replace('_', ' ')})"
+    call = "" if context.tool_call_id is None else f", call {context.tool_call_id}"
+    yield Line("tool", f"{context.phase.replace('_', ' ')}: {about}{source}{call}")
 
 
 def _who(caller: Caller, turn: int | None) -> Iterator[Line]:

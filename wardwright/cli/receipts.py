@@ -31,6 +31,9 @@ def list_receipts(  # noqa: PLR0913 - each is an option of the command
         str | None,
         typer.Option("--rules-did", metavar="ACTION", help="Only where stream rules did this, such as block."),
     ] = None,
+    tool: Annotated[
+        str | None, typer.Option("--tool", metavar="NAME", help="Only those about the tool of this name.")
+    ] = None,
     where: WhereOption = None,
     config: ConfigOption = None,
     url: UrlOption = None,
@@ -43,6 +46,7 @@ def list_receipts(  # noqa: PLR0913 - each is an option of the command
         "status": _known_status(status),
         "session_id": session,
         "stream_policy_action": _known_action(rules_did),
+        "tool_name": tool,
     }
     filters = {
         **filters_of(since=since, until=until, model=model, where=where),

@@ -27,11 +27,12 @@ class Part(msgspec.Struct, frozen=True):
 
 
 class Message(msgspec.Struct, frozen=True):
-    """What the gateway reads of one chat message. `tool_calls` stays raw JSON."""
+    """What the gateway reads of one chat message. `tool_calls`, and in the result of a call its `tool_call_id`, stay raw JSON."""
 
     role: str
     content: str | list[Part] | None = None
     tool_calls: msgspec.Raw | None = None
+    tool_call_id: msgspec.Raw | None = None
 
 
 class ChatRequest(msgspec.Struct, frozen=True):

@@ -19,6 +19,7 @@ from wardwright.domain.policy import PolicyAction, RuleFired, StreamAction, Stre
 from wardwright.domain.route import PassReason, PlanInputs, Skip, StickyChoice
 from wardwright.domain.stream import ResumedBy
 from wardwright.domain.structured import OnViolation, OutputFinding, OutputSummary
+from wardwright.domain.tools import ToolContext
 
 FinalStatus = Literal[
     "completed",
@@ -66,7 +67,7 @@ class RequestSummary(msgspec.Struct, frozen=True, omit_defaults=True):
     """What was asked, without a word of its content.
 
     `model` is the name as the caller wrote it, `trace_id` the W3C trace that the request belongs to, `structured_output` the form
-    that its answers are held to.
+    that its answers are held to, `tool_context` what it has to do with tools, where it has anything.
     """
 
     model: str
@@ -78,6 +79,7 @@ class RequestSummary(msgspec.Struct, frozen=True, omit_defaults=True):
     request_id: str | None = None
     trace_id: str | None = None
     structured_output: OutputSummary | None = None
+    tool_context: ToolContext | None = None
 
 
 class SelectedTarget(msgspec.Struct, frozen=True):

@@ -20,6 +20,7 @@ from wardwright.domain.errors import Failure, FailureClass
 from wardwright.domain.route import PassReason
 from wardwright.domain.stream import ResumedBy
 from wardwright.domain.structured import OutputFinding
+from wardwright.domain.tools import ToolPhase, ToolSource
 from wardwright.receipts.erasure import commitment_in
 from wardwright.receipts.events import (
     AskedAgain,
@@ -195,11 +196,12 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
     faded_events: int = 0
 
 
-class Summary(msgspec.Struct, frozen=True):
+class Summary(msgspec.Struct, frozen=True, omit_defaults=True):
     """A receipt as a list shows it. `status` is null while the receipt is open.
 
     `selected_model` is the target whose answer was released, or the one decided on while or when none was.
-    `stream_policy_action` is null when no stream rule acted, or what it did has faded.
+    `stream_policy_action` is null when no stream rule acted, or what it did has faded. What is known of tools (see `ToolContext`) is
+    there where anything is; `tool_name`, `tool_namespace` and `tool_source` are those of the one tool that the request is about.
     """
 
     receipt_id: str
@@ -219,6 +221,11 @@ class Summary(msgspec.Struct, frozen=True):
     session_id: str | None
     run_id: str | None
     caller: Caller
+    tool_namespace: str | None = None
+    tool_name: str | None = None
+    tool_phase: ToolPhase | None = None
+    tool_source: ToolSource | None = None
+    tool_call_id: str | None = None
 
 
 def fold(entries: Sequence[Entry]) -> Receipt:
@@ -290,6 +297,8 @@ def _summary(
 ) -> Summary:
     caller, decision = said.caller, said.decision
     selected = answered or decision.selected_model
+    tools = said.request.tool_context
+    tool = None if tools is None else tools.primary_tool
     return Summary(
         receipt_id=receipt_id,
         receipt_schema="v1",
@@ -308,6 +317,11 @@ def _summary(
         session_id=_value(caller.session_id),
         run_id=_value(caller.run_id),
         caller=caller,
+        tool_namespace=None if tool is None else tool.namespace,
+        tool_name=None if tool is None else tool.name,
+        tool_phase=None if tools is None else tools.phase,
+        tool_source=None if tool is None else tool.source,
+        tool_call_id=None if tools is None else tools.tool_call_id,
     )
 
 

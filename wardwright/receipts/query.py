@@ -40,7 +40,8 @@ _EXACT = (
     "selected_model",
     "stream_policy_action",
 )
-# No receipt of this version has facts of tools, so whoever asks for some finds nothing, as for any other value that none has.
+# There are no rules over tools yet, so no receipt has a `tool_policy_status` or a `tool_risk_class`: whoever asks for one finds nothing, as
+# for any other value that none has.
 TOOL_FIELDS = (
     "tool_namespace",
     "tool_name",

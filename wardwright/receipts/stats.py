@@ -11,7 +11,7 @@ import msgspec
 from wardwright.receipts.fold import Receipt, Summary, summarise
 
 Grouping = Literal[
-    "model", "version", "target", "provider", "status", "tenant", "application", "agent", "user", "session"
+    "model", "version", "target", "provider", "status", "tenant", "application", "agent", "user", "session", "tool"
 ]
 GROUPINGS: tuple[Grouping, ...] = get_args(Grouping)
 
@@ -26,6 +26,7 @@ _FIELDS: dict[Grouping, str] = {
     "agent": "consuming_agent_id",
     "user": "consuming_user_id",
     "session": "session_id",
+    "tool": "tool_name",
 }
 
 

@@ -22,6 +22,7 @@ _SUMMARY = (
     "session_id",
     "run_id",
 )
+_TOOLS = ("tool_namespace", "tool_name", "tool_phase", "tool_source", "tool_call_id")
 COLUMNS = (
     "receipt_id",
     "created_at",
@@ -33,6 +34,7 @@ COLUMNS = (
     "cost_usd",
     "released_bytes",
     "error_code",
+    *_TOOLS,
 )
 
 
@@ -57,6 +59,7 @@ def _row(receipt: Receipt) -> tuple[object, ...]:
         final.cost_usd if final else None,
         final.released_bytes if final else None,
         final.error_code if final else None,
+        *(getattr(summary, name) for name in _TOOLS),
     )
 
 

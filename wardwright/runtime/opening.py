@@ -3,6 +3,7 @@
 from wardwright.domain.caller import Caller
 from wardwright.domain.chat import ChatRequest
 from wardwright.domain.structured import OutputSummary
+from wardwright.policy.tool_context import tool_context
 from wardwright.receipts.events import Opened, RequestSummary
 from wardwright.runtime.catalog_board import Route
 from wardwright.runtime.decision import Decided
@@ -44,6 +45,7 @@ class Opening:
                 request_id=request_id,
                 trace_id=None if traceparent is None else trace_id_of(traceparent),
                 structured_output=output,
+                tool_context=tool_context(request),
             ),
             decision=decided.recorded,
             session_turn=None if facts.session is None else facts.session.turn,

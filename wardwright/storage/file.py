@@ -20,6 +20,8 @@ from wardwright.storage.compaction import Compacted, compact_segments, size_of, 
 from wardwright.storage.file_reading import CAPABILITIES, FileReceiptReader, FileReceipts, note
 from wardwright.storage.files import FileOps, FolderLock, disk_faults
 from wardwright.storage.index import check_replacement, head_of
+from wardwright.storage.index_file import FORMAT as INDEX_FORMAT
+from wardwright.storage.index_format import note_format
 from wardwright.storage.log import ROOM_BYTES, SEGMENT_BYTES, Durability, LogWriter
 from wardwright.storage.log_folder import LogFolder, Place
 from wardwright.storage.log_index import LogIndex
@@ -73,6 +75,7 @@ class FileReceiptStore(FileReceipts):
             reader = LogReader(log, self._index.covered)
             deque(self._recover(reader), maxlen=0)
             self._index.recovered()
+            note_format(path, INDEX_FORMAT, self._files, is_durable=durability != "none")
             self._log = LogWriter(
                 self._segments,
                 durability=durability,

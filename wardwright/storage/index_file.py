@@ -21,22 +21,27 @@ from wardwright.receipts.query import ReceiptFilter
 from wardwright.storage.files import disk_faults
 from wardwright.storage.frame import read_frame
 from wardwright.storage.index import Head, Session, decode_head
+from wardwright.storage.index_format import latest_format
 from wardwright.storage.index_query import Scan, matching, narrowed
 from wardwright.storage.log_folder import LogFolder, Place
 from wardwright.storage.segment_file import opened
 from wardwright.storage.segments import unpadded
 from wardwright.storage.sqlite_database import (
+    ADD_TOOL_FACETS,
     APPLICATION_ID,
     FACETS,
+    FIRST_FACETS,
     Readers,
     connect,
     database_faults,
     empty_log,
+    facet_index,
     transaction,
 )
 from wardwright.storage.sqlite_query import Value
 
-FORMAT = 1
+FORMAT = 2
+_TOOLS_SINCE = 2
 
 _DAMAGE = (apsw.CorruptError, apsw.NotADBError, apsw.ConstraintError)
 
@@ -76,7 +81,7 @@ _INDEXES = (
     "CREATE INDEX open_receipts ON receipts (receipt_id) WHERE is_open",
     "CREATE INDEX receipts_by_time ON receipts (created_at)",
     "CREATE INDEX receipts_by_session ON receipts (session_id, model_id, receipt_id) WHERE session_id IS NOT NULL",
-    *(f"CREATE INDEX receipts_by_{name} ON receipts ({name}, receipt_id) WHERE {name} IS NOT NULL" for name in FACETS),
+    *map(facet_index, FACETS),
     f"PRAGMA user_version = {FORMAT}",
 )
 
@@ -168,14 +173,17 @@ class IndexFile:
 
     def checked(self, log: LogFolder) -> State:
         """What the index says of itself, if it is one of this log. Raises: Unfit."""
+        latest = latest_format(log.path)
         try:
             with self._reading() as found:
                 application, version = (
                     found.connection.pragma("application_id"),
                     found.connection.pragma("user_version"),
                 )
-                if (application, version) != (APPLICATION_ID, FORMAT):
+                if application != APPLICATION_ID or not 0 < version <= FORMAT:
                     raise Unfit("it has another format, or was not made to its end")
+                if version < latest:
+                    raise Unfit("an earlier version made it, of a log that a later one had written to")
                 home = found.execute("SELECT home FROM state").get
                 held: list[Any] = found.execute("SELECT number FROM segments WHERE held > 0").fetchall()
                 state = _state(found)
@@ -196,6 +204,12 @@ class IndexFile:
             if connection.pragma("user_version") == 0:
                 for statement in _INDEXES:
                     connection.execute(statement)
+
+    def bring_forward(self) -> None:
+        """Give an index of an earlier format, one that was checked, what this one has besides: nothing it covers has a say there. Idempotent."""
+        with self._changing() as changed:
+            if int(str(changed.execute("PRAGMA user_version").get)) < _TOOLS_SINCE:
+                changed.execute(f"{ADD_TOOL_FACETS} PRAGMA user_version = {FORMAT}")
 
     def state(self) -> State:
         """How far the index goes now."""
@@ -242,7 +256,9 @@ class IndexFile:
     def select(self, wanted: ReceiptFilter, before: str | None, below: str, at_most: int) -> Scan:
         """The next receipts by descending id that a filter matches; see `Scan`."""
         with self._reading() as found:
-            return matching(found, narrowed(found, wanted, before), below, at_most)
+            is_late = int(str(found.execute("PRAGMA user_version").get)) >= _TOOLS_SINCE
+            columns = FACETS if is_late else FIRST_FACETS
+            return matching(found, narrowed(found, wanted, before, columns), below, at_most)
 
     def impure_segments(self) -> frozenset[int]:
         """The segments with payloads that are of no receipt in the index: forgotten, repeated, or without a beginning."""

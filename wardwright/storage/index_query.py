@@ -5,13 +5,12 @@ costs what it shows where one condition is rare, and is bounded where none is.
 """
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import NamedTuple
 
 import apsw
 
 from wardwright.receipts.query import CLOCK_SLACK_S, ReceiptFilter
-from wardwright.storage.sqlite_database import FACETS
 from wardwright.storage.sqlite_query import NEVER, Condition, bounded, exact_condition, is_bounded, time_conditions
 
 MOST_LOOKED_AT = 2_000
@@ -35,10 +34,13 @@ class Search(NamedTuple):
     after: str | None
 
 
-def narrowed(found: apsw.Cursor, wanted: ReceiptFilter, before: str | None) -> Search:
-    """Choose the condition that drives, and turn times into ids, which sort by time but for as much as a clock may be set back."""
-    conditions = [(name, exact_condition(name, value)) for name, value in wanted.exact]
-    driven = [(name, condition) for name, condition in conditions if name in FACETS and condition != NEVER]
+def narrowed(found: apsw.Cursor, wanted: ReceiptFilter, before: str | None, columns: Container[str]) -> Search:
+    """Choose the condition that drives, and turn times into ids, which sort by time but for as much as a clock may be set back.
+
+    Args: columns: those of `FACETS` that there are.
+    """
+    conditions = [(name, exact_condition(name, value, columns)) for name, value in wanted.exact]
+    driven = [(name, condition) for name, condition in conditions if name in columns and condition != NEVER]
     driver = _rarest(found, driven, before)
     others = [condition for name, condition in conditions if name != driver] + list(time_conditions(wanted))
     sooner = _id_after(found, wanted.created_at_max + CLOCK_SLACK_S)

@@ -48,6 +48,7 @@ class LogIndex:
         # answer has it meanwhile. To remove it at once would be to change the index from the thread that appends.
         self._gone: set[str] = set()
         if is_writer and self._file is not None:
+            self._file.bring_forward()
             self._catch_up_forgetting(self._file, forgotten_below)
 
     @property

@@ -17,7 +17,7 @@ from psycopg.pq import TransactionStatus
 
 from wardwright.domain.errors import StorageUnavailable
 from wardwright.storage.log import Durability
-from wardwright.storage.sqlite_database import FACETS
+from wardwright.storage.sqlite_database import FACETS, FIRST_FACETS, TOOL_FACETS, facet_index
 
 T = TypeVar("T")
 
@@ -63,12 +63,12 @@ CREATE TABLE receipts (
     is_open boolean NOT NULL,
     created_at bigint,
     simulation boolean,
-    {", ".join(f'{name} text COLLATE "C"' for name in FACETS)}
+    {", ".join(f'{name} text COLLATE "C"' for name in FIRST_FACETS)}
 );
 CREATE INDEX open_receipts ON receipts (receipt_id) WHERE is_open;
 CREATE INDEX receipts_by_time ON receipts (created_at);
 CREATE INDEX receipts_by_session ON receipts (model_id, session_id, receipt_id) WHERE session_id IS NOT NULL;
-{"".join(f"CREATE INDEX receipts_by_{name} ON receipts ({name}, receipt_id) WHERE {name} IS NOT NULL;" for name in FACETS)}
+{"".join(map(facet_index, FIRST_FACETS))}
 """
 
 # Beside the receipts: one row with what is counted up, who writes, and what the contract keeps besides receipts.
@@ -86,8 +86,19 @@ CREATE TABLE marks (name text PRIMARY KEY, value bytea NOT NULL);
 CREATE TABLE control (seq bigint PRIMARY KEY, payload bytea NOT NULL);
 """
 
-_STEPS = (_RECEIPTS + _STATE,)
+_TOOLS = f"""
+ALTER TABLE receipts {", ".join(f'ADD COLUMN {name} text COLLATE "C"' for name in TOOL_FACETS)};
+{"".join(map(facet_index, TOOL_FACETS))}
+"""
+
+_STEPS = (_RECEIPTS + _STATE, _TOOLS)
 FORMAT = len(_STEPS)
+TOOLS_SINCE = 2
+
+
+def facets_in(number: int) -> tuple[str, ...]:
+    """The columns of `FACETS` that a schema of a format has. Purity: pure."""
+    return FACETS if number >= TOOLS_SINCE else FIRST_FACETS
 
 
 class Database:

@@ -4,7 +4,7 @@ A column holds the very text that a receipt has, unless PostgreSQL could not kee
 entry has less than 2.7 KB). Then it holds a digest, which is asked for in the same way.
 """
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -29,9 +29,12 @@ class Condition(NamedTuple):
 _NEVER = Condition("false")
 
 
-def matching_ids(wanted: ReceiptFilter) -> Condition:
-    """The statement that finds the ids of a page, and one more where another page follows. Purity: pure."""
-    conditions = list(_conditions(wanted))
+def matching_ids(wanted: ReceiptFilter, columns: Container[str]) -> Condition:
+    """The statement that finds the ids of a page, and one more where another page follows. Purity: pure.
+
+    Args: columns: those of `FACETS` that there are.
+    """
+    conditions = list(_conditions(wanted, columns))
     where = " AND ".join(condition.sql for condition in conditions) or "true"
     values = tuple(value for condition in conditions for value in condition.values)
     sql = f"SELECT receipt_id FROM receipts WHERE {where} ORDER BY receipt_id DESC LIMIT %s"  # noqa: S608 - our own words
@@ -61,9 +64,9 @@ def _column(value: str | None) -> str | None:
     return None if value is None else key_of_value(value)
 
 
-def _conditions(wanted: ReceiptFilter) -> Iterator[Condition]:
+def _conditions(wanted: ReceiptFilter, columns: Container[str]) -> Iterator[Condition]:
     for name, value in wanted.exact:
-        yield _exact(name, value)
+        yield _exact(name, value, columns)
     if wanted.before is not None:
         yield Condition("receipt_id < %s", (wanted.before,))
     if wanted.created_at_min > -_LARGEST:
@@ -72,11 +75,11 @@ def _conditions(wanted: ReceiptFilter) -> Iterator[Condition]:
         yield Condition("created_at <= %s", (_bounded(wanted.created_at_max),))
 
 
-def _exact(name: str, value: str | bool) -> Condition:
+def _exact(name: str, value: str | bool, columns: Container[str]) -> Condition:
     if name == "simulation":
         return Condition("simulation = %s", (value,)) if isinstance(value, bool) else _NEVER
     key = key_of_value(str(value))
-    if name not in FACETS or not can_be_kept(key):
+    if name not in columns or not can_be_kept(key):
         return _NEVER
     return Condition(f"{name} = %s", (key,))
 

@@ -16,7 +16,7 @@ from wardwright.ports.storage import Capability, Stored, StoreHealth, checked_ma
 from wardwright.receipts.events import Entry, decode_entry
 from wardwright.receipts.fold import Receipt, fold, summarise
 from wardwright.receipts.query import Page, ReceiptFilter, cursor
-from wardwright.storage.postgres_database import Connection, Database, Readers
+from wardwright.storage.postgres_database import FORMAT, Connection, Database, Readers, facets_in
 from wardwright.storage.postgres_query import can_be_kept, key_of_value, matching_ids
 
 CAPABILITIES = frozenset(
@@ -56,10 +56,12 @@ class PostgresReceiptReader:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._readers = Readers(self._connect, database)
+        self._format = 0
 
     def check_readable(self) -> None:
         """Raise StorageUnavailable when there is nothing to read, or it is of a later format."""
-        if not self._readers.ask(self._database.format_of):
+        self._format = self._readers.ask(self._database.format_of)
+        if not self._format:
             raise StorageUnavailable(f"there is nothing in {self._database.where} yet")
 
     def entries(self, receipt_id: str) -> tuple[Entry, ...]:
@@ -149,9 +151,15 @@ class PostgresReceiptReader:
 
     def _matching(self, wanted: ReceiptFilter) -> Iterator[Receipt]:
         """The receipts that a page shows, and one more where another page follows."""
-        chosen = matching_ids(wanted)
+        chosen = matching_ids(wanted, self._columns())
         rows = self._readers.rows(_OF_THOSE.format(chosen=chosen.sql, order=" DESC"), *chosen.values)
         return (fold(entries) for entries in self._receipts(rows))
+
+    def _columns(self) -> tuple[str, ...]:
+        """The columns that can be asked for: whoever writes may have brought the schema forward since."""
+        if self._format < FORMAT:
+            self._format = self._readers.ask(self._database.format_of)
+        return facets_in(self._format)
 
     def _replay(self, after: int, last: int) -> Iterator[Stored]:
         while rows := self._readers.rows(_REPLAYED, after, last, _REPLAY_CHUNK):

@@ -19,7 +19,7 @@ APPLICATION_ID = 0x57415244  # "WARD", so that `file` and we know whose it is
 BUSY_MS = 10_000
 
 # Columns of `receipts` that a query can name: what `receipts.fold.Summary` calls them, and what it says there.
-FACETS = (
+FIRST_FACETS = (
     "model_id",
     "model_version",
     "status",
@@ -33,6 +33,15 @@ FACETS = (
     "session_id",
     "run_id",
 )
+# No receipt that was stored before these were columns has anything to say in them.
+TOOL_FACETS = ("tool_namespace", "tool_name", "tool_phase", "tool_source", "tool_call_id")
+FACETS = (*FIRST_FACETS, *TOOL_FACETS)
+
+
+def facet_index(name: str) -> str:
+    """The statement that makes the index of a column of `FACETS`: of those receipts that say anything there. PostgreSQL takes it too."""
+    return f"CREATE INDEX receipts_by_{name} ON receipts ({name}, receipt_id) WHERE {name} IS NOT NULL;"
+
 
 _FIRST_STEP = f"""
 CREATE TABLE entries (
@@ -49,12 +58,12 @@ CREATE TABLE receipts (
     is_open INTEGER NOT NULL,
     created_at INTEGER,
     simulation INTEGER,
-    {", ".join(f"{name} TEXT" for name in FACETS)}
+    {", ".join(f"{name} TEXT" for name in FIRST_FACETS)}
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX open_receipts ON receipts (receipt_id) WHERE is_open;
 CREATE INDEX receipts_by_time ON receipts (created_at);
 CREATE INDEX receipts_by_session ON receipts (model_id, session_id, receipt_id);
-{"".join(f"CREATE INDEX receipts_by_{name} ON receipts ({name}, receipt_id) WHERE {name} IS NOT NULL;" for name in FACETS)}
+{"".join(map(facet_index, FIRST_FACETS))}
 
 CREATE TABLE control (
     seq INTEGER PRIMARY KEY,
@@ -70,9 +79,12 @@ INSERT INTO retention VALUES ('', 0);
 
 _MARKS = "CREATE TABLE marks (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;"
 
-_STEPS = (_FIRST_STEP + _RETENTION, _MARKS)
+ADD_TOOL_FACETS = "".join(f"ALTER TABLE receipts ADD COLUMN {name} TEXT; {facet_index(name)}" for name in TOOL_FACETS)
+
+_STEPS = (_FIRST_STEP + _RETENTION, _MARKS, ADD_TOOL_FACETS)
 FORMAT = len(_STEPS)
 MARKS_SINCE = 2
+TOOLS_SINCE = 3
 
 
 @contextmanager
@@ -140,6 +152,11 @@ def format_of(connection: apsw.Connection, path: Path) -> int:
     if _number(connection, "application_id") != APPLICATION_ID and (found or _number(connection, "schema_version")):
         raise StorageUnavailable(f"{path} is a database of some other application")
     return found
+
+
+def facets_in(number: int) -> tuple[str, ...]:
+    """The columns of `FACETS` that a database of a format has. Purity: pure."""
+    return FACETS if number >= TOOLS_SINCE else FIRST_FACETS
 
 
 @contextmanager

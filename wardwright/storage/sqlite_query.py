@@ -1,6 +1,6 @@
 """Receipt filters in SQL, meaning what `ReceiptFilter.matches` means."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import NamedTuple
 
 from wardwright.receipts.fold import Summary
@@ -23,9 +23,12 @@ NEVER = Condition("0")
 """What nothing meets."""
 
 
-def matching_ids(wanted: ReceiptFilter) -> Condition:
-    """The statement that finds the ids of a page, and one more where another page follows. Purity: pure."""
-    conditions = list(_conditions(wanted))
+def matching_ids(wanted: ReceiptFilter, columns: Container[str]) -> Condition:
+    """The statement that finds the ids of a page, and one more where another page follows. Purity: pure.
+
+    Args: columns: those of `FACETS` that there are.
+    """
+    conditions = list(_conditions(wanted, columns))
     where = " AND ".join(condition.sql for condition in conditions) or "1"
     values = tuple(value for condition in conditions for value in condition.values)
     sql = f"SELECT receipt_id FROM receipts WHERE {where} ORDER BY receipt_id DESC LIMIT ?"  # noqa: S608 - our own words
@@ -47,11 +50,11 @@ def time_conditions(wanted: ReceiptFilter) -> Iterator[Condition]:
         yield Condition("created_at <= ?", (bounded(wanted.created_at_max),))
 
 
-def exact_condition(name: str, value: str | bool) -> Condition:
-    """That a field of the summary has a value. Purity: pure."""
+def exact_condition(name: str, value: str | bool, columns: Container[str]) -> Condition:
+    """That a field of the summary has a value: none has one that is no column. Purity: pure."""
     if name == "simulation":
         return Condition("simulation = ?", (int(value),)) if isinstance(value, bool) else NEVER
-    if name not in FACETS or not _is_encodable(str(value)):
+    if name not in columns or not _is_encodable(str(value)):
         return NEVER
     return Condition(f"{name} = ?", (value,))
 
@@ -66,9 +69,9 @@ def bounded(seconds: float) -> int:
     return int(max(-_LARGEST, min(_LARGEST, seconds)))
 
 
-def _conditions(wanted: ReceiptFilter) -> Iterator[Condition]:
+def _conditions(wanted: ReceiptFilter, columns: Container[str]) -> Iterator[Condition]:
     for name, value in wanted.exact:
-        yield exact_condition(name, value)
+        yield exact_condition(name, value, columns)
     if wanted.before is not None:
         yield Condition("receipt_id < ?", (wanted.before,))
     yield from time_conditions(wanted)

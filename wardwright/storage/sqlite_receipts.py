@@ -26,6 +26,7 @@ from wardwright.storage.sqlite_database import (
     connect,
     database_faults,
     empty_log,
+    facets_in,
     format_of,
     prepare,
     sync_log,
@@ -88,9 +89,8 @@ class SqliteReceiptReader:
 
     def page(self, wanted: ReceiptFilter) -> Page:
         """See `ReceiptReader.page`. Found by indexes, all of it in one snapshot."""
-        statement = matching_ids(wanted)
         with self._readers.reading() as found:
-            ids = [str(row[0]) for row in found.execute(*statement).fetchall()]
+            ids = self._matching_ids(found, wanted)
             shown = [summary_of(self._entries(found, receipt_id)) for receipt_id in ids[: wanted.limit]]
         return Page(tuple(shown), cursor(shown[-1].receipt_id) if len(ids) > wanted.limit else None)
 
@@ -99,7 +99,7 @@ class SqliteReceiptReader:
         some: ReceiptFilter | None = msgspec.structs.replace(wanted, limit=_SELECT_CHUNK)
         while some is not None:
             with self._readers.reading() as found:
-                ids = [str(row[0]) for row in found.execute(*matching_ids(some)).fetchall()]
+                ids = self._matching_ids(found, some)
                 receipts = [fold(self._entries(found, receipt_id)) for receipt_id in ids[:_SELECT_CHUNK]]
             yield from receipts
             some = None if len(ids) <= _SELECT_CHUNK else msgspec.structs.replace(some, before=ids[_SELECT_CHUNK - 1])
@@ -164,6 +164,12 @@ class SqliteReceiptReader:
             for crc, payload, position in rows:
                 yield Stored(position, self._sound(crc, payload, position))
                 after = position
+
+    def _matching_ids(self, found: apsw.Cursor, wanted: ReceiptFilter) -> list[str]:
+        """The ids of a page, and one more where another page follows."""
+        columns = facets_in(format_of(found.connection, self._path))
+        rows: list[Any] = found.execute(*matching_ids(wanted, columns)).fetchall()
+        return [receipt_id for (receipt_id,) in rows]
 
     def _entries(self, found: apsw.Cursor, receipt_id: str) -> tuple[Entry, ...]:
         try:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from wardwright.domain.caller import Attributed, Caller
 from wardwright.domain.policy import RuleFired, StreamAction
 from wardwright.domain.route import PlanInputs, RequestFacts
+from wardwright.domain.tools import ToolContext, ToolIdentity, ToolPhase, ToolSource
 from wardwright.receipts.chain import Chain
 from wardwright.receipts.erasure import erased
 from wardwright.receipts.events import (
@@ -34,6 +35,9 @@ SPACING_S = 10
 TARGETS = {"local/small": "local", "local/large": "local", "cloud/large": "cloud"}
 NAMES = ("a", "b", "A", "a b", "ä'\"%")
 CALLER_FACTS = ("tenant_id", "application_id", "consuming_agent_id", "consuming_user_id", "session_id", "run_id")
+TOOLS = ("search", "shell", *NAMES)
+NAMESPACES = ("openai.function", "openai.tool")
+CALLS = ("call_1", "call_2", *NAMES)
 MODELS = ("coding", "chat")
 VERSIONS = ("1", "2")
 
@@ -50,14 +54,18 @@ def receipt_id(number: int) -> str:
     return f"rcpt_{number:04d}"
 
 
-def opened(caller: Caller | None = None, model_id: str = "coding", **changes: Any) -> Opened:
+def opened(
+    caller: Caller | None = None, model_id: str = "coding", tools: ToolContext | None = None, **changes: Any
+) -> Opened:
     """The opening fact of a request for a model with two targets, `local/small` chosen."""
     fact = Opened(
         boot="boot-1",
         model_id=model_id,
         model_version="1",
         caller=caller or Caller(),
-        request=RequestSummary(f"wardwright/{model_id}", model_id, 1, stream=True, estimated_prompt_tokens=40),
+        request=RequestSummary(
+            f"wardwright/{model_id}", model_id, 1, stream=True, estimated_prompt_tokens=40, tool_context=tools
+        ),
         decision=decision("local/small"),
     )
     return msgspec.structs.replace(fact, **changes)
@@ -144,6 +152,20 @@ def with_content(number: int, text: str) -> Written:
     return sealed(number, [opened(), content, Closed("completed", 0)])
 
 
+def tool_contexts() -> st.SearchStrategy[ToolContext]:
+    """What a request may have to do with tools, of few tools and calls."""
+    tools = st.sampled_from(TOOLS)
+    return st.builds(
+        ToolContext,
+        phase=st.sampled_from(get_args(ToolPhase)),
+        confidence=st.just("exact"),
+        primary_tool=st.none()
+        | st.builds(ToolIdentity, st.sampled_from(NAMESPACES), tools, st.sampled_from(get_args(ToolSource))),
+        available_tools=st.lists(tools, max_size=2, unique=True).map(tuple),
+        tool_call_id=st.none() | st.sampled_from(CALLS),
+    )
+
+
 def _fact(value: str) -> Attributed:
     return Attributed(value, "header")
 
@@ -162,6 +184,7 @@ def receipts(draw: st.DrawFn, number: int) -> Written:
         opened(
             caller,
             draw(st.sampled_from(MODELS)),
+            draw(st.none() | tool_contexts()),
             model_version=draw(st.sampled_from(VERSIONS)),
             decision=decision(selected),
             simulation=draw(st.booleans()),
@@ -204,6 +227,11 @@ def queries(most: int) -> st.SearchStrategy[ReceiptFilter]:
         "limit": st.integers(1, MAX_LIMIT).map(str),
         "cursor": st.integers(0, most).map(receipt_id).map(cursor),
         **dict.fromkeys(TOOL_FIELDS, names),
+        "tool_namespace": st.sampled_from(NAMESPACES),
+        "tool_name": st.sampled_from(TOOLS),
+        "tool_phase": st.sampled_from(get_args(ToolPhase)),
+        "tool_source": st.sampled_from(get_args(ToolSource)),
+        "tool_call_id": st.sampled_from(CALLS),
     }
     common = {
         name: filters[name] for name in ("model", "status", "selected_model", "created_at_min", "tenant_id", "limit")

@@ -24,6 +24,7 @@ class _Message(msgspec.Struct):
     role: str
     content: str | list[Part] | None = None
     tool_calls: msgspec.Raw = _ABSENT
+    tool_call_id: msgspec.Raw = _ABSENT
 
 
 class _Named(msgspec.Struct):
@@ -195,7 +196,10 @@ def _refused(path: str, problem: str) -> RequestError:
 
 def _message(message: _Message) -> Message:
     calls = message.tool_calls
-    return Message(message.role, message.content, None if bytes(calls) in _EMPTY else calls)
+    stated = None if bytes(calls) in _EMPTY else calls
+    if message.role != "tool" or bytes(message.tool_call_id) in _EMPTY:
+        return Message(message.role, message.content, stated)
+    return Message(message.role, message.content, stated, message.tool_call_id)
 
 
 def _output_budget(known: _Known) -> int | None:

@@ -44,7 +44,14 @@ def test_whatever_stats_groups_by_can_be_asked_for_by_the_same_word() -> None:
 
 @pytest.mark.parametrize("name", FILTERS)
 def test_every_filter_of_the_api_can_be_asked_for(name: str) -> None:
-    value = {"status": "interrupted", "stream_policy_action": "drop", "simulation": "false"}.get(name, "1")
+    known = {
+        "status": "interrupted",
+        "stream_policy_action": "drop",
+        "simulation": "false",
+        "tool_phase": "planning",
+        "tool_source": "tool_choice",
+    }
+    value = known.get(name, "1")
     assert filters_of(where=[f"{name}={value}"]) == {name: value}
 
 

@@ -10,6 +10,7 @@ from wardwright.domain.caller import Caller
 from wardwright.domain.policy import PolicyAction, RuleFired
 from wardwright.domain.route import Skip, StickyChoice
 from wardwright.domain.structured import OnViolation, OutputFinding, OutputSummary
+from wardwright.domain.tools import ToolContext, ToolIdentity
 from wardwright.receipts.events import (
     AskedAgain,
     AttemptFinished,
@@ -69,6 +70,32 @@ def test_a_receipt_tells_who_asked_what_was_decided_tried_and_answered() -> None
         "released 118 bytes",
         "recorded 2027-01-15T08:00:05.000Z",
     ]
+
+
+@pytest.mark.parametrize(
+    ("context", "lines"),
+    [
+        (
+            ToolContext(
+                "result_interpretation",
+                "exact",
+                ToolIdentity("openai.function", "search", "assistant_tool_call"),
+                ("search", "shell"),
+                3,
+                "call_1",
+                "unknown",
+            ),
+            ["tools search, shell and 1 more", "tool result interpretation: search (assistant tool call), call call_1"],
+        ),
+        (ToolContext("planning", "ambiguous", None, (), 2), ["tools 2", "tool planning: no one tool"]),
+        (ToolContext("result_interpretation", "inferred"), ["tool result interpretation: no one tool"]),
+    ],
+)
+def test_what_a_request_has_to_do_with_tools_is_told(context: ToolContext, lines: list[str]) -> None:
+    asked = msgspec.structs.replace(OPENED.request, tool_context=context)
+    shown = told(receipt(msgspec.structs.replace(OPENED, request=asked)))
+    at = shown.index("request 2 messages, about 40 tokens, to be answered streamed") + 1
+    assert shown[at : at + len(lines)] == lines
 
 
 def test_a_request_that_nothing_could_serve_says_so() -> None:

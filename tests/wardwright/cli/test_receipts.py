@@ -54,6 +54,10 @@ def test_filters_are_the_daemons(daemon: FakeDaemon, run: Run) -> None:
         "2026-11-01",
         "--where",
         "user=jane",
+        "--tool",
+        "search",
+        "--where",
+        "tool_phase=planning",
     )
 
     result = run("receipts", "list", *filters, "--url", daemon.url)
@@ -61,6 +65,7 @@ def test_filters_are_the_daemons(daemon: FakeDaemon, run: Run) -> None:
     assert daemon.asked[0].query == {
         "model": "wardwright/m", "status": "completed", "session_id": "s 1", "stream_policy_action": "block", "limit": "7",
         "created_at_min": "1793491200", "consuming_user_id": "jane",
+        "tool_name": "search", "tool_phase": "planning",
     }  # fmt: skip
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "no receipts match\n")
 

@@ -9,6 +9,7 @@ from wardwright.domain.caller import Attributed, Caller
 from wardwright.domain.chat import Usage
 from wardwright.domain.errors import Failure
 from wardwright.domain.route import PlanInputs, RequestFacts, Skip
+from wardwright.domain.tools import ToolContext
 from wardwright.receipts.chain import Chain
 from wardwright.receipts.events import (
     AttemptFinished,
@@ -28,7 +29,13 @@ RECEIPT_ID = "rcpt_0190c2a5d9f0"
 AT = 1_800_000_001.25
 
 
-def opened(*, model_id: str = "coding-balanced", caller: Caller | None = None, simulation: bool = False) -> Opened:
+def opened(
+    *,
+    model_id: str = "coding-balanced",
+    caller: Caller | None = None,
+    simulation: bool = False,
+    tools: ToolContext | None = None,
+) -> Opened:
     return Opened(
         boot="boot-1",
         model_id=model_id,
@@ -40,6 +47,7 @@ def opened(*, model_id: str = "coding-balanced", caller: Caller | None = None, s
             message_count=2,
             stream=True,
             estimated_prompt_tokens=40,
+            tool_context=tools,
         ),
         decision=Decision(
             route_type="dispatcher",

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from tests.wardwright.receipts.receipt_samples import entries, fallback_story, opened
+from wardwright.domain.tools import ToolContext, ToolIdentity
 from wardwright.receipts.columns import COLUMNS, ColumnType, row_of
 from wardwright.receipts.events import Closed
 from wardwright.receipts.fold import Receipt, fold
@@ -15,6 +16,10 @@ from wardwright.receipts.table_text import csv_lines
 
 ANSWERED = fold(entries(fallback_story()))
 OPEN = fold(entries([opened()]))
+TOOLS = ToolContext(
+    "planning", "exact", ToolIdentity("openai.function", "search", "tool_choice"), ("search", "shell"), 2, "call_1"
+)
+WITH_TOOLS = fold(entries([opened(tools=TOOLS)]))
 BLOCKED = fold(entries([opened(simulation=True), Closed("policy_blocked", 0, error_code="policy_blocked")]))
 
 _PYTHON: dict[ColumnType, type | tuple[type, ...]] = {
@@ -33,7 +38,7 @@ def test_names_are_given_once_each() -> None:
     assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize("receipt", [ANSWERED, OPEN, BLOCKED])
+@pytest.mark.parametrize("receipt", [ANSWERED, OPEN, BLOCKED, WITH_TOOLS])
 def test_a_row_says_what_the_csv_says(receipt: Receipt) -> None:
     (written,) = csv.DictReader(io.StringIO("".join(csv_lines([receipt]))))
     row = row_of(receipt)
@@ -41,7 +46,7 @@ def test_a_row_says_what_the_csv_says(receipt: Receipt) -> None:
     assert {name: value.lower() if isinstance(row[name], bool) else value for name, value in said.items()} == written
 
 
-@pytest.mark.parametrize("receipt", [ANSWERED, OPEN, BLOCKED])
+@pytest.mark.parametrize("receipt", [ANSWERED, OPEN, BLOCKED, WITH_TOOLS])
 def test_a_cell_is_of_its_columns_type_or_empty(receipt: Receipt) -> None:
     row = msgspec.json.decode(msgspec.json.encode(row_of(receipt)))
     wrong = [
@@ -67,3 +72,16 @@ def test_what_only_these_columns_have() -> None:
 def test_an_open_receipt_has_no_end_and_is_no_fallback_yet() -> None:
     row = row_of(OPEN)
     assert [row[name] for name in ("closed_at", "status", "fallback", "latency_ms", "first_token_ms")] == [None] * 5
+
+
+def test_what_is_known_of_tools_has_columns() -> None:
+    row = row_of(WITH_TOOLS)
+    named = ("tool_namespace", "tool_name", "tool_phase", "tool_source", "tool_call_id", "available_tools")
+    assert tuple(row[name] for name in named) == (
+        "openai.function",
+        "search",
+        "planning",
+        "tool_choice",
+        "call_1",
+        ("search", "shell"),
+    )

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.wardwright.receipts.receipt_samples import AT, entries, fallback_story, opened
 from wardwright.domain.caller import Attributed, Caller
 from wardwright.domain.errors import RequestError
+from wardwright.domain.tools import ToolContext, ToolIdentity
 from wardwright.receipts import query
 from wardwright.receipts.events import Closed, Entry, decode_entry
 from wardwright.receipts.fold import fold
@@ -62,9 +63,27 @@ def test_a_caller_filter_finds_only_callers_who_stated_that_id(name: str) -> Non
     assert not ReceiptFilter.parse({name: "me"}).matches(RECEIPT)
 
 
-@pytest.mark.parametrize("name", ["tool_namespace", "tool_name", "tool_call_id"])
-def test_no_receipt_has_facts_of_tools_yet(name: str) -> None:
-    assert not ReceiptFilter.parse({name: "search"}).matches(RECEIPT)
+@pytest.mark.parametrize(
+    ("name", "value", "other"),
+    [
+        ("tool_namespace", "openai.function", "openai.tool"),
+        ("tool_name", "search", "shell"),
+        ("tool_phase", "planning", "result_interpretation"),
+        ("tool_source", "tool_choice", "declared_tool"),
+        ("tool_call_id", "call_1", "call_2"),
+    ],
+)
+def test_a_tool_filter_finds_requests_about_that_tool(name: str, value: str, other: str) -> None:
+    tool = ToolIdentity("openai.function", "search", "tool_choice")
+    about = fold(entries([opened(tools=ToolContext("planning", "exact", tool, ("shell",), 1, "call_1"))]))
+    assert ReceiptFilter.parse({name: value}).matches(about)
+    assert not ReceiptFilter.parse({name: other}).matches(about)
+    assert not ReceiptFilter.parse({name: value}).matches(RECEIPT)
+
+
+@pytest.mark.parametrize("name", ["tool_policy_status", "tool_risk_class"])
+def test_no_receipt_says_what_rules_made_of_a_tool(name: str) -> None:
+    assert not ReceiptFilter.parse({name: "unknown"}).matches(RECEIPT)
 
 
 @given(histories(3).filter(bool), queries(3))

@@ -20,6 +20,8 @@ from wardwright.receipts.events import AttemptStarted, Closed
 from wardwright.storage.file import FileReceiptStore
 from wardwright.storage.file_reading import FileReceiptReader
 from wardwright.storage.files import FileOps
+from wardwright.storage.index_file import FORMAT
+from wardwright.storage.index_format import note_format
 from wardwright.storage.log import Durability
 
 SEGMENT = "receipts-00000001.log"
@@ -256,6 +258,7 @@ def test_a_folder_without_write_permission_is_told_in_a_sentence(tmp_path: Path)
 
 def test_a_new_log_that_cannot_be_begun_is_refused_and_the_folder_is_free(tmp_path: Path) -> None:
     files = FaultyFiles()
+    note_format(tmp_path, FORMAT, files, is_durable=True)
     files.fail("create", NO_SPACE)
     with pytest.raises(StorageUnavailable, match="cannot begin the segment"):
         FileReceiptStore(tmp_path, files=files)

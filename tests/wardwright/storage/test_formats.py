@@ -8,18 +8,21 @@ import pytest
 
 from tests.support.postgres import PostgresServer
 from wardwright.domain.control_state import fold_control
+from wardwright.domain.tools import ToolContext, ToolIdentity
 from wardwright.ports.storage import StorageProvider
 from wardwright.receipts.chain import verify
 from wardwright.receipts.query import ReceiptFilter
 from wardwright.storage.folder import FileStorage
 from wardwright.storage.postgres import PostgresStorage
 from wardwright.storage.sqlite import SqliteStorage
+from wardwright.testing.sample_receipts import opened, sealed
 
 FORMATS = Path(__file__).parent / "formats"
 PROVIDERS: dict[str, Callable[[Path], StorageProvider]] = {
     "file-1": FileStorage,
     "file-2": FileStorage,
     "sqlite-1": SqliteStorage,
+    "sqlite-2": SqliteStorage,
 }
 
 
@@ -54,6 +57,18 @@ def test_a_kept_store_tells_what_it_was_told(storage: StorageProvider) -> None:
         assert [record[0].receipt_id for record in receipts.open_receipts()] == ["rcpt_0003"]
         assert receipts.newest_of_session("coding-balanced", "s1") == "rcpt_0001"
         receipts.close()
+
+
+def test_a_kept_store_has_nothing_of_tools_until_something_comes(storage: StorageProvider) -> None:
+    wanted = ReceiptFilter.parse({"tool_name": "search"})
+    reader = storage.read()
+    assert reader.page(wanted).data == ()
+    receipts = storage.open()
+    written = sealed(4, [opened(tools=ToolContext("planning", "exact", ToolIdentity("ns", "search", "tool_choice")))])
+    receipts.append(written.payloads)
+    for one in (receipts, reader):
+        assert [summary.receipt_id for summary in one.page(wanted).data] == [written.receipt_id]
+        one.close()
 
 
 def test_a_kept_control_log_tells_what_it_was_told(storage: StorageProvider) -> None:

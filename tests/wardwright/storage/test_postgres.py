@@ -156,7 +156,7 @@ class TestWhatIsThereAlready:
     ) -> None:
         server.execute(f"UPDATE {SCHEMA}.wardwright_format SET number = 99")
         for ask in (PostgresStorage.open, PostgresStorage.read, PostgresStorage.open_control):
-            assert "has format 99; this version reads formats up to 1" in refusal(storage, ask)
+            assert "has format 99; this version reads formats up to 2" in refusal(storage, ask)
 
     def test_where_there_is_no_schema_there_is_nothing_to_read(self, storage: PostgresStorage) -> None:
         assert "there is nothing in schema" in refusal(storage, PostgresStorage.read)
@@ -179,7 +179,7 @@ class TestWhatIsThereAlready:
         self, storage: PostgresStorage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(postgres_database, "_STEPS", (*postgres_database._STEPS, "CREATE TABLE oh no"))
-        monkeypatch.setattr(postgres_database, "FORMAT", 2)
+        monkeypatch.setattr(postgres_database, "FORMAT", postgres_database.FORMAT + 1)
         assert 'syntax error at or near "no"' in refusal(storage)
         assert storage.is_new()
         monkeypatch.undo()
@@ -193,10 +193,12 @@ class TestWhatIsThereAlready:
         monkeypatch.setattr(
             postgres_database, "_STEPS", (*postgres_database._STEPS, "CREATE TABLE later AS SELECT 1 AS one")
         )
-        monkeypatch.setattr(postgres_database, "FORMAT", 2)
+        monkeypatch.setattr(postgres_database, "FORMAT", postgres_database.FORMAT + 1)
         with closing(storage.open()) as again:
             assert count_of(again) == len(flat(batches(1)))
-        assert server.execute(f"SELECT one, number FROM {SCHEMA}.later, {SCHEMA}.wardwright_format") == [(1, 2)]
+        assert server.execute(f"SELECT one, number FROM {SCHEMA}.later, {SCHEMA}.wardwright_format") == [
+            (1, postgres_database.FORMAT)
+        ]
 
     def test_an_entry_that_has_changed_is_never_given_out(self, server: PostgresServer, store: ReceiptStore) -> None:
         store.append(plain(1).payloads)

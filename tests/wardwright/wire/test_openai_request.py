@@ -82,7 +82,9 @@ def test_messages_keep_parts_and_tool_calls() -> None:
     assert second.tool_calls is not None
     assert json.loads(bytes(second.tool_calls)) == calls
     assert third == Message("assistant")
-    assert fourth == Message("tool", "")
+    assert (fourth.role, fourth.content, fourth.tool_calls) == ("tool", "", None)
+    assert fourth.tool_call_id is not None
+    assert json.loads(bytes(fourth.tool_call_id)) == "c"
 
 
 @pytest.mark.parametrize(

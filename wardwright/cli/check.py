@@ -26,11 +26,11 @@ def check(
     from wardwright.app import files
 
     loaded = files.load(config)
-    for warning in loaded.warnings:
+    warnings = [*map(str, loaded.warnings), *_compare_with_published(loaded)]
+    for warning in warnings:
         tell(f"warning: {warning}")
-    _compare_with_published(loaded)
     say(f"{loaded.source}: no problems")
-    say(_summary(loaded))
+    say(_summary(loaded, len(warnings)))
     if loaded.definitions:
         _show_models(loaded)
     if loaded.guarantees:
@@ -38,8 +38,8 @@ def check(
     _show_structured_output(loaded)
 
 
-def _compare_with_published(loaded: "Loaded") -> None:
-    """Refuse what a daemon would refuse because of what was published before. Raises: ConfigError."""
+def _compare_with_published(loaded: "Loaded") -> list[str]:
+    """Refuse what a daemon would refuse because of what was published before; what is to be warned of. Raises: ConfigError."""
     from wardwright.app.published import contradictions
     from wardwright.config.problems import ConfigError
     from wardwright.domain.errors import StorageUnavailable
@@ -47,20 +47,20 @@ def _compare_with_published(loaded: "Loaded") -> None:
     try:
         problems = contradictions(loaded)
     except StorageUnavailable as error:
-        tell(f"warning: not compared with what was published before: {error.message}")
-        return
+        return [f"not compared with what was published before: {error.message}"]
     if problems:
         raise ConfigError(loaded.source, problems)
+    return []
 
 
-def _summary(loaded: "Loaded") -> str:
+def _summary(loaded: "Loaded", warnings: int) -> str:
     settings = loaded.settings
     parts = (
         counted(len(settings.providers), "provider"),
         counted(len(settings.targets), "target"),
         counted(len(loaded.definitions), "model"),
         *([counted(len(settings.sinks), "sink")] if settings.sinks else []),
-        counted(len(loaded.warnings), "warning"),
+        counted(warnings, "warning"),
     )
     return f"{', '.join(parts)}; serves on {settings.server.bind}, receipts in {_storage(loaded)}"
 

@@ -33,7 +33,7 @@ def erase(
             "--before",
             metavar="WHEN",
             parser=moment,
-            help="Only those from before then: 2026-11-01, 2026-11-01T12:00:00, in UTC, or 90d ago.",
+            help="Only those from before then: 2026-11-01, 2026-11-01T12:00:00Z, or 90d ago.",
         ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Erase without asking.")] = False,

@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, get_args
 
 import typer
@@ -27,12 +27,14 @@ _SHORT = {
 
 
 def moment(text: str) -> int:
-    """Unix seconds of an age such as `6h`, or of a day or moment by ISO 8601, in UTC where it does not say. Raises: BadParameter."""
+    """Unix seconds of an age such as `6h`, or of a day or moment by ISO 8601. Raises: BadParameter.
+
+    Where no zone is named it is that of this machine, in which lists show their times.
+    """
     if matched := _AGE.fullmatch(text):
         return int(time.time()) - int(matched[1]) * _UNITS[matched[2]]
     try:
-        read = datetime.fromisoformat(text)
-        return int((read if read.tzinfo is not None else read.replace(tzinfo=UTC)).timestamp())
+        return int(datetime.fromisoformat(text).timestamp())
     except (ValueError, OverflowError):
         raise typer.BadParameter(
             f"{text!r} is no age such as 6h or 1d, and no day or moment such as 2026-11-01 or 2026-11-01T12:00:00"
@@ -45,7 +47,7 @@ SinceOption = Annotated[
         "--since",
         metavar="WHEN",
         parser=moment,
-        help="Only those from then on: 90s, 15m, 6h, 1d, 2w ago, or 2026-11-01, 2026-11-01T12:00:00, in UTC.",
+        help="Only those from then on: 90s, 15m, 6h, 1d, 2w ago, or 2026-11-01, 2026-11-01T12:00:00Z.",
     ),
 ]
 UntilOption = Annotated[

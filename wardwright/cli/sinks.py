@@ -33,7 +33,7 @@ def list_sinks(*, config: ConfigOption = None, url: UrlOption = None, as_json: J
     if not found["data"]:
         tell("no sinks are configured")
         return
-    listed = table("sink", "kind", "where", "state", "behind", "delivered", "dead letters", "last error")
+    listed = table("SINK", "KIND", "WHERE", "STATE", "BEHIND", "DELIVERED", "DEAD LETTERS", "LAST ERROR")
     for sink in found["data"]:
         listed.add_row(
             styled(sink["id"]),
@@ -155,6 +155,14 @@ def _behind(sink: Json) -> str:
 def _facts(sink: Json) -> Iterator[tuple[str, object]]:
     for name, value in sink.items():
         if name != "dead_letter_stretches" and value is not None:
-            yield name.replace("_", " "), value
+            yield name.replace("_", " "), _shown(name, value)
     for stretch in sink["dead_letter_stretches"]:
         yield "", f"{stretch['count']} behind {stretch['after']} up to {stretch['last']}: {stretch['reason']}"
+
+
+def _shown(name: str, value: object) -> object:
+    from wardwright.cli.receipt_story import clock
+
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return clock(value) if name.endswith("_at") and isinstance(value, int | float) else value

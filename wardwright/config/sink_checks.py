@@ -29,13 +29,22 @@ def check_sinks(sinks: Sequence[SinkSettings]) -> Iterator[Problem]:
                 if first != path:
                     yield Problem(below(path, "path"), f"expected a place of its own, but {first} writes to it too")
             case OpenTelemetrySinkSettings() | WebhookSinkSettings() | SearchSinkSettings():
-                fault = url_fault(sink.url, "headers_env")
+                fault = url_fault(sink.url, "headers_env") or _signal_fault(sink)
                 if fault is not None:
                     yield Problem(below(path, "url"), f"expected an http or https URL {fault}")
             case NatsSinkSettings():
                 yield from _check_nats(sink, path)
             case KafkaSinkSettings():
                 yield from _check_kafka(sink, path)
+
+
+def _signal_fault(sink: SinkSettings) -> str | None:
+    """Other senders of OTLP are given the URL of a signal; ours would then ask for a path of that path, which no receiver has."""
+    if isinstance(sink, OpenTelemetrySinkSettings):
+        for signal in ("/v1/traces", "/v1/metrics"):
+            if sink.url.rstrip("/").endswith(signal):
+                return f"that ends before {signal}, which is added to it"
+    return None
 
 
 def _check_nats(sink: NatsSinkSettings, path: str) -> Iterator[Problem]:

@@ -117,13 +117,23 @@ class FarSide:
         except httpx2.TimeoutException as error:
             raise SinkUnavailable(f"{self.where} did not answer within {self._timeout_s:g} s") from error
         except (httpx2.HTTPError, httpx2.StreamError) as error:
-            raise SinkUnavailable(f"{self.where} did not answer: {type(error).__name__}") from error
+            raise SinkUnavailable(f"{self.where} did not answer: {_why(error)}") from error
 
     def _value_of(self, variable: str) -> str:
         value = self._environ.get(variable, "").strip()
         if not value:
             raise SinkUnavailable(f"the variable {variable} is not set, which {self.where} is to be shown")
         return value
+
+
+def _why(error: BaseException) -> str:
+    """What the system says of a fault where it was the system's, else its name: other words of the client may have a path in them."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return type(error).__name__
 
 
 @cache

@@ -166,3 +166,4 @@ def test_a_data_folder_that_cannot_be_read_is_a_warning(folder: Path, run: Run) 
 
     assert result.exit_code == 0
     assert "not compared with what was published before" in result.stderr
+    assert "1 model, 2 warnings;" in result.stdout

@@ -1,6 +1,8 @@
 """The options that choose receipts: how a time may be said, what a filter may be called, and what is told of a mistake."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import typer
@@ -15,15 +17,27 @@ from wardwright.receipts.stats import GROUPINGS
     [
         ("90s", 1_800_000_000 - 90),
         ("2w", 1_800_000_000 - 14 * 86_400),
-        ("2026-11-01", 1_793_491_200),
-        ("2026-11-01T12:00:00", 1_793_534_400),
+        ("2026-11-01", 1_793_491_200 - 3600),
+        ("2026-11-01T12:00:00", 1_793_534_400 - 3600),
+        ("2026-11-01 12:00:00", 1_793_534_400 - 3600),
         ("2026-11-01T12:00:00Z", 1_793_534_400),
         ("2026-11-01T14:00:00+02:00", 1_793_534_400),
     ],
 )
 def test_a_moment_is_an_age_or_a_date(monkeypatch: pytest.MonkeyPatch, text: str, at: int) -> None:
     monkeypatch.setattr(time, "time", lambda: 1_800_000_000.7)
-    assert moment(text) == at
+    with in_zone(monkeypatch, "XYZ-1"):
+        assert moment(text) == at
+
+
+@contextmanager
+def in_zone(monkeypatch: pytest.MonkeyPatch, zone: str) -> Iterator[None]:
+    """A machine in another time zone, for as long as this lasts."""
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", zone)
+        time.tzset()
+        yield
+    time.tzset()
 
 
 @pytest.mark.parametrize("text", ["", "1y", "6 h", "\u0666h", "yesterday", "2026-13-01"])

@@ -51,7 +51,7 @@ def test_filters_are_the_daemons(daemon: FakeDaemon, run: Run) -> None:
         "--rules-did",
         "block",
         "--since",
-        "2026-11-01",
+        "2026-11-01T00:00:00Z",
         "--where",
         "user=jane",
         "--tool",

@@ -111,7 +111,7 @@ def test_when_none_can_be_replayed_that_is_the_answer(daemon: FakeDaemon, run: R
 def test_one_change_is_counted_as_one(daemon: FakeDaemon, run: Run) -> None:
     lay_list(daemon, "rcpt_0001")
     lay(daemon, answer(reason="because"))
-    result = run("receipts", "replay", "--where", "user=jane", "--until", "2027-01-01", "--url", daemon.url)
+    result = run("receipts", "replay", "--where", "user=jane", "--until", "2027-01-01T00:00:00Z", "--url", daemon.url)
     assert daemon.asked[0].query == {"consuming_user_id": "jane", "created_at_max": "1798761599", "limit": "500"}
     assert result.stdout.splitlines()[0] == "1 decision replayed: 1 changes, none of them to another target"
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from wardwright.cli.receipt_story import clock
+
 from .conftest import Run
 from .fake_daemon import FakeDaemon, error_answer
 
@@ -53,7 +55,7 @@ def test_sinks_are_listed_with_what_is_worth_a_look(daemon: FakeDaemon, run: Run
     result = run("sinks", "list", "--url", daemon.url)
     assert (result.exit_code, result.stderr) == (0, "")
     heading, well, ill = (line.split() for line in result.stdout.splitlines())
-    assert heading[:4] == ["sink", "kind", "where", "state"]
+    assert heading[:4] == ["SINK", "KIND", "WHERE", "STATE"]
     assert well == ["archive", "webhook", "https://hooks.example", "idle", "7"]
     assert " ".join(ill[3:]) == "failing, stale 300 entries, 301 s 7 2 nobody answers"
 
@@ -83,7 +85,11 @@ def test_one_sink_is_shown_with_the_places_of_its_dead_letters(daemon: FakeDaemo
     stretches = [{"after": 3, "last": 9, "count": 2, "reason": "too large"}]
     daemon.lay("GET", "/admin/sinks/billing", (200, {**ILL, "dead_letter_stretches": stretches}))
     lines = run("sinks", "show", "billing", "--url", daemon.url).stdout.splitlines()
-    assert any(line.split() == ["lag", "entries", "300"] for line in lines)
+    words = [line.split() for line in lines]
+    assert ["lag", "entries", "300"] in words
+    assert ["stale", "yes"] in words
+    assert ["full", "no"] in words
+    assert ["last", "success", "at", *clock(1.5).split()] in words
     assert lines[-1].strip() == "2 behind 3 up to 9: too large"
 
 

@@ -39,9 +39,11 @@ def test_paths_are_made_absolute_and_addresses_are_left(tmp_path: Path) -> None:
         ("http://me:hush@host", "without user name and password, which belong in headers_env"),
         ("ftp://host", "got something else"),
         ("http://host/?key=hush", "without a query or fragment"),
+        ("http://host:4318/v1/traces", "that ends before /v1/traces, which is added to it"),
+        ("http://host/otlp/v1/metrics/", "that ends before /v1/metrics, which is added to it"),
     ],
 )
-def test_an_address_holds_no_secret(tmp_path: Path, url: str, told: str) -> None:
+def test_an_address_holds_no_secret_and_no_signal(tmp_path: Path, url: str, told: str) -> None:
     (problem,) = problems(tmp_path, OTEL + f'url = "{url}"')
     assert problem.startswith("sinks.traces.url: expected an http or https URL")
     assert told in problem

@@ -133,6 +133,6 @@ def test_a_certificate_is_asked_for_and_who_has_none_is_unavailable() -> None:
     with receiving(lambda _: Reply()) as receiver:
         far_side = FarSide(receiver.url.replace("http:", "https:"), headers_env={}, environ={}, timeout_s=5)
         far_side.open()
-        with pytest.raises(SinkUnavailable, match="did not answer: ConnectError"):
+        with pytest.raises(SinkUnavailable, match=r"did not answer: .*SSL"):
             far_side.get("/")
         far_side.close()

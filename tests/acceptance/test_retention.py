@@ -9,6 +9,7 @@ from tests.acceptance.conftest import StartDaemon, gateway_config
 from tests.support.upstream import Upstream
 from tests.wardwright.receipts.receipt_samples import fallback_story, sealed
 from wardwright.app.storage import storage_at
+from wardwright.receipts.audit import Audit
 from wardwright.runtime.identity import first_receipt_id
 
 DAY_S = 86_400
@@ -34,3 +35,39 @@ def test_receipts_older_than_they_are_kept_for_are_gone_and_younger_ones_stay(
     with daemon.client() as client:
         assert client.get(f"/v1/receipts/{old}").status_code == 404
         assert client.get(f"/v1/receipts/{young}").status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["file", "sqlite"])
+def test_events_fade_after_their_days_and_why_and_how_it_ended_stays(
+    upstream: Upstream, start_daemon: StartDaemon, tmp_path: Path, kind: str
+) -> None:
+    """With the retention that the contract has as its example."""
+    storage = f'[storage]\nkind = "{kind}"\n'
+    daemon = start_daemon(gateway_config(upstream, "ok", extra=storage))
+    assert daemon.chat().status_code == 200
+    (asked,) = (summary["receipt_id"] for summary in daemon.receipts())
+    recent = daemon.receipt(asked)
+    daemon.stop()
+    old = f"{first_receipt_id(time.time() - 31 * DAY_S)}0123456789abc"
+    store = storage_at(kind, tmp_path / "daemon" / "data").open()
+    opened, *_, closed = (entry.event for entry in store.entries(asked))
+    store.append(sealed([opened, *fallback_story()[1:-1], closed], receipt_id=old))
+    store.close()
+
+    retention = "retention = { receipts_days = 90, events_days = 30, content_days = 7 }\n"
+    daemon = start_daemon(gateway_config(upstream, "ok", extra=storage + retention))
+
+    until = time.monotonic() + 20
+    while not (receipt := daemon.receipt(old)).get("faded_events"):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    assert daemon.receipt(asked) == recent
+    assert (receipt["decision"], receipt["attempts"], receipt["faded_events"]) == (recent["decision"], [], 4)
+    assert receipt["final"]["status"] == recent["final"]["status"] == "completed"
+    assert [event.get("was") for event in receipt["events"]][1:-1] == ["attempt.started", "attempt.finished"] * 2
+    with daemon.client() as client:
+        assert client.post(f"/v1/receipts/{old}/replay").json()["identical"]
+    reader, audit = storage_at(kind, tmp_path / "daemon" / "data").read(), Audit()
+    assert [audit.take(stored.payload) for stored in reader.replay()] == [None] * audit.entries
+    assert (audit.receipts, audit.faded) == (2, 4)
+    reader.close()

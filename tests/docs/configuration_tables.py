@@ -94,6 +94,8 @@ MEANINGS: Mapping[str, str] = {
     "storage.retention": "How long things are kept. See below.",
     "retention.content_days": "For how many days the content of receipts is kept, where there is any; absent: for as long as the receipt. See "
     "[how to keep and erase content](../how-to/keep-and-erase-content.md).",
+    "retention.events_days": "For how many days a closed receipt says what each attempt did; then its events between opening and closing "
+    "[fade](receipt.md#what-fades). Absent: for as long as the receipt.",
     "retention.receipts_days": "Receipts are forgotten when they are older than this: they are in no list any more, nor is what a session came to "
     "by them. Their space on disk is given back when everything around them is as old. Without it they are kept for good.",
     "storage.durability": "`strict`: an answer ends after its receipt is on disk. `batched`: after it is written; it is on disk within 100 ms of more traffic. "

@@ -357,7 +357,7 @@ def _sink_actor(appended: Bell, part: SinkPart, roster: SinkRoster) -> SinkActor
 def _terms(settings: Settings) -> Terms:
     """How long things are kept."""
     kept = settings.storage.retention
-    days = (kept.receipts_days, kept.content_days)
+    days = (kept.receipts_days, kept.content_days, kept.events_days)
     return Terms(*(None if one is None else one * _DAY_S for one in days))
 
 

@@ -21,6 +21,7 @@ from wardwright.config.settings import (
     ModelSettings,
     ProviderSettings,
     RemoteSettings,
+    RetentionSettings,
     ServerSettings,
     StorageSettings,
     TargetSettings,
@@ -51,7 +52,11 @@ def check_server(server: ServerSettings, bind_path: str, environ: Mapping[str, s
 
 
 def check_storage(storage: StorageSettings, environ: Mapping[str, str]) -> Iterator[Problem]:
-    """Check that the URL of a database is there, and looks like one. It is never shown."""
+    """Check that what is in receipts is kept no longer than they are, and that the URL of a database is there, and looks like one.
+
+    The URL is never shown.
+    """
+    yield from _check_retention(storage.retention)
     if storage.kind != "postgres":
         return
     path, url = "storage.url_env", environ.get(storage.url_env, "").strip()
@@ -60,6 +65,13 @@ def check_storage(storage: StorageSettings, environ: Mapping[str, str]) -> Itera
     elif not url.startswith(("postgresql://", "postgres://")):
         message = f'expected a URL such as "postgresql://user:password@host:5432/database" in {storage.url_env}'
         yield Problem(path, f"{message}, got something else (not shown here)")
+
+
+def _check_retention(kept: RetentionSettings) -> Iterator[Problem]:
+    for key, days in (("events_days", kept.events_days), ("content_days", kept.content_days)):
+        if days is not None and kept.receipts_days is not None and days > kept.receipts_days:
+            message = f"expected at most the {kept.receipts_days:g} days that receipts are kept (receipts_days)"
+            yield Problem(f"storage.retention.{key}", f"{message}, got {days:g}")
 
 
 def check_providers(providers: Sequence[ProviderSettings]) -> Iterator[Problem]:

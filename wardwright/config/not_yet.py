@@ -9,7 +9,6 @@ from collections.abc import Mapping
 KEYS: Mapping[str, frozenset[str]] = {
     "": frozenset({"policy_cache", "alert_delivery"}),
     "server": frozenset({"engine"}),
-    "storage.retention": frozenset({"events_days"}),
     "models": frozenset(
         {
             "prompt_transforms",

@@ -58,12 +58,13 @@ class RuntimeSettings(Table, frozen=True, kw_only=True):
 
 
 class RetentionSettings(Table, frozen=True, kw_only=True):
-    """How long things are kept; without a key for good. A day is the least: budgets of a day are made up from its receipts.
+    """How long things are kept; without a key for good. A day is the least: budgets of a day are made up from its receipts and their events.
 
-    Content may go before its receipt does, and any time.
+    Events and content may go before their receipt does, and content any time.
     """
 
     receipts_days: Annotated[float, Meta(ge=1, le=36_500, description="a number of days, 1 to 36500")] | None = None
+    events_days: Annotated[float, Meta(ge=1, le=36_500, description="a number of days, 1 to 36500")] | None = None
     content_days: Annotated[float, Meta(gt=0, le=36_500, description="a number of days, more than 0")] | None = None
 
 

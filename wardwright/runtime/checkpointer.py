@@ -208,7 +208,8 @@ class Checkpointer(Actor):
             "entries_appended": self._appended,
             "interrupted_receipts_closed": self._interrupted,
             "receipts_forgotten": self._retention.forgotten,
-            "entries_erased": self._erased + self._retention.erased,
+            "entries_erased": self._erased + self._retention.content.replaced,
+            "entries_faded": self._retention.events.replaced,
             "control_seq": self._control.state.seq,
             "snapshot": self._snapshots.described(),
         }

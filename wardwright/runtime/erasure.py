@@ -1,18 +1,16 @@
-"""Erasing, step by step: a person's receipts, and content that is older than it is kept for.
+"""Erasing a person's receipts, step by step.
 
 A step is bounded by how many receipts it looks at and how much it puts into their place, so that whoever writes receipts meanwhile
 waits for no more than that. Steps may be taken again: what was erased has nothing left to erase.
 """
 
 import math
-from collections.abc import Iterator
 
 import msgspec
 
 from wardwright.domain.errors import StorageUnavailable
 from wardwright.ports.storage import Capability, ReceiptStore
 from wardwright.receipts.erasure import erased
-from wardwright.receipts.events import ContentCaptured
 from wardwright.receipts.query import ReceiptFilter, cursor
 
 MOST_RECEIPTS = 200
@@ -70,27 +68,3 @@ def erase(store: ReceiptStore, wanted: ReceiptFilter, *, dry_run: bool = False) 
     if left and not dry_run:
         store.replace(left)
     return Erased(receipts, len(left), open_receipts, next_cursor)
-
-
-def content_to_erase(store: ReceiptStore, *, below: str, not_below: str) -> Iterator[list[bytes]]:
-    """What is left of content in the receipts between two ids, newest first; some at a time, perhaps nothing.
-
-    Raises: StorageUnavailable.
-    """
-    left: list[bytes] = []
-    size = 0
-    for number, entries in enumerate(store.newest(below), 1):
-        if entries[0].receipt_id < not_below:
-            break
-        if any(isinstance(entry.event, ContentCaptured) for entry in entries):
-            payloads = store.payloads(entries[0].receipt_id)
-            size += sum(map(len, payloads))
-            left += [
-                payload
-                for entry, stored in zip(entries, payloads, strict=False)
-                if isinstance(entry.event, ContentCaptured) and (payload := erased(stored)) is not None
-            ]
-        if number % MOST_RECEIPTS == 0 or size >= MOST_BYTES:
-            yield left
-            left, size = [], 0
-    yield left

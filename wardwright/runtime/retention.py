@@ -1,4 +1,4 @@
-"""What goes by itself: receipts, and before them their content, when they are older than they are kept for.
+"""What goes by itself when it is older than it is kept for: receipts, and before them their content and their events.
 
 It is done at the start and once an hour, in steps between which receipts are written. What a crash here loses: nothing; the next
 hour does it.
@@ -13,24 +13,36 @@ import structlog
 
 from wardwright.domain.errors import StorageUnavailable
 from wardwright.ports.storage import ReceiptStore
-from wardwright.runtime.erasure import content_to_erase
 from wardwright.runtime.identity import first_receipt_id
+from wardwright.runtime.old_receipts import Choice, Course, Step, content_of, events_of, steps
+from wardwright.runtime.pace import Pace
 from wardwright.runtime.worker import Worker
 
 _INTERVAL_S = 3600.0
-_CONTENT_MARK = "content-erased-below"
 
 _log = structlog.get_logger("wardwright.storage")
 
 
 class Terms(msgspec.Struct, frozen=True):
-    """How long receipts, and the content in them, are kept, in seconds; None for good."""
+    """How long receipts, and the content and the events in them, are kept, in seconds; None for good, or for as long as the receipt."""
 
     receipts_s: float | None = None
     content_s: float | None = None
+    events_s: float | None = None
 
 
 KEEP_EVERYTHING = Terms()
+
+
+class Aging:
+    """One thing in receipts that goes before they do. `mark` says in the store how far it has."""
+
+    def __init__(self, mark: str, choose: Choice, term_s: float | None) -> None:
+        self.mark = mark
+        self.choose = choose
+        self.term_s = term_s
+        self.replaced = 0
+        """Entries of which less is left than there was."""
 
 
 class Retention:
@@ -45,8 +57,8 @@ class Retention:
         self._now = now
         self.forgotten = 0
         """Receipts that are gone."""
-        self.erased = 0
-        """Entries whose content is gone."""
+        self.content = Aging("content-erased-below", content_of, terms.content_s)
+        self.events = Aging("events-faded-below", events_of, terms.events_s)
 
     @property
     def is_wanted(self) -> bool:
@@ -58,24 +70,34 @@ class Retention:
         while True:
             try:
                 if self._terms.receipts_s is not None:
-                    await self._forget(first_receipt_id(self._now() - self._terms.receipts_s))
-                if self._terms.content_s is not None:
-                    await self._erase_content(first_receipt_id(self._now() - self._terms.content_s))
+                    await self._forget(self._before(self._terms.receipts_s))
+                for aging in (self.content, self.events):
+                    if aging.term_s is not None:
+                        await self._replace(aging, self._before(aging.term_s))
             except StorageUnavailable as error:
                 _log.warning("what is old enough to go could not be let go of", problem=error.message)
             await anyio.sleep(_INTERVAL_S)
+
+    def _before(self, term_s: float) -> str:
+        """The id below which receipts are older than a term."""
+        return first_receipt_id(self._now() - term_s)
 
     async def _forget(self, before: str) -> None:
         while forgotten := await self._worker.run(partial(self._store().forget, before)):
             self.forgotten += forgotten
 
-    async def _erase_content(self, below: str) -> None:
-        """Go through the receipts that have become old enough since the last time; a mark in the store says up to where that was."""
+    async def _replace(self, aging: Aging, below: str) -> None:
+        """Go through the receipts that have become old enough since the last time."""
         store = self._store()
-        done = await self._worker.run(partial(store.mark, _CONTENT_MARK)) or b""
-        steps = content_to_erase(store, below=below, not_below=done.decode())
-        while (left := await self._worker.run(partial(next, steps, None))) is not None:
-            if left:
-                await self._worker.run(partial(store.replace, left))
-                self.erased += len(left)
-        await self._worker.run(partial(store.set_mark, _CONTENT_MARK, below.encode()))
+        course = Course.decode(await self._worker.run(partial(store.mark, aging.mark)))
+        coming = steps(store, aging.choose, course, below, Pace())
+        while (step := await self._worker.run(partial(next, coming, None))) is not None:
+            await self._worker.run(partial(_take, store, aging.mark, step))
+            aging.replaced += len(step.left)
+
+
+def _take(store: ReceiptStore, mark: str, step: Step) -> None:
+    """Take a step, and keep how far it has gone."""
+    if step.left:
+        store.replace(step.left)
+    store.set_mark(mark, step.course.encode())

@@ -191,23 +191,25 @@ class FileReceiptStore(FileReceipts):
         """
         wanted = _by_receipt(payloads)
         with self._indexing:
+            self._writer()  # which there is none of any more when the store is closed
+            changes = {place: payload for receipt_id in wanted for place, payload in self._changes(receipt_id, wanted)}
+            while self._index.tail_length() >= _STEP:
+                self._index.move(_STEP, self._make_durable)
             with self._writing:
-                changes = self._settled(wanted)
+                self._settle(changes)
             segments = sorted({Place.unpacked(place).segment for place in changes})
             with self._index.remaking(wanted):
                 for number in segments:
                     rewrite_segment(self._segments, number, partial(_changed, changes), self._files)
 
-    def _settled(self, wanted: Mapping[str, Mapping[int, bytes]]) -> dict[int, bytes]:
-        """What is to stand at which place, all of it in sealed segments and of receipts that the index knows. Raises: ValueError."""
+    def _settle(self, changes: Iterable[int]) -> None:
+        """Have these places in sealed segments, and everything that is stored in the index beside the log."""
         log = self._writer()
-        changes = {place: payload for receipt_id in wanted for place, payload in self._changes(receipt_id, wanted)}
         while self._index.tail_length():
             self._index.move(_STEP, self._make_durable)
         if any(Place.unpacked(place).segment == log.end().segment for place in changes):
             log.roll()
             self._last_end = log.end()
-        return changes
 
     def _changes(self, receipt_id: str, wanted: Mapping[str, Mapping[int, bytes]]) -> Iterator[tuple[int, bytes]]:
         """What is to stand at which place. Raises: ValueError."""

@@ -153,8 +153,9 @@ class LogIndex:
         yield
         known = [one for receipt_id in self._unsure if (one := file.known(receipt_id)) is not None]
         payloads = self._read_places(place for one in known for place in one.places)
+        rows = [_row(one.receipt_id, one.places, payloads) for one in known]
         with self._moving:
-            file.remake([_row(one.receipt_id, one.places, payloads) for one in known])
+            file.remake(rows)
         self._unsure.clear()
 
     def forgettable(self, before: str, at_most: int) -> tuple[list[str], str]:

@@ -7,6 +7,7 @@ in which entries come to be seen: whoever has read up to a position never finds 
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
@@ -27,6 +28,7 @@ from wardwright.storage.postgres_query import can_be_kept, facets_of
 from wardwright.storage.postgres_receipts import PostgresReceiptReader
 from wardwright.storage.postgres_writers import Presence
 from wardwright.storage.sqlite_database import FACETS
+from wardwright.storage.turns import in_turns
 
 T = TypeVar("T")
 
@@ -131,10 +133,15 @@ class PostgresReceiptStore(PostgresReceiptReader):
         return self._write(lambda connection: self._forget(connection, before, at_most))
 
     def replace(self, payloads: Sequence[bytes]) -> None:
-        """See `ReceiptStore.replace`. What was there is vacuumed out of the tables; the server's files are the server's."""
-        heads = [_checked(head_of(payload)) for payload in payloads]
-        if heads:
-            self._write(lambda connection: self._replace(connection, heads, payloads))
+        """See `ReceiptStore.replace`. What was there is vacuumed out of the tables; the server's files are the server's.
+
+        Some at a time are of one transaction, and appends get their turn in between.
+        """
+        given = [(_checked(head_of(payload)), payload) for payload in payloads]
+        for work in (self._places_of, self._replace):  # the first one for what it raises
+            for some in in_turns(given):
+                self._write(partial(work, given=some))
+        if given:
             self._vacuum()
 
     def set_mark(self, name: str, value: bytes) -> None:
@@ -266,24 +273,31 @@ class PostgresReceiptStore(PostgresReceiptReader):
         connection.execute(_FORGET, (bound, bound))
         return len(chosen)
 
-    def _replace(self, connection: Connection, heads: Sequence[Head], payloads: Sequence[bytes]) -> None:
+    def _replace(self, connection: Connection, given: Sequence[tuple[Head, bytes]]) -> None:
         connection.execute(_LOCK, (self._database.lock_key,))
         connection.execute(_DURABLY)
-        sent = ([head.receipt_id for head in heads], [head.seq for head in heads])
-        stored = {
-            (receipt_id, seq): (position, *self._sound([(position, crc, payload)]))
-            for receipt_id, seq, position, crc, payload in connection.execute(_STORED, sent, binary=True).fetchall()
-        }
+        places = self._places_of(connection, given)
         rows, changed = list[tuple[int, int, bytes]](), set[str]()
-        for head, payload in zip(heads, payloads, strict=True):
-            if (head.receipt_id, head.seq) in stored:
-                position, before = stored[head.receipt_id, head.seq]
-                check_replacement(payload, head, before, head_of(before))
+        for head, payload in given:
+            if (position := places.get((head.receipt_id, head.seq))) is not None:
                 rows.append((position, crc32(payload), payload))
                 changed |= {head.receipt_id} if changes_summary(head) else set()
         if rows:
             connection.execute(_REPLACE_ENTRIES, _by_column(rows))
             self._note_anew(connection, sorted(changed))
+
+    def _places_of(self, connection: Connection, given: Sequence[tuple[Head, bytes]]) -> dict[tuple[str, int], int]:
+        """The positions of entries whose places others may take, of those that are stored. Raises: ValueError when one may not."""
+        sent = ([head.receipt_id for head, _ in given], [head.seq for head, _ in given])
+        stored = {
+            (receipt_id, seq): (position, *self._sound([(position, crc, payload)]))
+            for receipt_id, seq, position, crc, payload in connection.execute(_STORED, sent, binary=True).fetchall()
+        }
+        for head, payload in given:
+            if (head.receipt_id, head.seq) in stored:
+                before = stored[head.receipt_id, head.seq][1]
+                check_replacement(payload, head, before, head_of(before))
+        return {entry: position for entry, (position, _) in stored.items()}
 
     def _note_anew(self, connection: Connection, receipt_ids: Sequence[str]) -> None:
         """Keep up the rows of receipts that come to something else than before."""

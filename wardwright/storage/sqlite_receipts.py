@@ -33,6 +33,7 @@ from wardwright.storage.sqlite_database import (
     transaction,
 )
 from wardwright.storage.sqlite_query import facets_of, matching_ids
+from wardwright.storage.turns import in_turns
 
 CAPABILITIES = frozenset(
     {
@@ -265,21 +266,18 @@ class SqliteReceiptStore(SqliteReceiptReader):
             changed.execute("INSERT OR REPLACE INTO marks (name, value) VALUES (?, ?)", (name, value))
 
     def replace(self, payloads: Sequence[bytes]) -> None:
-        """See `ReceiptStore.replace`. What was there is overwritten in the database, and SQLite's log is emptied of it."""
-        with self._writing, database_faults("write to", self._path):
-            if not self._is_open:
-                raise self._is_closed()
-            connection = self._writer()
-            connection.pragma("synchronous", "FULL")
-            try:
-                with transaction(connection) as changed:
-                    replaced = [head for payload in payloads if (head := self._replace(changed, payload)) is not None]
-                    self._note_anew(changed, {head.receipt_id for head in replaced if changes_summary(head)})
-                empty_log(connection)
-            except apsw.Error:
-                self._connection = None
-                connection.close()
-                raise
+        """See `ReceiptStore.replace`. What was there is overwritten in the database, and SQLite's log is emptied of it.
+
+        Some at a time are of one transaction, and appends get their turn in between.
+        """
+        with self._readers.reading() as found:
+            for payload in payloads:
+                self._place_of(found, head_of(payload), payload)
+        for some in in_turns(payloads):
+            with self._writing, self._changing(is_synced=True) as changed:
+                self._replace(changed, some)
+        with self._writing, self._connected() as connection:
+            empty_log(connection)
 
     def health(self) -> StoreHealth:
         """Counts and facts; touches no disk."""
@@ -323,18 +321,21 @@ class SqliteReceiptStore(SqliteReceiptReader):
 
     @contextmanager
     def _changing(self, *, is_synced: bool) -> Iterator[apsw.Cursor]:
-        """One transaction, on disk afterwards if it is to be. Whoever asks for it holds `_writing`.
+        """One transaction, on disk afterwards if it is to be. Whoever asks for it holds `_writing`."""
+        with self._connected() as connection:
+            connection.pragma("synchronous", "FULL" if is_synced else "NORMAL")
+            with transaction(connection) as changed:
+                yield changed
 
-        A connection that failed is given up: nobody knows what it believes.
-        """
+    @contextmanager
+    def _connected(self) -> Iterator[apsw.Connection]:
+        """The connection that writes. One that failed is given up: nobody knows what it believes."""
         with database_faults("write to", self._path):
             if not self._is_open:
                 raise self._is_closed()
             connection = self._writer()
             try:
-                connection.pragma("synchronous", "FULL" if is_synced else "NORMAL")
-                with transaction(connection) as changed:
-                    yield changed
+                yield connection
             except apsw.Error:
                 self._connection = None
                 connection.close()
@@ -376,25 +377,28 @@ class SqliteReceiptStore(SqliteReceiptReader):
         except (msgspec.DecodeError, ValueError):
             return None
 
-    def _replace(self, changed: apsw.Cursor, payload: bytes) -> Head | None:
-        """Put an entry in its place; tell its head, None when nothing is stored there."""
-        head = head_of(payload)
-        sql = "SELECT crc, payload, position FROM entries WHERE receipt_id = ? AND seq = ?"
-        row: Any = changed.execute(sql, (head.receipt_id, head.seq)).fetchone()
-        if row is None:
-            return None
-        position, stored = row[2], self._sound(*row)
-        check_replacement(payload, head, stored, head_of(stored))
-        changed.execute(
-            "UPDATE entries SET crc = ?, payload = ? WHERE position = ?", (crc32(payload), payload, position)
-        )
-        return head
-
-    def _note_anew(self, changed: apsw.Cursor, receipt_ids: Iterable[str]) -> None:
-        """Keep up the rows of receipts that come to something else than before."""
-        for receipt_id in receipt_ids:
+    def _replace(self, changed: apsw.Cursor, payloads: Sequence[bytes]) -> None:
+        """Put entries in their places, and keep up the rows of receipts that come to something else than before."""
+        sql, come_to_else = "UPDATE entries SET crc = ?, payload = ? WHERE position = ?", set[str]()
+        for payload in payloads:
+            head = head_of(payload)
+            position = self._place_of(changed, head, payload)
+            if position is not None:
+                changed.execute(sql, (crc32(payload), payload, position))
+                come_to_else |= {head.receipt_id} if changes_summary(head) else set()
+        for receipt_id in come_to_else:
             summary, is_open = self._summary(changed, receipt_id), int(_is_open(changed, receipt_id))
             changed.execute(_PUT_RECEIPT, (receipt_id, is_open, *facets_of(summary)))
+
+    def _place_of(self, found: apsw.Cursor, head: Head, payload: bytes) -> int | None:
+        """The position of the entry whose place another may take; None when none is stored. Raises: ValueError when it may not."""
+        sql = "SELECT crc, payload, position FROM entries WHERE receipt_id = ? AND seq = ?"
+        row: Any = found.execute(sql, (head.receipt_id, head.seq)).fetchone()
+        if row is None:
+            return None
+        stored = self._sound(*row)
+        check_replacement(payload, head, stored, head_of(stored))
+        return int(row[2])
 
     def _is_sync_due(self) -> bool:
         if self._durability == "batched":

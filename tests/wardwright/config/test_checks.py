@@ -35,6 +35,14 @@ def warnings(folder: Path, text: str, **environ: str) -> list[str]:
             'server.bind: expected "host:port" with an IPv6 host in brackets, got "8791"',
         ),
         (
+            "[storage]\nretention = { receipts_days = 30, events_days = 30.5, content_days = 7 }\n",
+            "storage.retention.events_days: expected at most the 30 days that receipts are kept (receipts_days), got 30.5",
+        ),
+        (
+            "[storage]\nretention = { receipts_days = 30, events_days = 30, content_days = 90 }\n",
+            "storage.retention.content_days: expected at most the 30 days that receipts are kept (receipts_days), got 90",
+        ),
+        (
             '[server]\nbind = "0.0.0.0:8791"\n',
             'server.bind: expected a loopback address while WARDWRIGHT_ADMIN_TOKEN is not set, got "0.0.0.0:8791"',
         ),
@@ -118,6 +126,16 @@ def test_an_address_that_others_reach_is_allowed_with_an_admin_token(tmp_path: P
     text = '[server]\nbind = "0.0.0.0:8791"\n' + PROVIDER + TARGET + MODEL
     assert warnings(tmp_path, text, WARDWRIGHT_ADMIN_TOKEN="t") == []
     assert problems(tmp_path, text, WARDWRIGHT_ADMIN_TOKEN=" ")
+
+
+def test_what_is_in_receipts_may_be_kept_for_as_long_as_they_are(tmp_path: Path) -> None:
+    for text in (
+        "receipts_days = 90, events_days = 30, content_days = 7",
+        "receipts_days = 1, events_days = 1, content_days = 1",
+        "events_days = 365, content_days = 400",
+    ):
+        (tmp_path / "wardwright.toml").write_text(f"[storage]\nretention = {{ {text} }}\n")
+        load_config(tmp_path / "wardwright.toml", {})
 
 
 def test_a_provider_that_is_malformed_still_counts_as_named(tmp_path: Path) -> None:

@@ -196,8 +196,6 @@ def test_no_key_is_both_supported_and_not_yet() -> None:
             tree: dict[str, Any] = {key: []} if kind == "" else {}
             if kind == "server":
                 tree = {kind: {key: 1}}
-            elif kind == "storage.retention":
-                tree = {"storage": {"retention": {key: 1}}}
             elif kind == "providers":
                 tree = {"providers": [provider(**{key: 1})]}
             elif kind == "targets":

@@ -32,6 +32,7 @@ from wardwright.ports.storage import ReceiptStore
 from wardwright.receipts.chain import verify
 from wardwright.receipts.events import AttemptStarted, Closed, decode_entry
 from wardwright.receipts.fold import fold
+from wardwright.runtime import old_receipts
 from wardwright.runtime.checkpointer import Append, Checkpointer, Erase, Logs, StoreBoard
 from wardwright.runtime.control import ControlBoard, decide
 from wardwright.runtime.erasure import Erased, receipts_of
@@ -87,6 +88,7 @@ async def desk(
     boot: str = "boot-1",
     keep_s: float | None = None,
     keep_content_s: float | None = None,
+    keep_events_s: float | None = None,
 ) -> AsyncIterator[Desk]:
     board, control, events = StoreBoard(), ControlBoard(), EventLog()
     logs = Logs(open_store, open_control)
@@ -99,7 +101,7 @@ async def desk(
         health=HealthBoard(),
         boot=boot,
         now=lambda: NOW,
-        terms=Terms(keep_s, keep_content_s),
+        terms=Terms(keep_s, keep_content_s, keep_events_s),
     )
     children = [ChildSpec("storage", start, shutdown=30.0)]
     async with System("test", Supervisor(children), on_event=events) as system:
@@ -514,6 +516,52 @@ class TestRetention:
             await anyio.sleep(1)
         assert has_content(store) == [True]
 
+    async def test_events_fade_when_they_are_older_than_they_are_kept_for_and_why_and_how_it_ended_stays(
+        self, threads: InlineThreads
+    ) -> None:
+        store = ScriptedStore()
+        store.append([*full_of(NOW - 5000), *full_of(NOW - 4000.5), *full_of(NOW - 3999)])
+        whole = [fold(record) for record in store.newest()]
+        async with desk(lambda: store, keep_events_s=4000) as storage:
+            await anyio.sleep(1)
+            assert (storage.shows("entries_faded"), storage.shows("entries_erased")) == (8, 0)
+            await anyio.sleep(3600)
+            assert storage.shows("entries_faded") == 8, "the clock of this test stands still"
+        left = [fold(record) for record in store.newest()]
+        assert left[0] == whole[0]
+        assert [receipt.faded_events for receipt in left] == [0, 4, 4]
+        for before, after in zip(whole, left, strict=True):
+            assert (after.decision, after.final, after.content) == (before.decision, before.final, before.content)
+        assert [verify(store.payloads(record[0].receipt_id)) for record in store.newest()] == [None] * 3
+        assert store.mark("events-faded-below") == first_receipt_id(NOW - 4000).encode()
+
+    async def test_what_a_dead_process_left_open_is_closed_with_all_that_it_did_before_it_fades(
+        self, threads: InlineThreads
+    ) -> None:
+        store = ScriptedStore()
+        store.append(full_of(NOW - 5000)[:-1])
+        async with desk(lambda: store, boot="boot-2", keep_events_s=4000):
+            await anyio.sleep(1)
+        (receipt,) = (fold(record) for record in store.newest())
+        assert receipt.final is not None
+        assert (receipt.final.status, receipt.final.attempts, receipt.faded_events) == ("interrupted", 2, 4)
+
+    async def test_a_disk_that_fails_on_the_way_is_gone_on_with_from_there(
+        self, threads: InlineThreads, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(old_receipts, "MOST_RECEIPTS", 1)
+        store = UnwillingStore(refused=2)
+        for age in (4003, 4002, 4001):
+            store.append(full_of(NOW - age))
+        async with desk(lambda: store, keep_events_s=4000) as storage:
+            await anyio.sleep(3500)
+            assert [fold(record).faded_events for record in store.newest()] == [4, 0, 0]
+            asked, store.replaced = store.replaced, []
+            await anyio.sleep(200)
+            assert [fold(record).faded_events for record in store.newest()] == [4, 4, 4]
+            assert storage.shows("entries_faded") == 12
+        assert [len(asked), len(store.replaced)] == [2, 2], "the first receipt was not gone through again"
+
     async def test_without_a_term_everything_is_kept(self, threads: InlineThreads) -> None:
         store = ScriptedStore()
         store.append(of(0))
@@ -529,6 +577,22 @@ class TestRetention:
             assert storage.shows("receipts_forgotten") == 0
             await anyio.sleep(200)
             assert storage.shows("receipts_forgotten") == 1
+
+
+class UnwillingStore(ScriptedStore):
+    """A store whose disk fails when it is asked for the time of that number to replace something."""
+
+    def __init__(self, refused: int) -> None:
+        super().__init__()
+        self.refused = refused
+        self.replaced: list[int] = []
+
+    def replace(self, payloads: Sequence[bytes]) -> None:
+        self.replaced.append(len(payloads))
+        self.refused -= 1
+        if not self.refused:
+            raise StorageUnavailable("the disk is full")
+        super().replace(payloads)
 
 
 class ForgetfulStore(ScriptedStore):

@@ -4,12 +4,11 @@ import pytest
 
 from wardwright.domain.errors import StorageUnavailable
 from wardwright.receipts.chain import verify
-from wardwright.receipts.events import ContentCaptured
 from wardwright.receipts.query import ReceiptFilter
 from wardwright.runtime import erasure
-from wardwright.runtime.erasure import Erased, content_to_erase, erase, receipts_of
+from wardwright.runtime.erasure import Erased, erase, receipts_of
 from wardwright.storage.memory import MemoryReceiptStore
-from wardwright.testing.sample_receipts import AT, SPACING_S, plain, receipt_id, with_content
+from wardwright.testing.sample_receipts import AT, SPACING_S, plain, receipt_id
 
 RECEIPTS = 10
 
@@ -73,22 +72,3 @@ def test_a_store_that_cannot_erase_says_so(store: MemoryReceiptStore, monkeypatc
     monkeypatch.setattr(MemoryReceiptStore, "capabilities", frozenset())
     with pytest.raises(StorageUnavailable, match="cannot erase"):
         erase(store, receipts_of("anna"))
-
-
-def test_content_between_two_ids_is_what_is_to_be_erased(monkeypatch: pytest.MonkeyPatch) -> None:
-    store = MemoryReceiptStore()
-    for number in range(9):
-        store.append((with_content(number, "text") if number % 3 else plain(number, user_id="anna")).payloads)
-    steps = list(content_to_erase(store, below=receipt_id(8), not_below=receipt_id(2)))
-    assert [len(left) for left in steps] == [4]
-    store.replace(steps[0])
-    kept = [
-        number
-        for number in range(9)
-        for entry in store.entries(receipt_id(number))
-        if isinstance(entry.event, ContentCaptured) and b"text" in bytes(entry.event.content)
-    ]
-    assert kept == [1, 8]
-    assert users(store)[::3] == ["anna"] * 3, "who asked stays"
-    monkeypatch.setattr(erasure, "MOST_RECEIPTS", 2)
-    assert [len(left) for left in content_to_erase(store, below=receipt_id(9), not_below="")] == [1, 0, 0, 1, 0]

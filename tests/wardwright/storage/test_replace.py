@@ -15,8 +15,10 @@ from wardwright.domain.errors import StorageUnavailable
 from wardwright.ports.storage import ReceiptStore
 from wardwright.receipts.chain import verify
 from wardwright.receipts.events import Closed, ContentCaptured
+from wardwright.storage import turns
 from wardwright.storage.file import FileReceiptStore
-from wardwright.testing.sample_receipts import Written, erasures, opened, sealed
+from wardwright.storage.memory import MemoryReceiptStore
+from wardwright.testing.sample_receipts import Written, after_fading, erasures, fadings, governed, opened, sealed
 
 KINDS = ("file", "sqlite")
 RECEIPTS = 120
@@ -69,6 +71,29 @@ def test_what_was_replaced_is_in_no_file_and_everything_else_is(tmp_path: Path, 
     store.append(written(RECEIPTS).payloads)
     store.close()
     assert found(tmp_path, erased) == []
+
+
+@pytest.mark.parametrize("kind", ["memory", *KINDS])
+def test_of_many_either_all_are_replaced_or_none_and_others_write_meanwhile(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = MemoryReceiptStore() if kind == "memory" else storage_at(kind, tmp_path).open()
+    many = [governed(number) for number in range(turns.AT_ONCE)]
+    store.append([payload for one in many for payload in one.payloads])
+    payloads = [left for one in many for left in fadings(one)]
+    with pytest.raises(ValueError, match="cannot be replaced by a longer one"):
+        store.replace([*payloads, many[0].payloads[3] + b" "])
+    assert all(store.payloads(one.receipt_id) == one.payloads for one in many)
+    written_meanwhile = iter(range(9000, 9999))
+
+    def write(rest_s: float) -> None:
+        store.append(governed(next(written_meanwhile)).payloads)
+
+    monkeypatch.setattr("wardwright.storage.turns.time.sleep", write)
+    store.replace(payloads)
+    assert all(store.payloads(one.receipt_id) == after_fading(one).payloads for one in many)
+    assert next(written_meanwhile) == (9001 if kind == "sqlite" else 9000)
+    store.close()
 
 
 def test_segments_keep_their_number_and_their_length(tmp_path: Path) -> None:

@@ -1,0 +1,107 @@
+"""Going through the receipts that have become old, newest first, some at a time: what of them is to go, and how far it was gone.
+
+What was gone through is not read again, neither an hour later nor by a process that begins where another one died: after each step the
+course says how far it has come, and is kept under a mark in the store.
+"""
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import NamedTuple, Self
+
+from wardwright.ports.storage import ReceiptReader
+from wardwright.receipts.erasure import erased
+from wardwright.receipts.events import Closed, ContentCaptured, Entry
+from wardwright.receipts.fading import faded
+
+MOST_RECEIPTS = 5000
+MOST_BYTES = 8_388_608
+
+
+class Course(NamedTuple):
+    """How far it was gone: through all receipts below the id `done`, and through those from `top` down to `reached`, if there are such."""
+
+    done: str = ""
+    top: str = ""
+    reached: str = ""
+
+    @classmethod
+    def decode(cls, mark: bytes | None) -> Self:
+        """Read what `encode` made; without a mark nothing was gone through. Purity: pure."""
+        return cls(*(mark or b"").decode().split(" "))
+
+    def encode(self) -> bytes:
+        """The value of the mark. Purity: pure."""
+        return " ".join(self if self.top else (self.done,)).encode()
+
+
+class Old(NamedTuple):
+    """What is to take the place of entries of one receipt, and how many bytes of it were to be looked at for that."""
+
+    left: Sequence[bytes]
+    size: int
+
+
+class Step(NamedTuple):
+    """What is to take the place of stored entries, perhaps nothing, and how far it is gone when it has."""
+
+    left: Sequence[bytes]
+    course: Course
+
+
+Choice = Callable[[ReceiptReader, Sequence[Entry]], Old | None]
+"""What of an old receipt is to go; None when that cannot be told yet, and it is to be looked at again."""
+
+
+def content_of(store: ReceiptReader, entries: Sequence[Entry]) -> Old | None:
+    """Its content. Raises: StorageUnavailable."""
+    if not any(isinstance(entry.event, ContentCaptured) for entry in entries):
+        return Old((), 0)
+    payloads = store.payloads(entries[0].receipt_id)
+    left = [
+        payload
+        for entry, stored in zip(entries, payloads, strict=False)
+        if isinstance(entry.event, ContentCaptured) and (payload := erased(stored)) is not None
+    ]
+    return Old(left, sum(map(len, payloads)))
+
+
+def events_of(store: ReceiptReader, entries: Sequence[Entry]) -> Old | None:
+    """Its events between opening and closing, which stay while it is open: whoever closes it counts them. Purity: pure."""
+    if not isinstance(entries[-1].event, Closed):
+        return None
+    left = faded(entries)
+    return Old(left, sum(map(len, left)))
+
+
+def steps(store: ReceiptReader, choose: Choice, course: Course, below: str, pace: Callable[[], None]) -> Iterator[Step]:
+    """Go on from a course through all receipts below an id. `pace` is called for each of them.
+
+    Raises: StorageUnavailable.
+    """
+    if course.top:
+        course = yield from _down(store, choose, course, pace)
+    if below > course.done:
+        yield from _down(store, choose, Course(course.done, below, below), pace)
+
+
+def _down(
+    store: ReceiptReader, choose: Choice, course: Course, pace: Callable[[], None]
+) -> Generator[Step, None, Course]:
+    done, top, reached = course
+    left: list[bytes] = []
+    size = 0
+    for number, entries in enumerate(store.newest(reached), 1):
+        receipt_id = entries[0].receipt_id
+        if receipt_id < done:
+            break
+        old = choose(store, entries)
+        if old is None:
+            top = receipt_id  # so that all from here on are gone through again
+        else:
+            left += old.left
+            size += old.size
+        pace()
+        if number % MOST_RECEIPTS == 0 or size >= MOST_BYTES:
+            yield Step(left, Course(done, top, receipt_id))
+            left, size = [], 0
+    yield Step(left, Course(top))
+    return Course(top)

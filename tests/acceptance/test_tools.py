@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.conftest import gateway_config
+from tests.acceptance.conftest import gateway_config_of
 from tests.acceptance.daemon import Daemon, run_daemon
 from tests.support.upstream import Upstream
 
@@ -59,13 +59,14 @@ class Asked:
 
 @pytest.fixture(scope="module")
 def asked(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
-    with run_daemon(tmp_path_factory.mktemp("daemon"), gateway_config(shared_upstream, "ok")) as daemon:
+    config = gateway_config_of(shared_upstream, {"test-model": ["ok"], "calling-model": ["tool-call"]})
+    with run_daemon(tmp_path_factory.mktemp("daemon"), config) as daemon:
         yield Asked(daemon)
 
 
 @pytest.mark.parametrize(("name", "value"), FOUND_BY)
 def test_a_receipt_is_found_by_its_tool(asked: Asked, name: str, value: str) -> None:
-    found = {summary["receipt_id"] for summary in asked.daemon.receipts(**{name: value})}
+    found = {summary["receipt_id"] for summary in asked.daemon.receipts(model="test-model", **{name: value})}
     assert found == {asked.receipts[one] for one in FOUND_BY[name, value]}
 
 
@@ -85,3 +86,12 @@ def test_a_receipt_tells_what_its_request_had_to_do_with_tools(asked: Asked) -> 
     written = json.dumps([asked.daemon.receipt(one) for one in asked.receipts.values()])
     assert "/private" not in written
     assert "nobody else" not in written
+
+
+def test_an_attempt_names_the_tools_that_its_answer_called(asked: Asked) -> None:
+    answer = asked.daemon.chat(model="calling-model", stream=True, **REQUESTS["offered"])
+    assert answer.status_code == 200, answer.text
+    (called,) = asked.daemon.receipt(answer.headers["x-wardwright-receipt-id"])["attempts"]
+    assert called["called_tools"] == ["look_up"]
+    (said,) = asked.daemon.receipt(asked.receipts["offered"])["attempts"]
+    assert "called_tools" not in said

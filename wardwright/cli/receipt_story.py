@@ -252,6 +252,8 @@ def _course(attempt: Attempt) -> str:
         parts.append(f"{usage.prompt_tokens} + {usage.completion_tokens} tokens ({usage.source})")
     if attempt.finish_reasons:
         parts.append(f"finish {', '.join(attempt.finish_reasons)}")
+    if attempt.called_tools:
+        parts.append(f"called {', '.join(attempt.called_tools)}")
     return "; ".join(parts)
 
 

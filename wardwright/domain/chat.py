@@ -69,10 +69,11 @@ class Usage(msgspec.Struct, frozen=True):
 class Completion(msgspec.Struct, frozen=True):
     """A whole answer of a provider: its fields verbatim, and what the receipt needs of it.
 
-    `text_bytes` counts the UTF-8 bytes of answer text over all choices.
+    `text_bytes` counts the UTF-8 bytes of answer text over all choices, `called_tools` names the tools that it calls.
     """
 
     fields: Fields
     finish_reasons: tuple[str, ...]
     usage: Usage | None = None
     text_bytes: int = 0
+    called_tools: tuple[str, ...] = ()

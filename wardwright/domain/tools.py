@@ -1,8 +1,13 @@
-"""What a request has to do with tools: names, ids and how they are known, never an argument or a result."""
+"""What a request or an answer has to do with tools: names, ids and how they are known, never an argument or a result."""
 
+from collections.abc import Iterable
+from itertools import islice
 from typing import Literal
 
 import msgspec
+
+MOST_NAMED = 64  # tools of one request or answer
+LONGEST_NAME = 256  # bytes, as for the ids of callers
 
 ToolPhase = Literal["planning", "result_interpretation"]
 ToolSource = Literal["tool_choice", "assistant_tool_call", "declared_tool"]
@@ -34,3 +39,18 @@ class ToolContext(msgspec.Struct, frozen=True, omit_defaults=True):
     available_count: int = 0
     tool_call_id: str | None = None
     result_status: ToolResultStatus | None = None
+
+
+def storable(name: str | None) -> str | None:
+    """A name or an id without the spaces around it; None when it states nothing, or could not be stored or shown safely. Purity: pure.
+
+    It is not cut: it would be another's then.
+    """
+    name = "" if name is None else name.strip()
+    return name if name and name.isprintable() and len(name.encode()) <= LONGEST_NAME else None
+
+
+def storable_names(names: Iterable[str | None]) -> tuple[str, ...]:
+    """Those that can be stored, each once, no more than `MOST_NAMED`. Purity: pure."""
+    found = dict.fromkeys(one for name in names if (one := storable(name)) is not None)
+    return tuple(islice(found, MOST_NAMED))

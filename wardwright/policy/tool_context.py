@@ -2,7 +2,7 @@
 
 The latest calls count, and only until the assistant has answered: what follows an answer is about other things. A beginning of an answer
 at the end of the messages is none yet. Nothing is refused here. What cannot be read states nothing, and neither does a name or an id that
-could not be stored or shown safely (over 256 bytes, or unprintable): cut, it would be another's. Of arguments, results and schemas nothing
+could not be stored or shown safely (`storable`). Of arguments, results and schemas nothing
 is even decoded.
 """
 
@@ -12,13 +12,19 @@ from typing import TypeVar
 import msgspec
 
 from wardwright.domain.chat import ChatRequest, Message
-from wardwright.domain.tools import ToolConfidence, ToolContext, ToolIdentity, ToolSource
+from wardwright.domain.tools import (
+    MOST_NAMED,
+    ToolConfidence,
+    ToolContext,
+    ToolIdentity,
+    ToolSource,
+    storable,
+    storable_names,
+)
 
 T = TypeVar("T")
 
-MOST_NAMED = 64  # of the tools that are offered
 MOST_CALLS = 1_000  # of one message, that a result's own is looked for among
-LONGEST_NAME = 256  # bytes, as for the ids of callers
 
 
 _FIELDS = frozenset({"tools", "tool_choice", "functions", "function_call"})
@@ -55,17 +61,16 @@ def tool_context(request: ChatRequest) -> ToolContext | None:
     offered, chosen = _offered(request), _chosen(request)
     if not (calls or offered or chosen or result):
         return None
-    answered = None if result is None else _storable(_read(result.tool_call_id, _TEXT))
+    answered = None if result is None else storable(_read(result.tool_call_id, _TEXT))
     call = _call_of(calls, answered)
     primary, confidence = _primary(chosen, call, offered, has_result=result is not None)
-    names = dict.fromkeys(name for one in offered[:MOST_NAMED] if (name := _name_of(one)) is not None)
     return ToolContext(
         phase="planning" if result is None else "result_interpretation",
         confidence=confidence,
         primary_tool=primary,
-        available_tools=tuple(names),
+        available_tools=storable_names(map(_name_of, offered[:MOST_NAMED])),
         available_count=len(offered),
-        tool_call_id=answered or (None if call is None else _storable(call.id)),
+        tool_call_id=answered or (None if call is None else storable(call.id)),
         result_status=None if result is None else "unknown",
     )
 
@@ -105,7 +110,7 @@ def _call_of(calls: Sequence[_Mention], answered: str | None) -> _Mention | None
     """The call of that id, or else the last one."""
     if answered is not None:
         for call in reversed(calls[-MOST_CALLS:]):
-            if _storable(call.id) == answered:
+            if storable(call.id) == answered:
                 return call
     return calls[-1] if calls else None
 
@@ -130,19 +135,13 @@ def _identity(mention: _Mention, name: str | None, source: ToolSource) -> ToolId
 
 
 def _explicit_name(mention: _Mention) -> str | None:
-    return _storable((mention.function or mention.custom or mention).name)
+    return storable((mention.function or mention.custom or mention).name)
 
 
 def _name_of(offered: _Mention) -> str | None:
     """The name of a tool that is offered. A tool of the provider's own has none but its type."""
     name = _explicit_name(offered)
-    return _storable(offered.type) if name is None and offered.type != "function" else name
-
-
-def _storable(text: str | None) -> str | None:
-    """A name or an id without the spaces around it; None when it states nothing."""
-    text = "" if text is None else text.strip()
-    return text if text and text.isprintable() and len(text.encode()) <= LONGEST_NAME else None
+    return storable(offered.type) if name is None and offered.type != "function" else name
 
 
 def _read(raw: msgspec.Raw | None, decoder: msgspec.json.Decoder[T]) -> T | None:

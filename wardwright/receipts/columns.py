@@ -72,6 +72,10 @@ def _finish_reasons(receipt: Receipt) -> tuple[str, ...]:
     return receipt.attempts[-1].finish_reasons if receipt.attempts else ()
 
 
+def _called_tools(receipt: Receipt) -> tuple[str, ...]:
+    return receipt.attempts[-1].called_tools if receipt.attempts else ()
+
+
 COLUMNS = (
     Column("receipt_id", "text", _at("receipt_id")),
     Column("created_at", "time", _created_at),
@@ -114,6 +118,7 @@ COLUMNS = (
     Column("latency_ms", "number", _at("final.latency_ms")),
     Column("first_token_ms", "number", _first_token_ms),
     Column("finish_reasons", "texts", _finish_reasons),
+    Column("called_tools", "texts", _called_tools),
     Column("prompt_tokens", "integer", _at("final.usage.prompt_tokens")),
     Column("cached_prompt_tokens", "integer", _at("final.usage.cached_prompt_tokens")),
     Column("completion_tokens", "integer", _at("final.usage.completion_tokens")),

@@ -225,7 +225,8 @@ class AttemptFinished(msgspec.Struct, frozen=True, tag="attempt.finished", omit_
     `first_token_ms` is None when nothing came. `usage` is estimated where the provider broke off without a word of
     it; `cost_usd` follows from it and the target's declared price, and is None where either is missing. `stream_policy` is there when
     stream rules read the answer; an attempt that they ended has the status `stopped`. `structured_output` is there when the answer
-    came to its end and its form was judged; one that was found faulty has the status `rejected`.
+    came to its end and its form was judged; one that was found faulty has the status `rejected`. `called_tools` names the tools that the
+    answer called, as it came: what was released of it is another matter.
     """
 
     attempt: int
@@ -243,6 +244,7 @@ class AttemptFinished(msgspec.Struct, frozen=True, tag="attempt.finished", omit_
     stream_policy: StreamFinding | None = None
     repeated_bytes: int = 0
     structured_output: OutputFinding | None = None
+    called_tools: tuple[str, ...] = ()
 
 
 class AskedAgain(msgspec.Struct, frozen=True, tag="attempt.retry_requested", omit_defaults=True):

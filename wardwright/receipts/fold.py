@@ -86,6 +86,7 @@ class Attempt(msgspec.Struct, frozen=True, omit_defaults=True):
     stream_policy: StreamFinding | None = None
     repeated_bytes: int = 0
     structured_output: OutputFinding | None = None
+    called_tools: tuple[str, ...] = ()
 
 
 class Seam(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -373,6 +374,7 @@ def _ended(begun: Attempt | None, finished: AttemptFinished) -> Attempt:
         stream_policy=finished.stream_policy,
         repeated_bytes=finished.repeated_bytes,
         structured_output=finished.structured_output,
+        called_tools=finished.called_tools,
     )
 
 

@@ -23,7 +23,7 @@ from supervisors import Callback, System
 from wardwright.config.settings import Timeouts
 from wardwright.domain.chat import Completion, Usage
 from wardwright.domain.errors import Clock, DeadlineExceeded, Failure, ProviderError
-from wardwright.domain.stream import TEXTS, Finish, Frame, UsageReport
+from wardwright.domain.stream import TEXTS, Finish, Frame, ToolCallStart, UsageReport
 from wardwright.ports.provider import Provider, UpstreamCall
 from wardwright.runtime.governed_answer import GovernedAnswer
 from wardwright.runtime.late_release import LateRelease, beside
@@ -50,6 +50,7 @@ class Tally(msgspec.Struct):
     client_s: float = 0.0
     finish_reasons: list[str] = msgspec.field(default_factory=list)
     usage: Usage | None = None
+    called_tools: list[str] = msgspec.field(default_factory=list)
 
     def observe(self, frames: Sequence[Frame], now: float) -> None:
         """Take in frames from the provider."""
@@ -61,6 +62,8 @@ class Tally(msgspec.Struct):
                     self.finish_reasons.append(event.reason)
                 elif isinstance(event, UsageReport):
                     self.usage = event.usage
+                elif isinstance(event, ToolCallStart):
+                    self.called_tools.append(event.name)
         if self.first_token is None and any(frame.is_content for frame in frames):
             self.first_token = now
 
@@ -169,6 +172,7 @@ async def complete(
         tally.generated_bytes = tally.released_bytes = completion.text_bytes
         tally.finish_reasons.extend(completion.finish_reasons)
         tally.usage = completion.usage
+        tally.called_tools.extend(completion.called_tools)
         if governed is not None:
             completion = governed.judge(completion)
             tally.generated_bytes, tally.released_bytes = governed.generated_bytes, governed.released_bytes

@@ -9,6 +9,7 @@ from wardwright.domain.chat import Usage
 from wardwright.domain.errors import Failure
 from wardwright.domain.money import as_usd
 from wardwright.domain.route import RequestFacts, Target
+from wardwright.domain.tools import storable_names
 from wardwright.planner.cost import cost_nano_usd, estimated_usage, total_usage
 from wardwright.receipts.events import AttemptFinished, AttemptStatus
 from wardwright.runtime.attempt import Tally
@@ -117,6 +118,7 @@ class AttemptBook:
                 stream_policy=finding,
                 repeated_bytes=0 if governed is None else governed.repeated_bytes,
                 structured_output=output,
+                called_tools=storable_names(tally.called_tools) if tally.called_tools else (),
             )
         )
         if status in ("cancelled", "stopped"):

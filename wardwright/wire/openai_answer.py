@@ -1,11 +1,12 @@
 """The whole (unary) chat completion: a provider's body to a `Completion`, and back to the body for the client."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import msgspec
 
 from wardwright.domain.chat import Completion, Fields, Part, Usage
+from wardwright.domain.tools import storable_names
 from wardwright.wire.errors import BadAnswer, UpstreamErrorObject, error_of
 from wardwright.wire.json_text import JSON_FAULTS, check_utf8, find_fault
 
@@ -13,6 +14,16 @@ from wardwright.wire.json_text import JSON_FAULTS, check_utf8, find_fault
 class _Message(msgspec.Struct):
     content: str | list[Part] | None = None
     refusal: str | None = None
+    tool_calls: msgspec.Raw = msgspec.Raw()
+
+
+class _Named(msgspec.Struct):
+    name: str | None = None
+
+
+class _Call(msgspec.Struct):
+    function: _Named | None = None
+    custom: _Named | None = None
 
 
 class _Choice(msgspec.Struct):
@@ -40,6 +51,7 @@ class _Usage(msgspec.Struct):
 _FIELDS = msgspec.json.Decoder(Fields)
 _ANSWER = msgspec.json.Decoder(_Answer)
 _USAGE = msgspec.json.Decoder(_Usage)
+_CALLS = msgspec.json.Decoder(list[_Call] | None)
 _ANYTHING = msgspec.json.Decoder()
 _ENCODER = msgspec.json.Encoder()
 
@@ -65,6 +77,7 @@ def parse_completion(body: bytes) -> Completion:
         finish_reasons=tuple(choice.finish_reason for choice in answer.choices if choice.finish_reason),
         usage=read_usage(fields),
         text_bytes=sum(_text_bytes(choice.message) for choice in answer.choices),
+        called_tools=_called_tools(answer.choices) if b'"tool_calls"' in body else (),
     )
 
 
@@ -107,6 +120,18 @@ def joined_text(content: str | list[Part] | None) -> str:
 def utf8_length(text: str) -> int:
     """Count the bytes a text takes on the wire."""
     return len(text) if text.isascii() else len(text.encode())
+
+
+def _called_tools(choices: Sequence[_Choice]) -> tuple[str, ...]:
+    """The names of the tools that are called, as far as they can be read."""
+    names: list[str | None] = []
+    for choice in choices:
+        try:
+            calls = _CALLS.decode(choice.message.tool_calls or b"null") or ()
+        except JSON_FAULTS:
+            continue
+        names += [named.name for call in calls if (named := call.function or call.custom) is not None]
+    return storable_names(names)
 
 
 def _text_bytes(message: _Message) -> int:

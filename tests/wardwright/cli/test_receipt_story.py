@@ -98,6 +98,11 @@ def test_what_a_request_has_to_do_with_tools_is_told(context: ToolContext, lines
     assert shown[at : at + len(lines)] == lines
 
 
+def test_the_tools_that_an_answer_called_are_told() -> None:
+    called = msgspec.structs.replace(FALLBACK[4], called_tools=("search", "shell"))
+    assert f"{SECOND_ATTEMPT}; called search, shell" in told(receipt(*FALLBACK[:4], called, *FALLBACK[5:]))
+
+
 def test_a_request_that_nothing_could_serve_says_so() -> None:
     decision = msgspec.structs.replace(
         OPENED.decision, selected_models=(), selected_model=None, route_blocked=True, graph_path=()

@@ -9,8 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from wardwright.domain.errors import RequestError
-from wardwright.domain.tools import ToolContext, ToolIdentity
-from wardwright.policy.tool_context import LONGEST_NAME, MOST_CALLS, MOST_NAMED, tool_context
+from wardwright.domain.tools import LONGEST_NAME, MOST_NAMED, ToolContext, ToolIdentity
+from wardwright.policy.tool_context import MOST_CALLS, tool_context
 from wardwright.wire.openai_request import parse_chat_request
 
 USER = {"role": "user", "content": "hi"}

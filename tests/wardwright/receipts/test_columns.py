@@ -9,7 +9,7 @@ import pytest
 from tests.wardwright.receipts.receipt_samples import entries, fallback_story, opened
 from wardwright.domain.tools import ToolContext, ToolIdentity
 from wardwright.receipts.columns import COLUMNS, ColumnType, row_of
-from wardwright.receipts.events import Closed
+from wardwright.receipts.events import AttemptFinished, Closed
 from wardwright.receipts.fold import Receipt, fold
 from wardwright.receipts.table_text import COLUMNS as CSV_COLUMNS
 from wardwright.receipts.table_text import csv_lines
@@ -72,6 +72,12 @@ def test_what_only_these_columns_have() -> None:
 def test_an_open_receipt_has_no_end_and_is_no_fallback_yet() -> None:
     row = row_of(OPEN)
     assert [row[name] for name in ("closed_at", "status", "fallback", "latency_ms", "first_token_ms")] == [None] * 5
+
+
+def test_the_tools_that_the_last_attempt_called_have_a_column() -> None:
+    called = AttemptFinished(1, "local/small", "completed", 0.0, 1.0, called_tools=("search",))
+    assert row_of(fold(entries([opened(), called])))["called_tools"] == ("search",)
+    assert row_of(OPEN)["called_tools"] == ()
 
 
 def test_what_is_known_of_tools_has_columns() -> None:

@@ -271,6 +271,7 @@ class TestTally:
             )
         assert one.tally.generated_bytes == len(b"hm") + len("grün 🌱".encode()) + len(b"{}")
         assert one.tally.released_bytes == one.tally.generated_bytes
+        assert one.tally.called_tools == ["look"]
 
     async def test_half_a_character_still_counts(self) -> None:
         async with attempting() as one:
@@ -305,7 +306,12 @@ class TestTally:
 
     async def test_a_whole_answer_is_counted_when_it_is_there(self) -> None:
         body = {
-            "choices": [{"message": {"content": "grün"}, "finish_reason": "stop"}],
+            "choices": [
+                {
+                    "message": {"content": "grün", "tool_calls": [{"function": {"name": "look"}}]},
+                    "finish_reason": "stop",
+                }
+            ],
             "usage": {"prompt_tokens": 7, "completion_tokens": 3},
         }
         whole = parse_completion(msgspec.json.encode(body))
@@ -313,6 +319,7 @@ class TestTally:
             assert await one.complete(Script(4.0, whole=whole)) is whole
         assert one.tally.generated_bytes == one.tally.released_bytes == 5
         assert one.tally.finish_reasons == ["stop"]
+        assert one.tally.called_tools == ["look"]
         assert one.tally.usage == Usage(7, 3)
         assert one.tally.first_token is not None
         assert one.tally.first_token - one.tally.started == pytest.approx(4.0)

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wardwright.domain.chat import Usage
+from wardwright.domain.tools import MOST_NAMED
 from wardwright.wire.errors import BadAnswer, UpstreamErrorObject
 from wardwright.wire.openai_answer import parse_completion, render_completion
 
@@ -37,6 +38,29 @@ def test_reads_text_in_parts_and_answers_without_text() -> None:
     completion = parse_completion(body(choices=[parts, calls]))
     assert completion.text_bytes == 2
     assert completion.finish_reasons == ("tool_calls",)
+
+
+def calling(calls: object) -> dict[str, object]:
+    return {"message": {"content": None, "tool_calls": calls}, "finish_reason": "tool_calls"}
+
+
+def test_names_the_tools_that_are_called_once_each() -> None:
+    search = {"id": "a", "type": "function", "function": {"name": "search", "arguments": "{}"}}
+    sql = {"id": "b", "type": "custom", "custom": {"name": "sql", "input": "x"}}
+    nameless = {"id": "c", "function": {"name": None}}
+    completion = parse_completion(body(choices=[calling([search, sql, search]), calling([nameless, sql])]))
+    assert completion.called_tools == ("search", "sql")
+
+
+def test_no_more_than_so_many_tools_are_named() -> None:
+    calls = [{"function": {"name": f"tool-{number}"}} for number in range(2 * MOST_NAMED)]
+    named = parse_completion(body(choices=[calling(calls)])).called_tools
+    assert named == tuple(f"tool-{number}" for number in range(MOST_NAMED))
+
+
+@pytest.mark.parametrize("calls", [None, [], [{"id": "x"}], [5], "many", [{"function": {"name": "a\nb"}}]])
+def test_calls_that_cannot_be_read_are_not_named(calls: object) -> None:
+    assert parse_completion(body(choices=[calling(calls)])).called_tools == ()
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,7 @@ class _Redaction:
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
         self.counts: Counter[str] = Counter()
+        self._plain_names: set[str] = set()  # with nothing to redact in them: a table has each of its names in every row
 
     def redacted(self, value: Any, depth: int) -> Any:
         """A value without its secrets; what is nested deeper is left out."""
@@ -101,11 +102,19 @@ class _Redaction:
     def _object(self, fields: dict[str, Any], depth: int) -> dict[str, Any]:
         made: dict[str, Any] = {}
         for name, value in fields.items():
-            shown = unique = self._text(name, 0)
+            shown = unique = self._name(name)
             while unique in made:
                 unique += "+"
             made[unique] = self._secret(value, depth) if names_a_secret(shown) else self.redacted(value, depth)
         return made
+
+    def _name(self, name: str) -> str:
+        if name in self._plain_names:
+            return name
+        shown = self._text(name, 0)
+        if shown == name:
+            self._plain_names.add(name)
+        return shown
 
     def _secret(self, value: Any, depth: int) -> Any:
         """What stands under the name of a secret; an object may have secrets in it and other things too."""

@@ -184,6 +184,21 @@ class TestJson:
             "arguments": '{"to":"[redacted:email]","password":"[redacted:secret]","n":1}'
         }
 
+    def test_of_a_table_each_name_is_read_once_and_every_secret_is_found(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        read = Counter[str]()
+        original = Redactor.redacted
+
+        def reading(redactor: Redactor, text: str, counts: Counter[str] | None = None) -> str:
+            read[text] += 1
+            return original(redactor, text, counts)
+
+        monkeypatch.setattr(Redactor, "redacted", reading)
+        rows = [{"name": f"n{number}", "a@example.org": f"b{number}@example.org"} for number in range(50)]
+        redacted = redacted_value(Redactor(), rows)
+        assert redacted.value == [{"name": f"n{number}", "[redacted:email]": "[redacted:email]"} for number in range(50)]
+        assert redacted.counts == {"email": 100}
+        assert read["name"] == 1
+
     def test_of_a_name_that_is_there_twice_both_values_are_read(self) -> None:
         spelled = '{"to":"bob\\u0040example.com","to":"x"}'
         assert redacted_value(PLAIN, spelled).value == '{"to":"[redacted:email]","to":"x"}'

@@ -71,12 +71,23 @@ class BookKeeper:
         self.place = Place(before, stored.position, entry.receipt_id, entry.seq)
 
 
+def kept_snapshot(store: ReceiptReader) -> bytes | None:
+    """The snapshot that a store holds, as it was put down; None when there is none.
+
+    Raises: Unusable when it cannot be read, for nothing depends on it: where the store itself is at fault, the log will tell.
+    """
+    try:
+        return store.mark(MARK)
+    except StorageUnavailable as error:
+        raise Unusable(error.message) from error
+
+
 def checked_snapshot(store: ReceiptReader) -> Snapshot | None:
     """The snapshot that a store holds; None when there is none.
 
     Raises: Unusable when it is none that this version could go on from here. StorageUnavailable.
     """
-    found = store.mark(MARK) if Capability.CONSUMER_OFFSETS in store.capabilities else None
+    found = kept_snapshot(store) if Capability.CONSUMER_OFFSETS in store.capabilities else None
     if found is None:
         return None
     snapshot = decode_snapshot(found)

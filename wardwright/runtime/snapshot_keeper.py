@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from wardwright.domain.errors import StorageUnavailable
 from wardwright.ports.storage import Capability, ReceiptStore
-from wardwright.runtime.book_keeper import BookKeeper
+from wardwright.runtime.book_keeper import BookKeeper, kept_snapshot
 from wardwright.runtime.books import Books, books_of
 from wardwright.runtime.health import HealthBoard
 from wardwright.runtime.kept_health import KeptHealth
@@ -81,10 +81,10 @@ class SnapshotKeeper:
         if not store.capabilities >= _WANTED:
             return
         self._keeper = BookKeeper(store)
-        found = store.mark(MARK)
-        if found is None:
-            return
         try:
+            found = kept_snapshot(store)
+            if found is None:
+                return
             snapshot = decode_snapshot(found)
             self._take_up(snapshot)
         except Unusable as unusable:

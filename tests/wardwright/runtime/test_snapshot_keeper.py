@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 
 import anyio
 import msgspec
@@ -19,15 +20,16 @@ from wardwright.domain.errors import Failure, StorageUnavailable
 from wardwright.ports.storage import Capability, Stored
 from wardwright.receipts.chain import Chain
 from wardwright.receipts.events import AttemptFinished, AttemptStarted, Closed, Event
-from wardwright.runtime.books import Request
+from wardwright.runtime.books import Books, Request
 from wardwright.runtime.checkpointer import Append, Checkpointer, Logs, StoreBoard
 from wardwright.runtime.control import ControlBoard
 from wardwright.runtime.gate import Admission
 from wardwright.runtime.health import HealthBoard
 from wardwright.runtime.ledger import Ledger, Used
 from wardwright.runtime.snapshot import MARK, Snapshot, decode_snapshot
-from wardwright.runtime.snapshot_keeper import BOOKS_INTERVAL_S, HEALTH_INTERVAL_S
+from wardwright.runtime.snapshot_keeper import BOOKS_INTERVAL_S, HEALTH_INTERVAL_S, SnapshotKeeper
 from wardwright.storage.control import MemoryControlLog
+from wardwright.storage.folder import FileStorage
 from wardwright.storage.memory import CAPABILITIES
 
 pytestmark = pytest.mark.anyio
@@ -255,6 +257,17 @@ async def test_a_snapshot_that_cannot_be_used_is_left_aside(threads: InlineThrea
         assert [entry["problem"] for entry in logs if "left aside" in entry["event"]] != []
         await anyio.sleep(BOOKS_INTERVAL_S + 1)
         assert disk.snapshot.covered is not None, "there is a good one again"
+
+
+async def test_a_snapshot_that_the_disk_has_spoilt_keeps_nobody_from_starting(tmp_path: Path, logs: Logged) -> None:
+    store = FileStorage(tmp_path).open()
+    store.set_mark(MARK, b"{}")
+    (tmp_path / "receipts" / "marks" / MARK).write_bytes(b"")  # as a power failure may leave it where nothing is synced
+    keeper = SnapshotKeeper(HealthBoard(), boot="boot-2", now=now)
+    keeper.begin(store, is_new_process=True)
+    assert keeper.books() == Books()
+    assert ["is damaged" in entry["problem"] for entry in logs if "left aside" in entry["event"]] == [True]
+    store.close()
 
 
 async def test_a_disk_that_takes_no_snapshot_is_told_of_once_and_tried_again(

@@ -126,7 +126,7 @@ def _refuse_filters(**given: object) -> None:
 
 
 def _named(output: Path | None) -> Path:
-    if output is None:
+    if output is None or (output.exists() and not output.is_file()):
         raise typer.BadParameter("Parquet goes to a file: name it", param_hint="--output")
     return output
 
@@ -151,16 +151,31 @@ def _write(lines: Iterator[bytes], output: Path | None) -> None:
         return
     from wardwright.cli.client import CommandFailed
 
-    draft = output.with_name(f".{output.name}.new")
+    is_taken_as_it_is = (
+        output.exists() and not output.is_file()
+    )  # a device or a pipe: a file in its place would help nobody
     try:
-        with draft.open("wb") as file:
-            file.writelines(lines)
-        draft.replace(output)
+        if is_taken_as_it_is:
+            _fill(output, lines)
+        else:
+            _replace(output, lines)
     except OSError as error:
         raise CommandFailed(f"cannot write {output}: {error.strerror}") from error
+
+
+def _replace(output: Path, lines: Iterator[bytes]) -> None:
+    draft = output.with_name(f".{output.name}.new")
+    try:
+        _fill(draft, lines)
+        draft.replace(output)
     finally:
         with contextlib.suppress(OSError):
             draft.unlink()
+
+
+def _fill(path: Path, lines: Iterator[bytes]) -> None:
+    with path.open("wb") as file:
+        file.writelines(lines)
 
 
 def _write_parquet(receipts: "Iterator[Receipt]", output: Path) -> None:

@@ -83,7 +83,8 @@ class _Redaction:
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
         self.counts: Counter[str] = Counter()
-        self._plain_names: set[str] = set()  # with nothing to redact in them: a table has each of its names in every row
+        # With nothing to redact in them: a table has each of its names in every row.
+        self._plain_names: set[str] = set()
 
     def redacted(self, value: Any, depth: int) -> Any:
         """A value without its secrets; what is nested deeper is left out."""

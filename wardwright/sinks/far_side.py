@@ -58,7 +58,7 @@ class FarSide:
         self._gives_up_at = math.inf
 
     def open(self) -> None:
-        """Make ready; nothing is sent yet. Raises: SinkUnavailable when a variable is not set."""
+        """Make ready; nothing is sent yet. Raises: SinkUnavailable when a variable is not set, or can be no header."""
         headers = {name: self._value_of(variable) for name, variable in self._headers_env.items()}
         self._client = httpx2.Client(
             headers=headers,
@@ -123,6 +123,8 @@ class FarSide:
         value = self._environ.get(variable, "").strip()
         if not value:
             raise SinkUnavailable(f"the variable {variable} is not set, which {self.where} is to be shown")
+        if not value.isascii() or not value.isprintable():
+            raise SinkUnavailable(f"the variable {variable} has characters that no header may have")
         return value
 
 

@@ -113,9 +113,9 @@ def _put(log: LogFolder, number: int, pieces: Iterable[bytes], files: FileOps, *
         try:
             _write(draft, pieces, files)
             if not is_packed and log.packed(number).exists():
-                files.remove(
-                    log.packed(number)
-                )  # packing could not end by removing the other: this would become the one that counts
+                # Packing could not end by removing the other: this would become the one that counts, also behind a power failure.
+                files.remove(log.packed(number))
+                files.sync_directory(log.path)
             files.replace(draft, path)
         except BaseException:
             draft.unlink(missing_ok=True)

@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import os
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -56,6 +58,16 @@ class TestExport:
         result = run("receipts", "export", "--format", "parquet")
         assert result.exit_code == 2
         assert "Parquet goes to a file: name it" in " ".join(result.stderr.split())
+
+    def test_a_pipe_is_written_to_and_stays_one(self, stored: Path, run: Run) -> None:
+        os.mkfifo("pipe")
+        heard: list[bytes] = []
+        reading = threading.Thread(target=lambda: heard.append(Path("pipe").read_bytes()), daemon=True)
+        reading.start()
+        assert run("receipts", "export", "--output", "pipe").exit_code == 0
+        reading.join()
+        assert heard == [run("receipts", "export").stdout_bytes]
+        assert Path("pipe").is_fifo()
 
     @pytest.mark.parametrize("form", ["ndjson", "csv", "parquet"])
     def test_where_nothing_can_be_written_one_is_told(self, stored: Path, run: Run, form: str) -> None:

@@ -195,7 +195,9 @@ class TestJson:
         monkeypatch.setattr(Redactor, "redacted", reading)
         rows = [{"name": f"n{number}", "a@example.org": f"b{number}@example.org"} for number in range(50)]
         redacted = redacted_value(Redactor(), rows)
-        assert redacted.value == [{"name": f"n{number}", "[redacted:email]": "[redacted:email]"} for number in range(50)]
+        assert redacted.value == [
+            {"name": f"n{number}", "[redacted:email]": "[redacted:email]"} for number in range(50)
+        ]
         assert redacted.counts == {"email": 100}
         assert read["name"] == 1
 

@@ -115,6 +115,14 @@ def test_a_variable_that_is_not_set_is_named_and_no_other() -> None:
     assert SECRET not in str(failure.value)
 
 
+@pytest.mark.parametrize("value", ["sch\u00e4tze", "two\nlines", "\u20ac"])
+def test_a_variable_that_can_be_no_header_is_named_and_not_shown(value: str) -> None:
+    made = FarSide("http://127.0.0.1:9", headers_env={"a": "ODD"}, environ={"ODD": value}, timeout_s=1)
+    with pytest.raises(SinkUnavailable, match="the variable ODD has characters that no header may have") as failure:
+        made.open()
+    assert value not in str(failure.value)
+
+
 def test_what_was_not_opened_or_was_closed_says_so() -> None:
     made = FarSide("http://127.0.0.1:9", headers_env={}, environ={}, timeout_s=1)
     for _ in range(2):

@@ -94,14 +94,19 @@ class LogIndex:
             self._file.complete()
 
     def unknown(self, payloads: Iterable[bytes]) -> list[tuple[Head, bytes]]:
-        """Choose those of a batch that are not stored yet; see `index.unknown`."""
-        return unknown(payloads, self._last_seq, self.forgotten_below)
+        """Choose those of a batch that are not stored yet; see `index.unknown`.
+
+        Their receipts are in the tail then, so that taking note of them when they are stored asks nothing that could fail.
+        """
+        chosen = unknown(payloads, self._last_seq, self.forgotten_below)
+        with self._moving:
+            for head, _ in chosen:
+                self._adopt(head.receipt_id)
+        return chosen
 
     def add(self, heads: Sequence[Head], places: Sequence[int]) -> None:
         """Take note of entries that were chosen by `unknown` and are stored now."""
         with self._moving:
-            for head in heads:
-                self._adopt(head.receipt_id)
             self._tail.add(heads, places)
             self._drop([head.receipt_id for head in heads if head.event.type == CLOSED])
 

@@ -16,6 +16,7 @@ from wardwright.receipts.query import ReceiptFilter
 from wardwright.storage.file import FileReceiptStore
 from wardwright.storage.file_reading import FileReceiptReader
 from wardwright.storage.files import FileOps
+from wardwright.storage.index_file import IndexFile, Known
 from wardwright.storage.log_folder import LogFolder, Place
 from wardwright.storage.retention import write_bound
 from wardwright.storage.segments import read_payloads
@@ -338,6 +339,32 @@ def test_a_receipt_that_goes_on_after_it_moved_is_whole(tmp_path: Path) -> None:
     assert again.payloads(receipt_id(0)) == long
     assert [stored.payload for stored in again.replay()].count(long[0]) == 1
     again.close()
+
+
+def test_an_index_that_fails_in_the_middle_of_an_append_has_nothing_stored_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = kept(tmp_path)
+    long = plain(0, attempts=3).payloads
+    store.append(long[:2])
+    for number in range(1, 20):
+        store.append(plain(number).payloads)
+    original = IndexFile.known
+    answers = [original]
+
+    def known(index: IndexFile, receipt_id: str) -> Known | None:
+        if not answers:
+            raise StorageUnavailable("no more files can be opened")
+        return answers.pop()(index, receipt_id)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(IndexFile, "known", known)
+        with pytest.raises(StorageUnavailable, match="no more files"):
+            store.append(long[2:])
+    store.append(long[2:])
+    assert store.payloads(receipt_id(0)) == long
+    assert [stored.payload for stored in store.replay()].count(long[2]) == 1
+    store.close()
 
 
 def test_what_cannot_be_told_of_is_kept_and_found_by_its_id(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ models = ["paced/a"]
 
 
 class Setting(NamedTuple):
-    """What a line of daemons runs on."""
+    """What a line of daemons runs on. One that forgets no receipt lets their events fade."""
 
     kind: str
     backend: str
@@ -87,7 +87,7 @@ class Setting(NamedTuple):
     @property
     def config(self) -> str:
         """As a file."""
-        retention = "retention = { receipts_days = 1 }" if self.forgets else ""
+        retention = f"retention = {{ {'receipts_days' if self.forgets else 'events_days'} = 1 }}"
         return _CONFIG.format(backend=self.backend, kind=self.kind, retention=retention)
 
     def __str__(self) -> str:
@@ -112,6 +112,7 @@ class Line:
         self._setting = setting
         self._chance = chance
         self._counts = counts
+        self._faded = 0
         self._storage = storage_at(setting.kind, folder / "data")
         self._answered: dict[str, float] = {}
         self._left_open: set[str] = set()
@@ -211,6 +212,8 @@ class Line:
                 closed.add(link.receipt_id)
         if audit.findings:
             raise Broken(f"chains that do not hold: {list(audit.findings.values())}")
+        self._counts["entries faded"] += max(0, audit.faded - self._faded)
+        self._faded = audit.faded
         return known, closed
 
     def check_command(self) -> None:

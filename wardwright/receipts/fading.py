@@ -10,7 +10,8 @@ entry behind it covers that hash, and so on to the closing one. So a chain with 
 in this order, and all of what the others say; whoever kept a copy of an entry can show by the hash that it is the one.
 
 Nothing of a person is in such events, so no salt keeps anybody from guessing: models, providers, times, counts, rules and what they made
-of an answer, a provider's code for how it ended or failed, and never its prose. Of rules that hold once per session the names stay.
+of an answer, names of tools, a provider's code for how it ended or failed, and never its prose. Of rules that hold once per session the
+names stay.
 
 A faded entry is shorter than it was, so that it may take its place.
 """

@@ -14,10 +14,11 @@ from statistics import median
 import msgspec
 from rich.console import Console
 
-from tests.benchmarks import appending, million, slow_clients
+from tests.benchmarks import appending, durability, million, slow_clients
 from tests.benchmarks.accounting import resident_mb, tree_of
 from tests.benchmarks.bytecodes import Cost
 from tests.benchmarks.bytecodes import figures as count_bytecodes
+from tests.benchmarks.durability import Durability
 from tests.benchmarks.measure import Sample, measure, median_of
 from tests.benchmarks.micro import PROMISES, figures
 from tests.benchmarks.phases import DEFAULT_PHASES, PHASES
@@ -36,8 +37,7 @@ from tests.benchmarks.report import (
 )
 from tests.benchmarks.supervision import Found
 from tests.benchmarks.supervision import figures as supervision_figures
-from tests.benchmarks.systems import DIRECT, Start, run_upstream, systems_on
-from tests.benchmarks.timing import sync_ms
+from tests.benchmarks.systems import DIRECT, STRICT, UNRULED, Start, run_upstream, systems_on
 
 _EXTRA_STARTS = 2
 _WIDTH = 160
@@ -62,7 +62,7 @@ class Report(msgspec.Struct):
     idle_mb: dict[str, float] = {}
     phases: dict[str, dict[str, Sample]] = {}
     rounds: dict[str, dict[str, list[Sample]]] = {}
-    sync_ms: dict[str, float] = {}
+    durability: Durability | None = None
     micro_us: dict[str, float] = {}
     bytecodes: dict[str, Cost] = {}
     supervisors: dict[str, Found] = {}
@@ -117,15 +117,18 @@ def _measure_gateway(options: argparse.Namespace, console: Console, report: Repo
         console.print(start_table(report.start_ms, report.idle_mb))
         for phase_name in options.phases:
             phase = PHASES[phase_name]
-            before = sync_ms(folder)
             taken = _rounds(phase_name, servers, seconds=options.seconds, rounds=options.rounds)
-            report.sync_ms[phase_name] = (before + sync_ms(folder)) / 2
             found = {name: median_of(samples) for name, samples in taken.items()}
             report.rounds[phase_name], report.phases[phase_name] = taken, found
             console.print(phase_table(phase, found))
             is_sound = not show_problems(console, phase, found) and is_sound
         console.print(rules_table(report.phases))
-        console.print(durability_table(report.phases, report.sync_ms))
+        if durability.PHASE.name in options.phases:
+            everything = [server.pid for server in servers.values()]
+            report.durability = durability.measured(
+                servers[STRICT], servers[UNRULED], folder, options.seconds, everything
+            )
+            console.print(durability_table(report.durability))
         report.micro_us = figures(folder)
         console.print(micro_table(report.micro_us, PROMISES))
         if options.backend == "asyncio":

@@ -6,12 +6,16 @@ window closes are waited for, so that the next measurement finds a quiet server.
 
 Connections begin evenly spread over the warm-up. With a warm-up as long as a stream, a window of any length then sees every
 part of a stream equally often.
+
+Connections that ask again at once come to move in step where the server takes the same time for all: what they ask arrives in one heap,
+and an answer's time is mostly its place in the heap. A pause of random length, the same from run to run, keeps them apart.
 """
 
 import asyncio
 import gc
 import sys
 import time
+from random import Random
 from statistics import quantiles
 from typing import cast
 from urllib.parse import urlsplit
@@ -26,7 +30,10 @@ _FINISH_WITHIN_S = 10.0
 
 
 class LoadPlan(msgspec.Struct, frozen=True):
-    """What to ask of whom. `events_per_answer` is None when answers are not streamed."""
+    """What to ask of whom. `events_per_answer` is None when answers are not streamed.
+
+    Between an answer and the next question a connection pauses for a time drawn between zero and `pause_s`.
+    """
 
     url: str
     body: str
@@ -34,6 +41,7 @@ class LoadPlan(msgspec.Struct, frozen=True):
     warmup_s: float
     seconds: float
     events_per_answer: int | None = None
+    pause_s: float = 0.0
 
 
 class Percentiles(msgspec.Struct, frozen=True):
@@ -70,6 +78,7 @@ class LoadRun:
         self.request = request_of(plan)
         self._address = _address(plan)
         self.is_over = False
+        self._chance = Random(1)
         self._is_counting = False
         self._answers = self._events = self._bad = self._reconnects = 0
         self._latencies: list[float] = []
@@ -105,6 +114,10 @@ class LoadRun:
             first_byte=Percentiles.of_seconds(self._first_bytes),
             first_problem=self._first_problem,
         )
+
+    def pause_s(self) -> float:
+        """How long the next pause is."""
+        return self._chance.uniform(0, self.plan.pause_s)
 
     def note_events(self, count: int) -> None:
         if self._is_counting:
@@ -197,9 +210,15 @@ class Client(asyncio.Protocol):
         self._is_waiting = False
         problem = self._answer.problem(expected_events=self._run.plan.events_per_answer)
         self._run.note_answer(now - self._asked_at, (self._first_byte_at or now) - self._asked_at, problem)
+        if self._run.plan.pause_s:
+            asyncio.get_running_loop().call_later(self._run.pause_s(), self._go_on, transport)
+        else:
+            self._go_on(transport)
+
+    def _go_on(self, transport: asyncio.Transport) -> None:
         if self._run.is_over:
             transport.close()
-        else:
+        elif not transport.is_closing():
             self._ask(transport)
 
 

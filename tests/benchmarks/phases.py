@@ -19,6 +19,7 @@ class Phase:
     concurrency: int
     model: str
     stream: bool = False
+    pause_s: float = 0.0
 
     @property
     def body(self) -> str:
@@ -40,6 +41,7 @@ class Phase:
             warmup_s=max(_UNARY_WARMUP_S, stream_s if self.stream else 0.0),
             seconds=seconds,
             events_per_answer=behaviour.chunks if self.stream else None,
+            pause_s=self.pause_s,
         )
 
 
@@ -49,7 +51,7 @@ PHASES = {
         Phase("u1", "whole answers, 1 connection", 1, "mock"),
         Phase("u16", "whole answers, 16 connections", 16, "mock"),
         Phase("u64", "whole answers, 64 connections", 64, "mock"),
-        Phase("d16", "whole answers after 50 ms, 16 connections", 16, "mock-d50"),
+        Phase("d16", "whole answers after 50 ms, 16 connections with short pauses", 16, "mock-d50", pause_s=0.01),
         Phase("d2", "whole answers after 5 ms, 2 connections", 2, "mock-d5"),
         Phase("sb16", "streams of 100 chunks in one burst, 16 connections", 16, "mock-n100", stream=True),
         Phase("sp16", "streams of 100 chunks, one per 10 ms, 16 connections", 16, "mock-n100-p10", stream=True),

@@ -8,13 +8,13 @@ from rich.table import Table
 from tests.benchmarks import million, slow_clients
 from tests.benchmarks.answers import behaviour_of
 from tests.benchmarks.bytecodes import Cost
+from tests.benchmarks.durability import MOST_SYNCS, PHASE, Durability
 from tests.benchmarks.measure import Sample
 from tests.benchmarks.phases import PHASES, Phase
 from tests.benchmarks.supervision import FIGURES, Figure, Found, Measured
-from tests.benchmarks.systems import DIRECT, FLOOR, RULED, STRICT, UNRULED
+from tests.benchmarks.systems import DIRECT, FLOOR, RULED, UNRULED
 
 ADDED_BY_RULES_MS = 1.0
-ADDED_BY_STRICT_SYNCS = 2.0
 
 _WORTH_TELLING = 0.003
 
@@ -78,26 +78,18 @@ def rules_table(phases: Mapping[str, Mapping[str, Sample]]) -> Table:
     return table
 
 
-def durability_table(phases: Mapping[str, Mapping[str, Sample]], sync_ms: Mapping[str, float]) -> Table:
-    """What it adds to a whole answer that its receipt is on disk, in times of a sync of the same disk before and after the phase.
-
-    Judged where the upstream takes time, as models do: else the daemon is busy all the time, and an answer waits for others.
-    """
-    table = Table(title="whole answers, with receipts on disk", title_justify="left", title_style="bold")
-    table.add_column("phase", no_wrap=True)
-    for name in ("p50 none", "p50 strict", "added", "one sync", "added, in syncs", "target"):
+def durability_table(found: Durability) -> Table:
+    """What it adds to a whole answer that its receipt is on disk: what all pairs come to, and each of them."""
+    table = Table(title=f"receipts on disk: {PHASE.title}, in pairs", title_justify="left", title_style="bold")
+    for name in ("pair", "p50 none", "p50 strict", "added", "one sync", "added, in syncs", "target", "others"):
         table.add_column(name, justify="right")
-    for name, found in phases.items():
-        if PHASES[name].stream:
-            continue
-        none, strict = found[UNRULED].latency.p50, found[STRICT].latency.p50
-        sync, added = sync_ms[name], strict - none
-        in_syncs, target = f"{added / sync:.2f}", ""
-        if behaviour_of(PHASES[name].model).delay_s:
-            target = f"≤ {ADDED_BY_STRICT_SYNCS:g}"
-            if added > ADDED_BY_STRICT_SYNCS * sync:
-                in_syncs = f"[red]{in_syncs} ✗[/red]"
-        table.add_row(name, _ms(none), _ms(strict), _ms(added), _ms(sync), in_syncs, target)
+    for number, pair in enumerate(found.pairs, start=1):
+        times = [_ms(each) for each in (pair.none, pair.strict, pair.added, pair.sync)]
+        table.add_row(str(number), *times, f"{pair.added_syncs:.2f}", "", f"{pair.others_cores:.2f}")
+    low, high = found.middle_half
+    told = f"{found.added_syncs:.2f} ({low:.2f} to {high:.2f})"
+    shown = told if found.is_kept else f"[red]{told} ✗[/red]"
+    table.add_row("median", "", "", "", "", shown, f"≤ {MOST_SYNCS:g}", "")
     return table
 
 

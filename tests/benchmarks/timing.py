@@ -2,13 +2,14 @@
 
 import os
 import timeit
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from statistics import median
+from threading import Event, Thread
 
 _WANTED_S = 0.02
 _REPETITIONS = 5
-_SYNCS = 200
+_SYNCED_EVERY_S = 0.02
 _SYNCED_BYTES = bytes(1500)  # about what the entries of a receipt have
 
 
@@ -20,13 +21,29 @@ def best(function: Callable[[], object]) -> float:
     return min(timer.repeat(_REPETITIONS, number)) / number * 1e6
 
 
-def sync_ms(folder: Path) -> float:
-    """Milliseconds of one sync of a file that has grown by the entries of a receipt: the median of many."""
-    fd = os.open(folder / "synced", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+@contextmanager
+def syncs_meanwhile(folder: Path) -> Iterator[list[float]]:
+    """Sync, from a thread, a file that has grown by the entries of a receipt, again and again as long as the block lasts.
+
+    Yields a list that has the milliseconds of each once the block is over: of one at least.
+    """
+    taken: list[float] = []
+    is_over = Event()
+
+    def sync_on() -> None:
+        with (folder / "synced").open("ab", buffering=0) as file:
+            while True:
+                taken.append(timeit.timeit(lambda: _write_and_sync(file.fileno()), number=1) * 1000)
+                if is_over.wait(_SYNCED_EVERY_S):
+                    return
+
+    thread = Thread(target=sync_on)
+    thread.start()
     try:
-        return median(timeit.timeit(lambda: _write_and_sync(fd), number=1) for _ in range(_SYNCS)) * 1000
+        yield taken
     finally:
-        os.close(fd)
+        is_over.set()
+        thread.join()
 
 
 def _write_and_sync(fd: int) -> None:

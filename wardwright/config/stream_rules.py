@@ -13,7 +13,7 @@ from wardwright.policy.automaton import Automaton
 from wardwright.policy.pattern_syntax import longest_match, parse_pattern
 from wardwright.policy.patterns import PatternError
 from wardwright.policy.stream_rules import StreamRules, guarantee
-from wardwright.policy.text_guard import rule_pattern
+from wardwright.policy.text_rules import rule_pattern
 
 _NEEDS = {"rewrite": "replacement", "retry_with_reminder": "reminder", "escalate": "target"}
 _REQUIRED = ("reminder", "target")

@@ -13,7 +13,7 @@ import msgspec
 from wardwright.policy.plain_json import PlainJson
 from wardwright.policy.redaction import MOST_READINGS, Redactor, marker
 from wardwright.policy.secrets_in_text import names_a_secret
-from wardwright.policy.text_guard import utf8_size
+from wardwright.policy.utf8 import utf8_size
 
 LARGEST = 262_144
 """How much of one value is kept, in bytes of its texts before redaction."""

@@ -28,7 +28,7 @@ from wardwright.domain.stream import (
     ToolCallStart,
     UsageReport,
 )
-from wardwright.policy.text_guard import utf8_size
+from wardwright.policy.utf8 import utf8_size
 
 LONGEST = 1_048_576
 

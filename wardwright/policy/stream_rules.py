@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from wardwright.domain.policy import Channel, StreamPolicy, StreamRule
 from wardwright.policy.pattern_syntax import has_anchors, longest_match, parse_pattern, widest_character
-from wardwright.policy.text_guard import TextRules, rule_pattern
+from wardwright.policy.text_rules import TextRules, rule_pattern
 
 CHANNELS: tuple[Channel, ...] = ("text", "reasoning", "tool_arguments")
 

@@ -4,7 +4,10 @@ import msgspec
 
 from wardwright.domain.policy import StreamRule
 from wardwright.policy.plain_json import PlainJson
-from wardwright.policy.text_guard import TextGuard, TextRules, Triggered, utf8_size
+from wardwright.policy.text_guard import TextGuard
+from wardwright.policy.text_rules import TextRules
+from wardwright.policy.text_stages import Triggered
+from wardwright.policy.utf8 import utf8_size
 
 
 class GuardedArguments:

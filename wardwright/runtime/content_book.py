@@ -14,7 +14,7 @@ from wardwright.domain.route import ModelDefinition
 from wardwright.domain.stream import Finish, Frame, Reasoning, StreamEvent, Text, ToolArguments, ToolCallStart
 from wardwright.policy.redacted_json import LARGEST, redacted_value
 from wardwright.policy.redaction import marker, redactor_of
-from wardwright.policy.text_guard import utf8_size
+from wardwright.policy.utf8 import utf8_size
 from wardwright.receipts.events import ContentCaptured, ContentPart
 from wardwright.wire.openai_whole import read_events, read_finishes
 

@@ -9,7 +9,8 @@ from tests.wardwright.policy.pattern_samples import TEXTS, expressions
 from wardwright.domain.policy import StreamMode, StreamPolicy, StreamRule
 from wardwright.policy.patterns import PatternError
 from wardwright.policy.stream_rules import StreamRules, guarantee, most_held_bytes
-from wardwright.policy.text_guard import TextGuard, TextRules
+from wardwright.policy.text_guard import TextGuard
+from wardwright.policy.text_rules import TextRules
 
 LIMIT = "; never over 4096 bytes of a stream, or the answer is ended"
 

@@ -14,7 +14,9 @@ from tests.wardwright.policy.pattern_samples import TEXTS, cuttings, expressions
 from tests.wardwright.policy.reference import matches, outcome
 from wardwright.domain.policy import StreamAction, StreamRule
 from wardwright.policy.patterns import PatternError
-from wardwright.policy.text_guard import TextGuard, TextRules, Triggered
+from wardwright.policy.text_guard import TextGuard
+from wardwright.policy.text_rules import TextRules
+from wardwright.policy.text_stages import Triggered
 
 OLD = "OldClient("
 

@@ -1,9 +1,8 @@
 """What a chat request has to do with tools, told from its `tool_choice`, its `tools` and its messages.
 
 The latest calls count, and only until the assistant has answered: what follows an answer is about other things. A beginning of an answer
-at the end of the messages is none yet. Nothing is refused here. What cannot be read states nothing, and neither does a name or an id that
-could not be stored or shown safely (`storable`). Of arguments, results and schemas nothing
-is even decoded.
+at the end of the messages is none yet. Nothing is refused here. What cannot be read or is too large states nothing, and neither does a name
+or an id that could not be stored or shown safely (`storable`). Of arguments, results and schemas nothing is even decoded.
 """
 
 from collections.abc import Sequence
@@ -25,7 +24,7 @@ from wardwright.domain.tools import (
 T = TypeVar("T")
 
 MOST_CALLS = 1_000  # of one message, that a result's own is looked for among
-
+MOST_READ = 2**22  # bytes of tools, or of the calls of one message: 0.15 s for the worst that there may be
 
 _FIELDS = frozenset({"tools", "tool_choice", "functions", "function_call"})
 
@@ -145,7 +144,7 @@ def _name_of(offered: _Mention) -> str | None:
 
 
 def _read(raw: msgspec.Raw | None, decoder: msgspec.json.Decoder[T]) -> T | None:
-    if raw is None:
+    if raw is None or len(raw) > MOST_READ:
         return None
     try:
         return decoder.decode(raw)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from wardwright.domain.errors import RequestError
 from wardwright.domain.tools import LONGEST_NAME, MOST_NAMED, ToolContext, ToolIdentity
-from wardwright.policy.tool_context import MOST_CALLS, tool_context
+from wardwright.policy.tool_context import MOST_CALLS, MOST_READ, tool_context
 from wardwright.wire.openai_request import parse_chat_request
 
 USER = {"role": "user", "content": "hi"}
@@ -163,6 +163,12 @@ def test_a_result_is_found_among_many_calls() -> None:
     found = known(USER, calling(*calls), result("call_0"))
     assert found.primary_tool is not None
     assert found.primary_tool.name == "tool-0"
+
+
+def test_more_json_than_any_tools_have_is_not_read() -> None:
+    large = {"type": "function", "function": {"name": "search", "description": "x" * MOST_READ}}
+    assert context(USER, tools=[large]) is None
+    assert known(USER, tools=[large], tool_choice=SEARCH).available_count == 0
 
 
 JSON = st.recursive(

@@ -25,6 +25,7 @@ CAPABILITIES = frozenset(
         Capability.ADVISORY_LOCKS,
         Capability.RETENTION_JOBS,
         Capability.CONSUMER_OFFSETS,
+        Capability.TIME_RANGE_INDEXES,
     }
 )
 

@@ -128,6 +128,13 @@ class Places(Protocol[P]):
         """The next receipts below an id that may match a filter; about so many at most."""
         ...
 
+    def first_that(self, is_later: Callable[[Sequence[P]], bool]) -> str | None:
+        """Among receipts that only `candidates` would pass over one by one, the one from which on all are later; None when there is none.
+
+        `is_later` is asked of a receipt's places, and is true of all that follow upon one of which it is true, as far as anybody need care.
+        """
+        ...
+
     def newest_of_session(self, model_id: str, session_id: str) -> str | None:
         """The greatest id of a session's receipts; None when there is none."""
         ...
@@ -272,6 +279,13 @@ class ReceiptIndex(Generic[P]):
                 [(receipt_id, tuple(self._places[receipt_id])) for receipt_id in receipt_ids],
                 receipt_ids[-1] if len(receipt_ids) == at_most else None,
             )
+
+    def first_that(self, is_later: Callable[[Sequence[P]], bool]) -> str | None:
+        """See `Places.first_that`. Looks at one receipt for each time that their number can be halved."""
+        with self._lock:
+            ids = self._ids.copy()
+        position = bisect_left(ids, True, key=lambda receipt_id: is_later(self.places(receipt_id)))
+        return ids[position] if position < len(ids) else None
 
     def newest_of_session(self, model_id: str, session_id: str) -> str | None:
         """The greatest id of a session's receipts; None when there is none."""

@@ -10,7 +10,7 @@ import msgspec
 from wardwright.domain.errors import StorageUnavailable
 from wardwright.receipts.events import Entry, decode_entry
 from wardwright.receipts.fold import Receipt
-from wardwright.receipts.query import Page, ReceiptFilter, Unlike, page, select
+from wardwright.receipts.query import CLOCK_SLACK_S, Page, ReceiptFilter, Unlike, page, select
 from wardwright.storage.index import Places
 
 P = TypeVar("P")
@@ -77,7 +77,7 @@ class IndexedReceipts(ABC, Generic[P]):
         return select(self._candidates(wanted), wanted)
 
     def _candidates(self, wanted: ReceiptFilter) -> Iterator[tuple[Entry, ...] | Unlike]:
-        traces, before, at_most = wanted.traces(), wanted.before, min(wanted.limit + 1, _BATCH)
+        traces, before, at_most = wanted.traces(), self._beginning(wanted), min(wanted.limit + 1, _BATCH)
         while True:
             found = self._places.candidates(wanted, before, at_most)
             places = [places for _, places in found.receipts]
@@ -93,6 +93,19 @@ class IndexedReceipts(ABC, Generic[P]):
                 return
             if found.passed:
                 yield Unlike(before, inf, found.passed)
+
+    def _beginning(self, wanted: ReceiptFilter) -> str | None:
+        """Below which id to look: what was opened later than is asked for need not be read, except for as much as a clock may be set back."""
+        if wanted.created_at_max == inf:
+            return wanted.before
+        last = wanted.created_at_max + 1 + CLOCK_SLACK_S
+        later = self._places.first_that(lambda places: self._opened_at(places) > last)
+        return min((one for one in (later, wanted.before) if one is not None), default=None)
+
+    def _opened_at(self, places: Sequence[P]) -> float:
+        """When a receipt was opened, in Unix seconds; long ago, when it was forgotten this very moment."""
+        payloads = self._fetch(places[:1]) if places else []
+        return self._unlike("a receipt", payloads[0]).at if payloads else -inf
 
     def _fetch_each(self, places: Sequence[Sequence[P]]) -> list[list[bytes]]:
         """Fetch the payloads of several receipts."""

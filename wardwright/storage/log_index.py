@@ -258,6 +258,10 @@ class LogIndex:
         receipts = sorted(found.items(), reverse=True)
         return Candidates(receipts, scan.reached, scan.looked_at - len(kept))
 
+    def first_that(self, is_later: Callable[[Sequence[int]], bool]) -> str | None:
+        """See `Places.first_that`. Those in the index are found by their times."""
+        return self._tail.first_that(is_later)
+
     def newest_of_session(self, model_id: str, session_id: str) -> str | None:
         """The greatest id of a session's receipts; None when there is none."""
         found = self._tail.newest_of_session(model_id, session_id)

@@ -22,6 +22,7 @@ CAPABILITIES = frozenset(
         Capability.EVENT_REPLAY,
         Capability.RETENTION_JOBS,
         Capability.CONSUMER_OFFSETS,
+        Capability.TIME_RANGE_INDEXES,
     }
 )
 

@@ -27,6 +27,7 @@ CAPABILITIES = frozenset(
         Capability.CONCURRENT_WRITERS,
         Capability.RETENTION_JOBS,
         Capability.CONSUMER_OFFSETS,
+        Capability.TIME_RANGE_INDEXES,
     }
 )
 

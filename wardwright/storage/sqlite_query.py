@@ -4,7 +4,7 @@ from collections.abc import Container, Iterator
 from typing import NamedTuple
 
 from wardwright.receipts.fold import Summary
-from wardwright.receipts.query import ReceiptFilter
+from wardwright.receipts.query import CLOCK_SLACK_S, ReceiptFilter
 from wardwright.storage.sqlite_database import FACETS
 
 _LARGEST = 2**62  # beyond every time there is, and still a number for SQLite
@@ -74,7 +74,22 @@ def _conditions(wanted: ReceiptFilter, columns: Container[str]) -> Iterator[Cond
         yield exact_condition(name, value, columns)
     if wanted.before is not None:
         yield Condition("receipt_id < ?", (wanted.before,))
-    yield from time_conditions(wanted)
+    for condition in time_conditions(wanted):
+        yield Condition(f"+{condition.sql}", condition.values)  # by no index: ids are the order that is asked for
+    yield from _time_as_ids(wanted)
+
+
+def _time_as_ids(wanted: ReceiptFilter) -> Iterator[Condition]:
+    """Between which ids a span of time is, so that nothing is looked at that is far from it. Ids sort by time, but for as much as a clock
+    may be set back.
+    """
+    if is_bounded(wanted.created_at_max):
+        sooner = "SELECT receipt_id FROM receipts WHERE created_at > ? ORDER BY created_at LIMIT 1"
+        # A blob is above every text.
+        yield Condition(f"receipt_id < coalesce(({sooner}), x'')", (bounded(wanted.created_at_max + CLOCK_SLACK_S),))
+    if is_bounded(wanted.created_at_min):
+        later = "SELECT receipt_id FROM receipts WHERE created_at < ? ORDER BY created_at DESC LIMIT 1"
+        yield Condition(f"receipt_id > coalesce(({later}), '')", (bounded(wanted.created_at_min - CLOCK_SLACK_S),))
 
 
 def _is_encodable(value: str) -> bool:

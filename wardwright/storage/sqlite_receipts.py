@@ -43,6 +43,7 @@ CAPABILITIES = frozenset(
         Capability.ADVISORY_LOCKS,
         Capability.RETENTION_JOBS,
         Capability.CONSUMER_OFFSETS,
+        Capability.TIME_RANGE_INDEXES,
     }
 )
 

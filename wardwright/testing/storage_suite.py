@@ -33,7 +33,7 @@ from wardwright.ports.storage import CONTRACT, Capability, ReceiptReader, Receip
 from wardwright.receipts.chain import resume, verify
 from wardwright.receipts.events import Closed, decode_entry
 from wardwright.receipts.fold import Receipt, fold, summarise
-from wardwright.receipts.query import ReceiptFilter
+from wardwright.receipts.query import CLOCK_SLACK_S, MAX_SCANNED, ReceiptFilter
 from wardwright.testing.doomed_writer import RECEIPTS_IN_BATCH, kill_while_it_writes
 from wardwright.testing.fellow_writer import DONE, Fellow, Task, fellows
 from wardwright.testing.sample_receipts import (
@@ -72,6 +72,7 @@ __all__ = [
     "TestReplacing",
     "TestRetentionJobs",
     "TestRuntimeHotStore",
+    "TestTimeRangeIndexes",
     "TestTransactional",
     "TestWhatWasSkipped",
 ]
@@ -773,6 +774,23 @@ class TestRuntimeHotStore(Clauses):
         assert receipts.newest_of_session("coding", "a") == receipt_id(1)
         assert receipts.newest_of_session("coding", "b") is None
         assert (receipts.health().receipt_count, receipts.health().open_count) == (2, 1)
+
+
+class TestTimeRangeIndexes(Clauses):
+    """A time that lies behind very many receipts is found at once."""
+
+    needs = Capability.TIME_RANGE_INDEXES
+
+    def test_a_page_of_a_narrow_span_is_whole_however_much_is_newer_and_older(self, receipts: ReceiptStore) -> None:
+        later = AT + 10 * CLOCK_SLACK_S
+        times = {1: AT - 10 * CLOCK_SLACK_S, 2: AT, 3: AT + 1, 4: AT + 2}
+        times |= dict.fromkeys(range(5, 6 + MAX_SCANNED), later)
+        receipts.append([sealed(number, [opened()], at).payloads[0] for number, at in times.items()])
+        asked = {"created_at_min": str(AT), "created_at_max": str(AT + 1)}
+        for filters in (asked, {**asked, "model": "coding"}, {**asked, "simulation": "false"}):
+            page = receipts.page(ReceiptFilter.parse(filters))
+            assert [summary.receipt_id for summary in page.data] == [receipt_id(3), receipt_id(2)]
+            assert page.next_cursor is None
 
 
 class TestAdvisoryLocks(Clauses):

@@ -211,6 +211,8 @@ def _show_stats(found: "Stats", by: str) -> None:
     if len(found.groups) > 1:
         made.add_row(*map(styled, _cells(found.all, "all")))
     show(made)
+    if found.all.faded:
+        tell(f"{found.all.faded} of them have faded: of these no triggers and no first tokens are known any more")
 
 
 def _cells(tally: "Tally", name: str) -> tuple[object, ...]:

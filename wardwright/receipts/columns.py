@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
-from wardwright.receipts.fold import Receipt, summarise
+from wardwright.receipts.fold import Receipt, attempt_count, summarise
 
 ColumnType = Literal["text", "texts", "integer", "number", "flag", "time", "json"]
 """What a column holds. `texts` is a list of text, `json` any JSON; a time is given as ISO 8601 in UTC."""
@@ -56,11 +56,6 @@ def _is_fallback(receipt: Receipt) -> bool | None:
     """Whether another target answered than was decided on, as `receipts stats` counts it."""
     final = receipt.final
     return None if final is None else final.selected_model not in (None, receipt.decision.selected_model)
-
-
-def _attempts(receipt: Receipt) -> int:
-    """How many there were, also where what each did has faded."""
-    return receipt.final.attempts if receipt.final else len(receipt.attempts)
 
 
 def _first_token_ms(receipt: Receipt) -> float | None:
@@ -114,7 +109,7 @@ COLUMNS = (
     Column("selected_model", "text", lambda receipt: summarise(receipt).selected_model),
     Column("selected_provider", "text", lambda receipt: summarise(receipt).selected_provider),
     Column("fallback", "flag", _is_fallback),
-    Column("attempts", "integer", _attempts),
+    Column("attempts", "integer", attempt_count),
     Column("latency_ms", "number", _at("final.latency_ms")),
     Column("first_token_ms", "number", _first_token_ms),
     Column("finish_reasons", "texts", _finish_reasons),

@@ -261,6 +261,11 @@ def fold(entries: Sequence[Entry]) -> Receipt:
     )
 
 
+def attempt_count(receipt: Receipt) -> int:
+    """How many upstream calls there were, also where what each of them did has faded. Purity: pure."""
+    return receipt.final.attempts if receipt.final else len(receipt.attempts)
+
+
 def summarise(receipt: Receipt) -> Summary:
     """Reduce a receipt to its line in a list. Purity: pure."""
     final = receipt.final

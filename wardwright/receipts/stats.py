@@ -42,7 +42,7 @@ class Tally(msgspec.Struct, frozen=True):
     """What the receipts of a group come to. `group` is null for those that have no such fact, and for all together.
 
     `fallbacks` were answered by another target than was decided on, `triggers` counts matches of stream rules. Tokens and cost are
-    those of all attempts; a receipt whose cost is unknown adds none.
+    those of all attempts; a receipt whose cost is unknown adds none. Of `faded` receipts no triggers and no first tokens are known any more.
     """
 
     group: str | None
@@ -50,6 +50,7 @@ class Tally(msgspec.Struct, frozen=True):
     statuses: dict[str, int]
     fallbacks: int
     triggers: int
+    faded: int
     prompt_tokens: int
     completion_tokens: int
     cost_usd: float
@@ -69,6 +70,7 @@ class _Counting:
         self.statuses: Counter[str] = Counter()
         self.fallbacks = 0
         self.triggers = 0
+        self.faded = 0
         self.prompt_tokens = 0
         self.completion_tokens = 0
         self.cost_usd = 0.0
@@ -78,6 +80,7 @@ class _Counting:
     def add(self, receipt: Receipt) -> None:
         final = receipt.final
         self.statuses[final.status if final else "open"] += 1
+        self.faded += receipt.faded_events > 0
         self.first_tokens.extend(a.first_token_ms for a in receipt.attempts if a.first_token_ms is not None)
         if final is None:
             return
@@ -97,6 +100,7 @@ class _Counting:
             statuses=dict(self.statuses.most_common()),
             fallbacks=self.fallbacks,
             triggers=self.triggers,
+            faded=self.faded,
             prompt_tokens=self.prompt_tokens,
             completion_tokens=self.completion_tokens,
             cost_usd=round(self.cost_usd, 9),

@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
-from wardwright.receipts.fold import Receipt, summarise
+from wardwright.receipts.fold import Receipt, attempt_count, summarise
 
 _SUMMARY = (
     "model_id",
@@ -52,7 +52,7 @@ def _row(receipt: Receipt) -> tuple[object, ...]:
         receipt.receipt_id,
         datetime.fromtimestamp(receipt.created_at, tz=UTC).isoformat().replace("+00:00", "Z"),
         *(_cell(getattr(summary, name)) for name in _SUMMARY),
-        final.attempts if final else len(receipt.attempts),
+        attempt_count(receipt),
         final.latency_ms if final else None,
         usage.prompt_tokens if usage else None,
         usage.completion_tokens if usage else None,

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from hashlib import sha256
 
 from wardwright.receipts.events import FinalStatus
-from wardwright.receipts.fold import Attempt, Receipt, ReceiptEvent
+from wardwright.receipts.fold import Attempt, Receipt, ReceiptEvent, attempt_count
 from wardwright.receipts.stream_outcome import StreamPolicyEvent
 from wardwright.sinks.otlp import Attributes, Span, SpanEvent
 
@@ -92,7 +92,7 @@ def _request_attributes(receipt: Receipt, *, failed: bool) -> Attributes:
         "wardwright.route_id": decision.route_id,
         "wardwright.decided_model": decision.selected_model,
         "wardwright.selected_model": final.selected_model if final else None,
-        "wardwright.attempts": len(receipt.attempts),
+        "wardwright.attempts": attempt_count(receipt),
         "wardwright.released_bytes": final.released_bytes if final else None,
         "wardwright.cost_usd": final.cost_usd if final else None,
         "wardwright.session_turn": receipt.session_turn,

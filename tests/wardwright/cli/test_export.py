@@ -18,7 +18,9 @@ from wardwright.cli.client import CommandFailed, NoAnswer
 from wardwright.cli.receipt_source import StoredReceipts
 from wardwright.cli.receipt_tail import lines_of
 from wardwright.receipts.events import Closed
+from wardwright.receipts.fading import faded
 from wardwright.receipts.fold import Receipt, summarise
+from wardwright.storage.file import FileReceiptStore
 from wardwright.storage.memory import MemoryReceiptStore
 
 from .conftest import Run, closed_port
@@ -139,6 +141,14 @@ class TestStats:
         found = json.loads(run("receipts", "stats", "--by", "status", "--json").stdout)
         assert found["all"]["latency_ms"] == {"p50": 1850.0, "p95": 1850.0, "p99": 1850.0}
         assert [(group["group"], group["requests"]) for group in found["groups"]] == [(None, 1), ("completed", 1)]
+
+    def test_it_is_told_of_how_many_less_is_known(self, stored: Path, run: Run) -> None:
+        assert "faded" not in run("receipts", "stats").stderr
+        store = FileReceiptStore(stored / "receipts")
+        store.replace(faded(store.entries("rcpt_0001")))
+        store.close()
+        assert "1 of them have faded: " in run("receipts", "stats").stderr
+        assert json.loads(run("receipts", "stats", "--json").stdout)["all"]["faded"] == 1
 
     def test_nothing_is_said_to_be_nothing(self, stored: Path, run: Run) -> None:
         result = run("receipts", "stats", "--where", "tenant_id=nobody")

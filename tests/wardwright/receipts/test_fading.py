@@ -1,5 +1,6 @@
 """Events between opening and closing fade; what is left is shorter, stands where it stood, and the rest is proved as before."""
 
+import csv
 from typing import get_args
 
 import msgspec
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from tests.wardwright.receipts.receipt_samples import full_story, numbered_salts, sealed
 from wardwright.receipts.audit import Audit
 from wardwright.receipts.chain import verify
+from wardwright.receipts.columns import row_of
 from wardwright.receipts.erasure import erased
 from wardwright.receipts.events import (
     AskedAgain,
@@ -32,6 +34,8 @@ from wardwright.receipts.fading import faded
 from wardwright.receipts.fold import Receipt, fold, summarise, summary_of
 from wardwright.receipts.session import facts_after
 from wardwright.receipts.stats import tally
+from wardwright.receipts.table_text import csv_lines
+from wardwright.sinks.genai_spans import spans_of
 
 SPENT = StreamFinding("horizon", "block", "once", 1, spent=("once",))
 
@@ -166,7 +170,17 @@ def test_the_receipt_says_what_was_decided_and_how_it_ended_and_that_the_rest_ha
 def test_statistics_count_what_is_left() -> None:
     counted = tally([folded(STORY), folded(FADED)], "model").all
     assert (counted.requests, counted.statuses) == (2, {"completed": 2})
-    assert counted.triggers == 1
+    assert (counted.triggers, counted.faded) == (1, 1)
+
+
+def test_tables_and_spans_still_say_how_many_attempts_there_were() -> None:
+    for payloads in (STORY, FADED):
+        receipt = folded(payloads)
+        assert receipt.final is not None
+        assert row_of(receipt)["attempts"] == receipt.final.attempts == 2
+        (row,) = csv.DictReader(csv_lines([receipt]))
+        assert row["attempts"] == "2"
+        assert next(spans_of(receipt)).attributes["wardwright.attempts"] == 2
 
 
 def test_a_session_still_knows_which_rules_it_has_done_with() -> None:

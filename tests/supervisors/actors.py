@@ -1,8 +1,6 @@
 """Actors that do what a test tells them to."""
 
-import gc
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,17 +138,6 @@ def puppet(id: str, trace: list[str] | None = None, **options: Any) -> ChildSpec
     """Make the spec of a puppet; the options of `Puppet` and of `ChildSpec` together."""
     own = {name: options.pop(name) for name in ("on_init", "on_terminate") if name in options}
     return ChildSpec(id, lambda: Puppet(id, trace, **own), **options)
-
-
-@contextmanager
-def no_collection() -> Iterator[None]:
-    """Keep the garbage of other tests out of what is being measured."""
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def started(system: System, path: str) -> ActorRef:

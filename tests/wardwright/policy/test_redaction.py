@@ -1,13 +1,13 @@
 """Redaction: what is found, what is left alone, and that nothing planted is left in what is stored, however it was spelled or cut."""
 
 from collections import Counter
-from time import process_time
 
 import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.support.effort import times_as_long
 from wardwright.domain.policy import RedactionRule
 from wardwright.policy.patterns import PatternError
 from wardwright.policy.redacted_json import redacted_value
@@ -247,11 +247,6 @@ class TestJson:
     ],
 )
 def test_no_text_is_slow(unit: str) -> None:
-    def seconds(size: int) -> float:
-        text = unit * (size // len(unit))
-        began = process_time()
-        PLAIN.redacted(text)
-        return process_time() - began
-
-    small, large = seconds(8_192), seconds(65_536)
-    assert large < max(small, 0.005) * 40, "eight times the text, and far more than eight times the work"
+    small, large = (unit * (size // len(unit)) for size in (4_096, 65_536))
+    longer = times_as_long(lambda: PLAIN.redacted(large), lambda: PLAIN.redacted(small), attempts=3)
+    assert longer < 64, "sixteen times the text, and far more than sixteen times the work"

@@ -2,8 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
-from time import process_time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletionChunk
 
+from tests.support.effort import bytecodes
 from tests.wardwright.policy.reference import matches
 from tests.wardwright.policy.streams import (
     answers,
@@ -442,16 +442,22 @@ def test_tool_calls_that_leave_are_whole_json(chunks: list[dict[str, Any]], rule
             json.loads(text)
 
 
-@pytest.mark.parametrize(("count", "limit_us"), [(20, 5.0), (1000, 12.0)])
-def test_rules_that_find_nothing_cost_microseconds(count: int, limit_us: float) -> None:
-    rules = [rule("block", None, regex=f"(?i)forbidden{number}[a-z]{{2,6}}", id=str(number)) for number in range(count)]
-    text = "The quick brown fox jumps over the lazy dog and asks for nothing that is not allowed, for once. " * 40
+def test_rules_that_find_nothing_cost_little_however_many_they_are() -> None:
+    text = "The quick brown fox jumps over the lazy dog and asks for nothing that is not allowed, for once. " * 10
     reads = [[frame(text_chunk(text[begin : begin + 12]))] for begin in range(0, len(text), 12)]
-    taken = []
-    for _ in range(5):
-        guard = guard_of(rules)
-        began = process_time()
-        for frames in reads:
-            guard.feed(frames, 0.0)
-        taken.append((process_time() - began) / len(reads) * 1e6)
-    assert min(taken) < 3 * limit_us  # the machine may be busy; `make bench` has the figure
+
+    def guarding(count: int) -> Callable[[], None]:
+        words = [f"(?i)forbidden{number}[a-z]{{2,6}}" for number in range(count)]
+        rules = [rule("block", None, regex=word, id=str(number)) for number, word in enumerate(words)]
+
+        def guard_all() -> None:
+            guard = guard_of(rules)
+            for frames in reads:
+                guard.feed(frames, 0.0)
+
+        guard_all()  # whatever is worked out once has been
+        return guard_all
+
+    few, many = guarding(20), guarding(1000)
+    assert bytecodes(few) < 1700 * len(reads)
+    assert bytecodes(many) < 2 * bytecodes(few)

@@ -238,6 +238,7 @@ def queries(most: int) -> st.SearchStrategy[ReceiptFilter]:
     }
     return st.one_of(
         st.fixed_dictionaries({}, optional=common),
+        st.fixed_dictionaries({"stream_policy_action": filters["stream_policy_action"]}),
         st.sets(st.sampled_from(list(filters)), max_size=3).flatmap(
             lambda chosen: st.fixed_dictionaries({name: filters[name] for name in sorted(chosen)})
         ),

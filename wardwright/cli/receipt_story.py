@@ -135,7 +135,7 @@ def _tools(context: ToolContext) -> Iterator[Line]:
     if context.available_count:
         named = ", ".join(context.available_tools)
         more = context.available_count - len(context.available_tools)
-        yield Line("tools", f"{named} and {more} more" if named and more else named or str(more))
+        yield Line("tools offered", f"{named} and {more} more" if named and more else named or str(more))
     about = "no one tool" if context.primary_tool is None else context.primary_tool.name
     source = "" if context.primary_tool is None else f" ({context.primary_tool.source.replace('_', ' ')})"
     call = "" if context.tool_call_id is None else f", call {context.tool_call_id}"

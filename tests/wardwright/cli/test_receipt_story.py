@@ -85,9 +85,12 @@ def test_a_receipt_tells_who_asked_what_was_decided_tried_and_answered() -> None
                 "call_1",
                 "unknown",
             ),
-            ["tools search, shell and 1 more", "tool result interpretation: search (assistant tool call), call call_1"],
+            [
+                "tools offered search, shell and 1 more",
+                "tool result interpretation: search (assistant tool call), call call_1",
+            ],
         ),
-        (ToolContext("planning", "ambiguous", None, (), 2), ["tools 2", "tool planning: no one tool"]),
+        (ToolContext("planning", "ambiguous", None, (), 2), ["tools offered 2", "tool planning: no one tool"]),
         (ToolContext("result_interpretation", "inferred"), ["tool result interpretation: no one tool"]),
     ],
 )

@@ -159,7 +159,7 @@ class PostgresReceiptReader:
     def _columns(self) -> tuple[str, ...]:
         """The columns that can be asked for: whoever writes may have brought the schema forward since."""
         if self._format < FORMAT:
-            self._format = self._readers.ask(self._database.format_of)
+            self._format = int(self._readers.rows("SELECT number FROM wardwright_format")[0][0])
         return facets_in(self._format)
 
     def _replay(self, after: int, last: int) -> Iterator[Stored]:

@@ -23,7 +23,7 @@ from wardwright.receipts.events import decode_entry
 from wardwright.receipts.fold import Summary, fold, summarise
 from wardwright.storage.index import CLOSED, Head, changes_summary, check_replacement, head_of, just_above, unknown
 from wardwright.storage.log import Durability
-from wardwright.storage.postgres_database import Connection, Database
+from wardwright.storage.postgres_database import FORMAT, Connection, Database
 from wardwright.storage.postgres_query import can_be_kept, facets_of
 from wardwright.storage.postgres_receipts import PostgresReceiptReader
 from wardwright.storage.postgres_writers import Presence
@@ -115,6 +115,7 @@ class PostgresReceiptStore(PostgresReceiptReader):
         try:
             database.prepare(self._connection)
             super().__init__(database)
+            self._format = FORMAT
         except BaseException:
             self._connection.close()
             raise

@@ -222,6 +222,19 @@ class TestServersThatGoAway:
         store.set_mark("m", b"value")
         assert store.mark("m") == b"value"
 
+    def test_a_cut_connection_is_not_the_concern_of_who_reads_an_earlier_format(
+        self, server: PostgresServer, storage: PostgresStorage, store: ReceiptStore
+    ) -> None:
+        store.append(plain(1).payloads)
+        server.execute(f"UPDATE {SCHEMA}.wardwright_format SET number = 1")
+        with closing(storage.read()) as reader:
+            assert reader.health().receipt_count == 1
+            server.cut_connections()
+            assert [summary.receipt_id for summary in reader.page(ReceiptFilter()).data] == [receipt_id(1)]
+            assert reader.page(ReceiptFilter.parse({"tool_name": "search"})).data == ()
+        server.cut_connections()
+        assert [summary.receipt_id for summary in store.page(ReceiptFilter()).data] == [receipt_id(1)]
+
     @pytest.mark.parametrize("crash", [False, True])
     def test_while_the_server_is_away_nothing_is_taken_and_afterwards_everything(
         self, server: PostgresServer, storage: PostgresStorage, store: ReceiptStore, crash: bool

@@ -14,7 +14,7 @@ import msgspec
 from wardwright.domain.control import ControlEntry, decode_control, encode_control
 from wardwright.domain.errors import StorageUnavailable
 from wardwright.ports.control import ControlMovedOn
-from wardwright.storage.files import FileOps, disk_faults
+from wardwright.storage.files import FileOps, disk_faults, make_folder
 from wardwright.storage.log import LogWriter
 from wardwright.storage.log_folder import LogFolder, Place
 from wardwright.storage.segments import LogReader
@@ -29,15 +29,16 @@ class FileControlLog:
     """
 
     def __init__(self, path: Path, *, files: FileOps | None = None) -> None:
+        files = files or FileOps()
         self._path = path
         self._writing = threading.Lock()
         self._closed = False
         log = LogFolder(path, _NAME)
         with disk_faults("use the control folder", path):
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(path, files)
         reader = LogReader(log)
         deque(reader.catch_up(), maxlen=0)
-        self._log = LogWriter(log, durability="strict", files=files or FileOps(), clock=time.monotonic)
+        self._log = LogWriter(log, durability="strict", files=files, clock=time.monotonic)
         self._log.start(reader.tail)
 
     def entries(self) -> list[ControlEntry]:

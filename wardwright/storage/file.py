@@ -18,7 +18,7 @@ from wardwright.domain.errors import StorageUnavailable
 from wardwright.ports.storage import StoreHealth
 from wardwright.storage.compaction import Compacted, compact_segments, size_of, unpacked_segments
 from wardwright.storage.file_reading import CAPABILITIES, FileReceiptReader, FileReceipts, note
-from wardwright.storage.files import FileOps, FolderLock, disk_faults
+from wardwright.storage.files import FileOps, FolderLock, disk_faults, make_folder
 from wardwright.storage.index import check_replacement, head_of
 from wardwright.storage.index_file import FORMAT as INDEX_FORMAT
 from wardwright.storage.index_format import note_format
@@ -66,7 +66,7 @@ class FileReceiptStore(FileReceipts):
         self._marks = Marks(path, self._files, is_durable=durability != "none")
         self._lock = FolderLock(path)
         with disk_faults("use the receipt folder", path):
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(path, self._files)
             self._lock.acquire()
         try:
             log = LogFolder(path)

@@ -71,6 +71,16 @@ class FileOps:
             path.unlink(missing_ok=True)
 
 
+def make_folder(path: Path, files: FileOps) -> None:
+    """Make a folder for its owner alone, where there is none, with those above it, each on disk with its name. Raises: OSError."""
+    if path.is_dir():
+        return
+    missing = [path, *(above for above in path.parents if not above.exists())]
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for made in missing:
+        files.sync_directory(made.parent)
+
+
 def write_all(files: FileOps, fd: int, data: bytes, at: int) -> int:
     """Write all of `data` at an offset, in as many pieces as the disk takes it; tell where it ends. Raises: OSError."""
     rest = memoryview(data)

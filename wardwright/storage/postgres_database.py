@@ -230,7 +230,8 @@ class Database:
 
     def _sentence(self, error: psycopg.Error) -> str:
         """What went wrong, in the words of the server or of its client library, without who connects."""
-        said = error.diag.message_primary or str(error).splitlines()[0].removeprefix("connection failed: ")
+        said = error.diag.message_primary or (str(error) or type(error).__name__).splitlines()[0]
+        said = said.removeprefix("connection failed: ")
         for name in self._private:
             said = said.replace(f'"{name}"', '"…"')
         return said

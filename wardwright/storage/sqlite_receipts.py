@@ -16,7 +16,7 @@ from wardwright.ports.storage import Capability, Stored, StoreHealth, checked_ma
 from wardwright.receipts.events import Entry, decode_entry
 from wardwright.receipts.fold import Receipt, Summary, fold, summary_of
 from wardwright.receipts.query import Page, ReceiptFilter, cursor
-from wardwright.storage.files import FileOps, FolderLock, disk_faults
+from wardwright.storage.files import FileOps, FolderLock, disk_faults, make_folder
 from wardwright.storage.index import CLOSED, Head, changes_summary, check_replacement, head_of, just_above, unknown
 from wardwright.storage.log import SYNC_INTERVAL_S, Durability
 from wardwright.storage.sqlite_database import (
@@ -218,7 +218,7 @@ class SqliteReceiptStore(SqliteReceiptReader):
         self._connection: apsw.Connection | None = None
         self._lock = FolderLock(path.parent)
         with disk_faults("use the receipt folder", path.parent):
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(path.parent, FileOps())
             self._lock.acquire()
         try:
             prepare(path)

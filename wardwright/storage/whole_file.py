@@ -16,15 +16,17 @@ def read_whole(path: Path) -> bytes | None:
 
 
 def write_whole(path: Path, content: bytes, files: FileOps, *, is_durable: bool = True) -> None:
-    """Replace the file's content; it is on disk afterwards, if it is to be durable. Raises: StorageUnavailable; then the old one holds."""
+    """Replace the file's content; it is on disk afterwards, if it is to be durable. Raises: StorageUnavailable; then the old one holds.
+
+    The draft is always synced before it gets the name: else a power failure could leave the name with neither the one nor the other.
+    """
     draft = path.with_name(f"{path.name}.new")
     with disk_faults("write to", path):
         draft.unlink(missing_ok=True)
         fd = files.create(draft)
         try:
             write_all(files, fd, content, 0)
-            if is_durable:
-                files.fdatasync(fd)
+            files.fdatasync(fd)
         finally:
             os.close(fd)
         files.replace(draft, path)

@@ -17,6 +17,7 @@ from tests.wardwright.storage.faulty_files import IO_ERROR, NO_SPACE, FaultyFile
 from wardwright.domain.errors import StorageUnavailable
 from wardwright.receipts.chain import Chain
 from wardwright.receipts.events import AttemptStarted, Closed
+from wardwright.storage.control import FileControlLog
 from wardwright.storage.file import FileReceiptStore
 from wardwright.storage.file_reading import FileReceiptReader
 from wardwright.storage.files import FileOps
@@ -239,6 +240,42 @@ def test_folder_and_files_are_for_their_owner_alone(tmp_path: Path) -> None:
     store.append(batches(1)[0])
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
+
+
+class NotingFolders(FileOps):
+    """Notes the folders whose names are synced."""
+
+    def __init__(self) -> None:
+        self.synced: list[Path] = []
+
+    def sync_directory(self, path: Path) -> None:
+        self.synced.append(path)
+        super().sync_directory(path)
+
+
+def test_folders_that_are_made_are_on_disk_with_their_names(tmp_path: Path) -> None:
+    files = NotingFolders()
+    FileReceiptStore(tmp_path / "data" / "receipts", files=files).close()
+    assert set(files.synced) >= {tmp_path, tmp_path / "data"}
+    files.synced.clear()
+    FileControlLog(tmp_path / "data" / "control", files=files).close()
+    assert tmp_path / "data" in files.synced
+    files.synced.clear()
+    FileReceiptStore(tmp_path / "data" / "receipts", files=files).close()
+    assert files.synced == [], "which is done once"
+
+
+@pytest.mark.parametrize("durability", ["strict", "none"])
+def test_a_mark_takes_the_place_of_another_when_it_is_on_disk(tmp_path: Path, durability: Durability) -> None:
+    files = FaultyFiles()
+    store = FileReceiptStore(tmp_path, durability, files=files)
+    store.set_mark("sink.a", b"before")
+    files.fail("fdatasync", IO_ERROR)
+    with pytest.raises(StorageUnavailable, match="Input/output error"):
+        store.set_mark("sink.a", b"after")
+    assert store.mark("sink.a") == b"before"
+    files.heal()
+    store.close()
 
 
 def test_a_folder_that_cannot_be_used_is_told_in_a_sentence(tmp_path: Path) -> None:

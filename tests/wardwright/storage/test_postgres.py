@@ -487,3 +487,12 @@ class TestTextsThatPostgresCannotKeepOrIndex:
         with pytest.raises(ValueError, match="not an encoded receipt entry: its receipt id"):
             store.append([*plain(2).payloads, payload])
         assert count_of(store) == 0
+
+
+def test_a_fault_without_a_word_is_told_by_its_name() -> None:
+    database = Database("postgresql://127.0.0.1:1/nothing", "wardwright", variable="URL")
+    with (
+        pytest.raises(StorageUnavailable, match=r"cannot read from .*: OperationalError"),
+        database.faults("read from"),
+    ):
+        raise psycopg.OperationalError

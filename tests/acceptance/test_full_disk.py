@@ -56,6 +56,8 @@ def test_while_nothing_can_be_stored_nothing_is_answered_and_then_all_is_as_befo
         calls = len(upstream.calls)
         refused = daemon.chat()
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "storage_unavailable")
+        assert "File too large" not in refused.text, "whoever asks a model need not know of our disks"
+        daemon.wait_logged("receipts cannot be stored, so no request is answered")
         with streams(daemon, 1) as [seen]:
             pass
         assert (seen.status, seen.error and seen.error["code"]) == (503, "storage_unavailable")
@@ -70,6 +72,7 @@ def test_while_nothing_can_be_stored_nothing_is_answered_and_then_all_is_as_befo
     while readiness(daemon)[0] != 200:
         assert time.monotonic() < give_up, readiness(daemon)
     assert daemon.chat().status_code == 200
+    daemon.wait_logged("receipts can be stored again")
     assert daemon.stop() == 0
 
     again = start_daemon(config)

@@ -79,6 +79,7 @@ def test_while_the_server_is_away_requests_are_refused_and_afterwards_served(
         refused = daemon.chat()
         assert refused.status_code == 503
         assert refused.json()["error"]["code"] == "storage_unavailable"
+        assert "wardwright" not in refused.json()["error"]["message"], "neither the schema nor where the database is"
         with daemon.client() as client:
             assert client.get("/readyz").status_code == 503
             assert client.get("/livez").status_code == 200

@@ -49,6 +49,8 @@ def configure_logging(log_format: LogFormat, stream: TextIO = sys.stderr) -> Non
     root = logging.getLogger()
     root.handlers[:] = [bridge]
     root.setLevel(logging.WARNING)
+    # What it warns of is a connection that was lost, which we say ourselves.
+    logging.getLogger("psycopg").setLevel(logging.ERROR)
 
 
 class TreeLog:

@@ -7,7 +7,7 @@ import anyio
 from wardwright.domain.chat import ChatRequest, Completion
 from wardwright.domain.errors import WardwrightError
 from wardwright.domain.stream import Frame
-from wardwright.edge.errors import error_answer
+from wardwright.edge.errors import as_callers_read_it, error_answer
 from wardwright.edge.http import (
     CLIENT,
     EVENT_STREAM,
@@ -121,7 +121,7 @@ class _ChatAnswer:
             return
         head = self._head
         spent = head is not None and head.attempts >= head.definition.max_attempts
-        told = error_answer(error, attempts_spent=spent)
+        told = error_answer(as_callers_read_it(error), attempts_spent=spent)
         facts = None if head is None else _facts(head)
         self.end_pings()
         if self._has_started:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from wardwright.config.problems import ConfigError
-from wardwright.domain.errors import FailureClass, ProviderError, RequestError, WardwrightError
+from wardwright.domain.errors import FailureClass, ProviderError, RequestError, StorageUnavailable, WardwrightError
 from wardwright.wire.errors import render_error
 
 STATUS_BY_CODE: Mapping[str, int] = {
@@ -56,6 +56,7 @@ _RETRY_AFTER_S: Mapping[str, int | None] = {
     "rate_limit_exceeded": 1,
     "no_target_available": None,
 }
+_NO_RECEIPT = "the receipt of this request cannot be stored now, and without one nothing is answered"
 _LONGEST_COMPARED = 200
 _MUCH_ALIKE = 0.8  # a missing, doubled or misspelt part of a path is above it, another endpoint's name below
 _CALLERS_FAULT = ("invalid_request", "unsupported_parameter", "content_filter", "context_length_exceeded")
@@ -101,6 +102,11 @@ def error_answer(error: WardwrightError, *, attempts_spent: bool = False) -> Err
         message, param = _provider_words(error)
     kind = _TYPES.get(status, _default_type(status))
     return ErrorAnswer(status, message, kind, param, error.code, _advice(error, attempts_spent=attempts_spent))
+
+
+def as_callers_read_it(error: WardwrightError) -> WardwrightError:
+    """An error for whoever asks a model: where receipts are kept, and which sink is behind, is for operators, in the log and in `/readyz`."""
+    return StorageUnavailable(_NO_RECEIPT) if isinstance(error, StorageUnavailable) else error
 
 
 def _provider_words(error: ProviderError) -> tuple[str, str | None]:

@@ -100,9 +100,11 @@ class StoreBoard:
         """Receipts could not be written, or None when they could; whoever watches is told when that has changed."""
         if problem is None and not self._is_well:
             self._is_well = True
+            _log.info("receipts can be stored again")
             self._tell(StorageRecovered())
         elif problem is not None and self._is_well:
             self._is_well = False
+            _log.warning("receipts cannot be stored, so no request is answered", problem=problem.message)
             self._tell(StorageLost(problem=problem.message))
 
 

@@ -213,6 +213,7 @@ class TestFailure:
         assert (client.status, client.json["error"]["code"]) == (503, "storage_unavailable")
         assert client.headers["retry-after"] == "1"
         assert provider.calls == []
+        assert "disk" not in client.json["error"]["message"], "of a disk callers are told nothing"
 
     @STREAM_AND_UNARY
     async def test_an_answer_whose_receipt_cannot_be_closed_does_not_look_whole(self, stream: bool) -> None:

@@ -94,6 +94,15 @@ class Link(msgspec.Struct):
     salt: str | msgspec.UnsetType = msgspec.UNSET
 
 
+class Standing(msgspec.Struct, frozen=True, gc=False):
+    """Where a receipt stands: the number and the hash of its last entry, and whether that closed it."""
+
+    receipt_id: str
+    seq: int
+    hash: str
+    is_closed: bool = False
+
+
 _decode_link = msgspec.json.Decoder(Link).decode
 
 
@@ -103,7 +112,7 @@ def verify(payloads: Iterable[bytes]) -> Break | None:
     A receipt whose last entries are missing altogether is a whole chain that is still open: closing entries tell them apart.
     Purity: pure.
     """
-    before: Link | None = None
+    before: Standing | None = None
     for position, payload in enumerate(payloads, start=1):
         entry = read_link(payload)
         if entry is None:
@@ -111,7 +120,7 @@ def verify(payloads: Iterable[bytes]) -> Break | None:
         fault = fault_of(payload, entry, before)
         if fault is not None:
             return Break(position, *fault)
-        before = entry
+        before = Standing(entry.receipt_id, entry.seq, entry.hash, entry.event.type == _CLOSED)
     return None
 
 
@@ -123,8 +132,8 @@ def read_link(payload: bytes) -> Link | None:
         return None
 
 
-def fault_of(payload: bytes, entry: Link, before: Link | None) -> tuple[Problem, str] | None:
-    """Say what is wrong with an entry at its place, if anything; `before` is the sound one it follows. Purity: pure."""
+def fault_of(payload: bytes, entry: Link, before: Standing | None) -> tuple[Problem, str] | None:
+    """Say what is wrong with an entry at its place, if anything; `before` is where the sound ones that it follows end. Purity: pure."""
     seq, prev = (before.seq + 1, before.hash) if before else (1, "")
     if not _matches_its_hash(payload, entry):
         return "altered", f"entry {entry.seq} of {entry.receipt_id} does not match its own hash"
@@ -134,7 +143,7 @@ def fault_of(payload: bytes, entry: Link, before: Link | None) -> tuple[Problem,
         return "misplaced", f"expected entry {seq} of {entry.receipt_id}, got entry {entry.seq}"
     if entry.prev != prev:
         return "unlinked", f"entry {seq} of {entry.receipt_id} was written after another entry than the one before it"
-    if before and before.event.type == _CLOSED:
+    if before and before.is_closed:
         return "after_end", f"entry {seq} of {entry.receipt_id} follows its closing entry"
     return None
 
@@ -150,7 +159,7 @@ def is_faded(entry: Link) -> bool:
 
 
 def _matches_its_hash(payload: bytes, entry: Link) -> bool:
-    if is_faded(entry):
+    if entry.event.was and is_faded(entry):
         return True
     if payload.endswith(b" "):
         payload = payload.rstrip(b" ")

@@ -24,3 +24,14 @@ UrlOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Plain JSON on stdout, for programs.")]
+ProcessesOption = Annotated[
+    int | None,
+    typer.Option(
+        "--processes",
+        metavar="N",
+        min=1,
+        max=64,
+        help="How many processes read a large store side by side. [default: one for each core, up to 8]",
+        show_default=False,
+    ),
+]

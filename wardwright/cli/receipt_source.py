@@ -11,7 +11,7 @@ import msgspec
 from wardwright.cli.client import CommandFailed, Daemon, NoAnswer, connect, daemon_address, settings_of
 from wardwright.cli.terminal import tell
 from wardwright.domain.errors import NotFound
-from wardwright.ports.storage import Capability, ReceiptReader
+from wardwright.ports.storage import Capability, ReceiptReader, StorageProvider
 from wardwright.receipts.fold import Receipt, fold
 from wardwright.receipts.query import MAX_LIMIT, ReceiptFilter
 
@@ -116,8 +116,8 @@ def look_through(config: Path | None, url: str | None, question: Callable[[Recei
         return question(StoredReceipts(store))
 
 
-def stored_receipts(config: Path | None) -> ReceiptReader:
-    """The receipts of the data folder, to be read and closed. Raises: WardwrightError, for storage in memory too."""
+def lasting_storage(config: Path | None) -> StorageProvider:
+    """Storage in which there is something, to be read without its daemon. Raises: WardwrightError, for storage in memory too."""
     from wardwright.app.storage import storage_of
 
     settings = settings_of(config, None)
@@ -128,7 +128,7 @@ def stored_receipts(config: Path | None) -> ReceiptReader:
         )
     if storage.is_new():
         raise CommandFailed(f"there is nothing in {storage.where} yet")
-    return storage.read()
+    return storage
 
 
 def ask(config: Path | None, url: str | None, question: Callable[[ReceiptSource], T]) -> T:

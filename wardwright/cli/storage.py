@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wardwright.cli.options import ConfigOption, JsonOption
+from wardwright.cli.options import ConfigOption, JsonOption, ProcessesOption
 from wardwright.cli.terminal import counted, counting, say, show_json, tell
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _Folder = Annotated[Path, typer.Argument(metavar="FOLDER")]
 
 
 @storage.command("verify")
-def verify(*, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+def verify(*, config: ConfigOption = None, processes: ProcessesOption = None, as_json: JsonOption = False) -> None:
     """Check everything that is kept: the hash chain of every receipt, and the decisions of operators. Changes nothing.
 
     Exits 1 when something is not what was written.
@@ -31,8 +31,8 @@ def verify(*, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     from wardwright.cli.verify import audited, tell_findings
 
     provider = _configured(config)
+    found = audited(provider, processes)
     with contextlib.closing(provider.read()) as store:
-        found = audited(store)
         snapshot = _judged_snapshot(store)
     decisions = _check_control(provider)
     if as_json:

@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wardwright.cli.options import ConfigOption, JsonOption
+from wardwright.cli.options import ConfigOption, JsonOption, ProcessesOption
 from wardwright.cli.terminal import counted, counting, say, show_json, tell
 
 if TYPE_CHECKING:
-    from wardwright.ports.storage import ReceiptReader
+    from wardwright.ports.storage import ReceiptReader, StorageProvider
     from wardwright.receipts.audit import Finding
 
 _MOST_TOLD = 20
@@ -18,6 +18,7 @@ def verify(
     receipt_id: Annotated[str | None, typer.Argument(metavar="[ID]", show_default=False)] = None,
     *,
     config: ConfigOption = None,
+    processes: ProcessesOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check the hash chain of one receipt, or of every one in the data folder, beside a running daemon or without one.
@@ -26,10 +27,14 @@ def verify(
     """
     import contextlib
 
-    from wardwright.cli.receipt_source import stored_receipts
+    from wardwright.cli.receipt_source import lasting_storage
 
-    with contextlib.closing(stored_receipts(config)) as store:
-        found = _one(store, receipt_id) if receipt_id is not None else audited(store)
+    provider = lasting_storage(config)
+    if receipt_id is None:
+        found = audited(provider, processes)
+    else:
+        with contextlib.closing(provider.read()) as store:
+            found = _one(store, receipt_id)
     if as_json:
         show_json(found)
     else:
@@ -59,15 +64,17 @@ def _one(store: "ReceiptReader", receipt_id: str) -> dict[str, Any]:
     }
 
 
-def audited(store: "ReceiptReader") -> dict[str, Any]:
+def audited(provider: "StorageProvider", processes: int | None) -> dict[str, Any]:
     """What the check of every receipt comes to."""
-    from wardwright.receipts.audit import Audit
+    import contextlib
 
-    audit = Audit()
-    with counting("verifying", "receipts", store.health().receipt_count) as at:
-        for stored in store.replay():
-            audit.take(stored.payload)
-            at(audit.receipts)
+    from wardwright.app.side_by_side import usable_cores
+    from wardwright.app.storage_audit import audit_storage
+
+    with contextlib.closing(provider.read()) as store:
+        total = store.health().receipt_count
+    with counting("verifying", "receipts", total) as at:
+        audit = audit_storage(provider, processes or usable_cores(), at)
     findings = list(audit.findings.values())
     return {
         "receipts": audit.receipts,

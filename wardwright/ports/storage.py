@@ -114,11 +114,22 @@ class ReceiptReader(Protocol):
         """Every receipt that has no closing entry yet, by id."""
         ...
 
-    def replay(self, after: int = 0) -> Iterator[Stored]:
-        """Every entry that was stored after a position, in the order in which they were stored; lazily read.
+    def replay(self, after: int = 0, until: int | None = None) -> Iterator[Stored]:
+        """Every entry that was stored after a position, and not after another, in the order in which they were stored; lazily read.
 
-        Raises: ValueError when no entry was ever stored at that position.
+        Raises: ValueError when no entry was ever stored at the position to begin at, and it is none of `cuts`.
         """
+        ...
+
+    def cuts(self, apart: int) -> Sequence[int]:
+        """Ascending positions, about so many entries apart or more, to replay pieces between, each from a reader of its own.
+
+        There may be none: then whatever is stored had better be read at once.
+        """
+        ...
+
+    def id_cuts(self, apart: int) -> Sequence[str]:
+        """Descending ids, about so many receipts apart, to select between, each piece from a reader of its own; none as in `cuts`."""
         ...
 
     def mark(self, name: str) -> bytes | None:

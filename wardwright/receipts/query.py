@@ -60,7 +60,8 @@ _CURSOR_VERSION = "1:"
 class ReceiptFilter(msgspec.Struct, frozen=True):
     """What a caller asked to see. `exact` pairs summary fields with the value they must have.
 
-    `before` is the receipt id that the cursor named: only older receipts follow. Times are inclusive Unix seconds.
+    `before` is the receipt id that the cursor named: only older receipts follow, down to the one of the id `least`. Times are inclusive
+    Unix seconds.
     """
 
     exact: tuple[tuple[str, str | bool], ...] = ()
@@ -68,6 +69,7 @@ class ReceiptFilter(msgspec.Struct, frozen=True):
     created_at_max: float = math.inf
     limit: int = DEFAULT_LIMIT
     before: str | None = None
+    least: str = ""
 
     @classmethod
     def parse(cls, parameters: Mapping[str, str]) -> "ReceiptFilter":
@@ -137,8 +139,8 @@ def page(newest: Iterable[Sequence[Entry] | Unlike], wanted: ReceiptFilter) -> P
     scanned = 0
     for entries in newest:
         first = entries if isinstance(entries, Unlike) else entries[0]
-        if first.at < wanted.created_at_min - CLOCK_SLACK_S:
-            break  # and so is everything after it
+        if _is_beyond(first, wanted):
+            break
         scanned += entries.many if isinstance(entries, Unlike) else 1
         summary = None if isinstance(entries, Unlike) else summary_of(entries)
         if summary is not None and wanted.accepts(summary):
@@ -154,10 +156,15 @@ def select(newest: Iterable[Sequence[Entry] | Unlike], wanted: ReceiptFilter) ->
     """Choose the receipts that a filter matches, all of them: the limit is for pages. Purity: pure but for the iterator."""
     for entries in newest:
         first = entries if isinstance(entries, Unlike) else entries[0]
-        if first.at < wanted.created_at_min - CLOCK_SLACK_S:
-            return  # and so is everything after it
+        if _is_beyond(first, wanted):
+            return
         if not isinstance(entries, Unlike) and (wanted.takes_all() or wanted.accepts(summary_of(entries))):
             yield fold(entries)
+
+
+def _is_beyond(first: Entry | Unlike, wanted: ReceiptFilter) -> bool:
+    """Whether neither this receipt nor any after it is asked for."""
+    return first.at < wanted.created_at_min - CLOCK_SLACK_S or first.receipt_id < wanted.least
 
 
 def cursor(receipt_id: str) -> str:

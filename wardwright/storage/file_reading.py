@@ -45,11 +45,22 @@ class FileReceipts(IndexedReceipts[int]):
     def _end(self) -> Place:
         """Where the log ends, as far as the index knows it."""
 
-    def replay(self, after: int = 0) -> Iterator[Stored]:
+    def replay(self, after: int = 0, until: int | None = None) -> Iterator[Stored]:
         """See `ReceiptReader.replay`. A position is the segment's number and the offset within it."""
         self._refresh()
         start = None if after == 0 else self._start(Place.unpacked(after))
-        return self._replay(start, self._end().packed())
+        last = self._end().packed() - 1
+        return self._replay(start, last if until is None else min(until, last))
+
+    def cuts(self, apart: int) -> Sequence[int]:
+        """See `ReceiptReader.cuts`. They are where segments begin."""
+        self._refresh()
+        return self._index.cuts(apart)
+
+    def id_cuts(self, apart: int) -> Sequence[str]:
+        """See `ReceiptReader.id_cuts`."""
+        self._refresh()
+        return self._index.id_cuts(apart)
 
     def mark(self, name: str) -> bytes | None:
         """See `ReceiptReader.mark`."""
@@ -60,22 +71,23 @@ class FileReceipts(IndexedReceipts[int]):
 
         Raises: ValueError when nothing was ever stored there.
         """
-        first = self._segments.numbers()[0]
-        if 0 < place.segment < first:
+        numbers = self._segments.numbers()
+        if 0 < place.segment < numbers[0]:
             return None
         try:
-            found = place.offset > 0 and bool(read_payloads(self._segments, [place]))
+            is_cut = place.offset == 0 and place.segment in numbers
+            found = is_cut or (place.offset > 0 and bool(read_payloads(self._segments, [place])))
         except StorageUnavailable as error:
             raise ValueError(f"nothing was stored at position {place.packed()}: {error}") from error
         if not found:
             raise ValueError(f"nothing was stored at position {place.packed()}")
         return place
 
-    def _replay(self, start: Place | None, end: int) -> Iterator[Stored]:
+    def _replay(self, start: Place | None, until: int) -> Iterator[Stored]:
         holds = self._index.holder()
         begin = 0 if start is None else start.packed()
-        for position, payload in LogReader(self._segments, start).catch_up():
-            if position >= end:
+        for position, payload in LogReader(self._segments, start).catch_up(Place.unpacked(until - 1).segment):
+            if position > until:
                 return
             if position != begin and holds(payload, position):
                 yield Stored(position, payload)

@@ -38,7 +38,7 @@ from wardwright.storage.sqlite_database import (
     facet_index,
     transaction,
 )
-from wardwright.storage.sqlite_query import Value
+from wardwright.storage.sqlite_query import Value, ids_apart
 
 FORMAT = 2
 _TOOLS_SINCE = 2
@@ -259,6 +259,17 @@ class IndexFile:
             is_late = int(str(found.execute("PRAGMA user_version").get)) >= _TOOLS_SINCE
             columns = FACETS if is_late else FIRST_FACETS
             return matching(found, narrowed(found, wanted, before, columns), below, at_most)
+
+    def ids_apart(self, apart: int) -> list[str]:
+        """Every so-manieth id, descending."""
+        with self._reading() as found:
+            return ids_apart(found, apart)
+
+    def payloads(self) -> dict[int, int]:
+        """How many payloads were read of each segment, in order."""
+        with self._reading() as found:
+            rows: list[Any] = found.execute("SELECT number, payloads FROM segments ORDER BY number").fetchall()
+        return dict(rows)
 
     def impure_segments(self) -> frozenset[int]:
         """The segments with payloads that are of no receipt in the index: forgotten, repeated, or without a beginning."""

@@ -32,6 +32,7 @@ class Search(NamedTuple):
     others: list[Condition]
     before: str | None
     after: str | None
+    least: str
 
 
 def narrowed(found: apsw.Cursor, wanted: ReceiptFilter, before: str | None, columns: Container[str]) -> Search:
@@ -50,13 +51,14 @@ def narrowed(found: apsw.Cursor, wanted: ReceiptFilter, before: str | None, colu
         others=others,
         before=before if sooner is None or (before is not None and before < sooner) else sooner,
         after=_id_before(found, wanted.created_at_min - CLOCK_SLACK_S),
+        least=wanted.least,
     )
 
 
 def matching(found: apsw.Cursor, search: Search, below: str, at_most: int) -> Scan:
     """Look for receipts; closed ones below the bound of forgetting are none."""
     where, values = [search.driving.sql], list(search.driving.values)
-    for comparison, limit in (("<", search.before), (">", search.after)):
+    for comparison, limit in (("<", search.before), (">", search.after), (">=", search.least or None)):
         if limit is not None:
             where.append(f"receipt_id {comparison} ?")
             values.append(limit)

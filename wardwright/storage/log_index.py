@@ -262,6 +262,20 @@ class LogIndex:
         """See `Places.first_that`. Those in the index are found by their times."""
         return self._tail.first_that(is_later)
 
+    def cuts(self, apart: int) -> list[int]:
+        """The beginnings of segments, about so many entries apart, as far as the index covers them: another reader has it, too."""
+        found, between = [], 0
+        for number, payloads in ({} if self._file is None else self._file.payloads()).items():
+            if between >= apart:
+                found.append(Place(number, 0).packed())
+                between = 0
+            between += payloads
+        return found
+
+    def id_cuts(self, apart: int) -> list[str]:
+        """Every so-manieth id of those in the index, descending."""
+        return [] if self._file is None else self._file.ids_apart(apart)
+
     def newest_of_session(self, model_id: str, session_id: str) -> str | None:
         """The greatest id of a session's receipts; None when there is none."""
         found = self._tail.newest_of_session(model_id, session_id)

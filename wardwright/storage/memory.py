@@ -74,13 +74,21 @@ class MemoryReceiptStore(IndexedReceipts[bytes]):
         """See `ReceiptStore.enlist`. Nobody else writes here."""
         return frozenset()
 
-    def replay(self, after: int = 0) -> Iterator[Stored]:
+    def replay(self, after: int = 0, until: int | None = None) -> Iterator[Stored]:
         """See `ReceiptReader.replay`. Positions count from 1."""
         payloads = self._log.payloads
         if not 0 <= after <= len(payloads):
             raise ValueError(f"nothing was stored at position {after}")
-        places = range(after, len(payloads))
+        places = range(after, len(payloads) if until is None else min(until, len(payloads)))
         return (Stored(place + 1, payload) for place in places if (payload := payloads[place]) is not None)
+
+    def cuts(self, apart: int) -> Sequence[int]:
+        """See `ReceiptReader.cuts`. There are no readers elsewhere."""
+        return ()
+
+    def id_cuts(self, apart: int) -> Sequence[str]:
+        """See `ReceiptReader.id_cuts`. There are no readers elsewhere."""
+        return ()
 
     def forget(self, before: str, at_most: int = 1000) -> int:
         """See `ReceiptStore.forget`."""

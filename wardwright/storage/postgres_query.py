@@ -69,6 +69,8 @@ def _conditions(wanted: ReceiptFilter, columns: Container[str]) -> Iterator[Cond
         yield _exact(name, value, columns)
     if wanted.before is not None:
         yield Condition("receipt_id < %s", (wanted.before,))
+    if wanted.least:
+        yield Condition("receipt_id >= %s", (wanted.least,))
     if wanted.created_at_min > -_LARGEST:
         yield Condition("created_at >= %s", (_bounded(wanted.created_at_min),))
     if wanted.created_at_max < _LARGEST:

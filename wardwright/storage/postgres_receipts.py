@@ -3,7 +3,7 @@
 Every question is one statement, so that its answer is of one moment and costs one round trip.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -47,6 +47,10 @@ _OF_THOSE = (
 )
 _OF_OPEN = _OF_THOSE.format(chosen="SELECT receipt_id FROM receipts WHERE is_open", order="")
 _REPLAYED = f"SELECT {_ENTRY} FROM entries WHERE position > %s AND position <= %s ORDER BY position LIMIT %s"  # noqa: S608
+_IDS_APART = (
+    "SELECT receipt_id FROM (SELECT receipt_id, row_number() OVER (ORDER BY receipt_id DESC) AS place FROM receipts) AS placed "
+    "WHERE place %% %s = 0 ORDER BY receipt_id DESC"
+)
 
 
 class PostgresReceiptReader:
@@ -115,12 +119,20 @@ class PostgresReceiptReader:
         """See `ReceiptReader.open_receipts`."""
         return tuple(self._receipts(self._readers.rows(_OF_OPEN)))
 
-    def replay(self, after: int = 0) -> Iterator[Stored]:
+    def replay(self, after: int = 0, until: int | None = None) -> Iterator[Stored]:
         """See `ReceiptReader.replay`. Positions count from 1, in the order in which entries came to be seen."""
-        last = int(self._readers.rows("SELECT last_position FROM state")[0][0])
+        last = self._last_position()
         if not 0 <= after <= last:
             raise ValueError(f"nothing was stored at position {after}")
-        return self._replay(after, last)
+        return self._replay(after, last if until is None else min(until, last))
+
+    def cuts(self, apart: int) -> Sequence[int]:
+        """See `ReceiptReader.cuts`. Any position will do."""
+        return range(apart, self._last_position(), apart)
+
+    def id_cuts(self, apart: int) -> Sequence[str]:
+        """See `ReceiptReader.id_cuts`."""
+        return [str(row[0]) for row in self._readers.rows(_IDS_APART, apart)]
 
     def mark(self, name: str) -> bytes | None:
         """See `ReceiptReader.mark`."""
@@ -166,6 +178,9 @@ class PostgresReceiptReader:
         while rows := self._readers.rows(_REPLAYED, after, last, _REPLAY_CHUNK):
             yield from map(Stored, [row[0] for row in rows], self._sound(rows))
             after = rows[-1][0]
+
+    def _last_position(self) -> int:
+        return int(self._readers.rows("SELECT last_position FROM state")[0][0])
 
     def _receipts(self, rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Entry, ...]]:
         for receipt_id, entries in groupby(rows, itemgetter(0)):

@@ -87,13 +87,15 @@ class LogReader:
         """The end of what has been read so far: where a writer continues. None when there was nothing yet."""
         return Place.unpacked(self._tail) if self._tail else None
 
-    def catch_up(self) -> Iterator[tuple[int, bytes]]:
-        """Yield every payload that was not yielded before, with its packed place.
+    def catch_up(self, until: int | None = None) -> Iterator[tuple[int, bytes]]:
+        """Yield every payload that was not yielded before, with its packed place; those up to the end of a segment.
 
         Raises: StorageUnavailable for damage and for what cannot be read.
         """
-        headers = self._headers(since=self.tail.segment if self.tail else 0)
+        headers = self._headers(since=self.tail.segment if self.tail else 0, until=until)
         for number in sorted(headers):
+            if until is not None and number > until:
+                return
             successor = headers.get(number + 1)
             try:
                 yield from self._read(number, successor.previous if successor else None)
@@ -117,15 +119,15 @@ class LogReader:
             last = self.log.numbers()[-1]
         return self._header(number, is_last=number == last) if number <= last else None
 
-    def _headers(self, since: int) -> dict[int, Header]:
-        """The headers of the segments from one on. A last segment whose creation was cut off is left out."""
+    def _headers(self, since: int, until: int | None) -> dict[int, Header]:
+        """The headers of the segments from one on, up to the one behind another. A last segment whose creation was cut off is left out."""
         with disk_faults("read from", self.log.path):
             numbers = self.log.numbers()
         headers = {}
         for expected, number in enumerate(numbers, start=numbers[0] if numbers else 1):
             if number != expected:
                 raise StorageUnavailable(f"{self.log.segment(expected)} is missing: the log has a gap there")
-            if number < since:
+            if number < since or (until is not None and number > until + 1):
                 continue
             try:
                 header = self._header(number, is_last=number == numbers[-1])

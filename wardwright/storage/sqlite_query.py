@@ -3,10 +3,13 @@
 from collections.abc import Container, Iterator
 from typing import NamedTuple
 
+import apsw
+
 from wardwright.receipts.fold import Summary
 from wardwright.receipts.query import CLOCK_SLACK_S, ReceiptFilter
 from wardwright.storage.sqlite_database import FACETS
 
+_ABOVE_ALL = "\U0010ffff"
 _LARGEST = 2**62  # beyond every time there is, and still a number for SQLite
 
 Value = str | int | None
@@ -33,6 +36,16 @@ def matching_ids(wanted: ReceiptFilter, columns: Container[str]) -> Condition:
     values = tuple(value for condition in conditions for value in condition.values)
     sql = f"SELECT receipt_id FROM receipts WHERE {where} ORDER BY receipt_id DESC LIMIT ?"  # noqa: S608 - our own words
     return Condition(sql, (*values, wanted.limit + 1))
+
+
+def ids_apart(found: apsw.Cursor, apart: int) -> list[str]:
+    """Every so-manieth id of the receipts, descending. Reads an index from end to end."""
+    sql = "SELECT receipt_id FROM receipts WHERE receipt_id < ? ORDER BY receipt_id DESC LIMIT 1 OFFSET ?"
+    ids: list[str] = []
+    below: str | None = _ABOVE_ALL
+    while (below := found.execute(sql, (below, apart - 1)).get) is not None:
+        ids.append(below)
+    return ids
 
 
 def facets_of(summary: Summary | None) -> tuple[Value, ...]:
@@ -74,6 +87,8 @@ def _conditions(wanted: ReceiptFilter, columns: Container[str]) -> Iterator[Cond
         yield exact_condition(name, value, columns)
     if wanted.before is not None:
         yield Condition("receipt_id < ?", (wanted.before,))
+    if wanted.least:
+        yield Condition("receipt_id >= ?", (wanted.least,))
     for condition in time_conditions(wanted):
         yield Condition(f"+{condition.sql}", condition.values)  # by no index: ids are the order that is asked for
     yield from _time_as_ids(wanted)

@@ -32,7 +32,7 @@ from wardwright.storage.sqlite_database import (
     sync_log,
     transaction,
 )
-from wardwright.storage.sqlite_query import facets_of, matching_ids
+from wardwright.storage.sqlite_query import facets_of, ids_apart, matching_ids
 from wardwright.storage.turns import in_turns
 
 CAPABILITIES = frozenset(
@@ -119,13 +119,23 @@ class SqliteReceiptReader:
             ids = [row[0] for row in found.execute("SELECT receipt_id FROM receipts WHERE is_open ORDER BY receipt_id")]
             return tuple(self._entries(found, receipt_id) for receipt_id in ids)
 
-    def replay(self, after: int = 0) -> Iterator[Stored]:
+    def replay(self, after: int = 0, until: int | None = None) -> Iterator[Stored]:
         """See `ReceiptReader.replay`. Positions count from 1."""
         with self._readers.reading() as found:
             last = _last_position(found)
         if not 0 <= after <= last:
             raise ValueError(f"nothing was stored at position {after}")
-        return self._replay(after, last)
+        return self._replay(after, last if until is None else min(until, last))
+
+    def cuts(self, apart: int) -> Sequence[int]:
+        """See `ReceiptReader.cuts`. Any position will do."""
+        with self._readers.reading() as found:
+            return range(apart, _last_position(found), apart)
+
+    def id_cuts(self, apart: int) -> Sequence[str]:
+        """See `ReceiptReader.id_cuts`."""
+        with self._readers.reading() as found:
+            return ids_apart(found, apart)
 
     def mark(self, name: str) -> bytes | None:
         """See `ReceiptReader.mark`. A database of an earlier format has none."""

@@ -18,9 +18,11 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -410,6 +412,54 @@ class TestEventReplay(Clauses):
 
     def test_an_empty_store_replays_nothing(self, receipts: ReceiptStore) -> None:
         assert list(receipts.replay()) == []
+
+    def test_replay_ends_where_it_is_told_to(self, receipts: ReceiptStore) -> None:
+        for number in range(4):
+            receipts.append(plain(number).payloads)
+        stored = list(receipts.replay())
+        for place, entry in enumerate(stored, start=1):
+            assert list(receipts.replay(until=entry.position)) == stored[:place]
+            assert list(receipts.replay(stored[1].position, entry.position)) == stored[2:place]
+
+    def test_pieces_between_cuts_are_everything_that_is_stored(
+        self, provider: StorageProvider, receipts: ReceiptStore
+    ) -> None:
+        for number in range(30):
+            receipts.append(plain(number).payloads)
+            while receipts.tend():
+                pass
+        stored = list(receipts.replay())
+        reader = provider.read()
+        for apart in (1, 7, 1000):
+            cuts = receipts.cuts(apart)
+            assert list(cuts) == sorted(cuts)
+            for one in (receipts, reader):
+                pieces = [one.replay(begin or 0, end) for begin, end in pairwise([None, *cuts, None])]
+                assert [entry for piece in pieces for entry in piece] == stored
+        reader.close()
+
+    def test_receipts_selected_between_id_cuts_are_all_there_are(
+        self, provider: StorageProvider, receipts: ReceiptStore
+    ) -> None:
+        for number in (*range(10, 30), *range(10)):
+            receipts.append(plain(number, session_id=f"s{number % 2}").payloads)
+            while receipts.tend():
+                pass
+        reader = provider.read()
+        for filters, apart in ((filters, apart) for filters in ({}, {"session_id": "s1"}) for apart in (1, 7, 1000)):
+            wanted = ReceiptFilter.parse(filters)
+            cuts = receipts.id_cuts(apart)
+            assert list(cuts) == sorted(cuts, reverse=True)
+            pieces = [
+                msgspec.structs.replace(wanted, before=before, least=least or "")
+                for before, least in pairwise([None, *cuts, None])
+            ]
+            for one in (receipts, reader):
+                assert [receipt for piece in pieces for receipt in one.select(piece)] == list(one.select(wanted))
+            assert [summary for piece in pieces for summary in whole_answer(reader, piece)] == whole_answer(
+                reader, wanted
+            )
+        reader.close()
 
 
 class TestDurable(Clauses):

@@ -325,8 +325,8 @@ class TestKeeping:
         class Failing(MemoryReceiptStore):
             failures = 1
 
-            def replay(self, after: int = 0):  # type: ignore[no-untyped-def]
-                for stored in super().replay(after):
+            def replay(self, after: int = 0, until: int | None = None):  # type: ignore[no-untyped-def]
+                for stored in super().replay(after, until):
                     if stored.position == 3 and self.failures:
                         self.failures -= 1
                         raise StorageUnavailable("a cable is loose")

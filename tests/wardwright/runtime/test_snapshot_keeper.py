@@ -55,9 +55,9 @@ class Disk(ScriptedStore):
         self.newest_reads += 1
         return super().newest(before)
 
-    def replay(self, after: int = 0):  # type: ignore[no-untyped-def]
+    def replay(self, after: int = 0, until: int | None = None):  # type: ignore[no-untyped-def]
         self.replayed.append(after)
-        return super().replay(after)
+        return super().replay(after, until)
 
     def set_mark(self, name: str, value: bytes) -> None:
         if self.marks_fail:
@@ -326,7 +326,7 @@ async def test_where_a_store_cannot_keep_one_receipts_are_read_as_ever(
         def mark(self, name: str) -> bytes | None:
             raise AssertionError("it is not asked")
 
-        def replay(self, after: int = 0) -> Iterator[Stored]:
+        def replay(self, after: int = 0, until: int | None = None) -> Iterator[Stored]:
             raise AssertionError("it is not asked")
 
     disk = Lesser()

@@ -5,7 +5,7 @@ from wardwright.runtime.gateway import Gateway
 
 
 class Health:
-    """The two probes. Neither tells a stranger more than a word per problem."""
+    """The two probes. A problem is a sentence, which may name a folder or a database, and never a secret."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway

@@ -104,7 +104,8 @@ class StoreBoard:
             self._tell(StorageRecovered())
         elif problem is not None and self._is_well:
             self._is_well = False
-            _log.warning("receipts cannot be stored, so no request is answered", problem=problem.message)
+            if self._store is not None:  # else this is a start that is refused, and who started it is told why
+                _log.warning("receipts cannot be stored, so no request is answered", problem=problem.message)
             self._tell(StorageLost(problem=problem.message))
 
 

@@ -22,6 +22,7 @@ from supervisors import (
 )
 from supervisors.testing import EventLog, settle
 from tests.wardwright.receipts.receipt_samples import fallback_story, full_story, numbered_salts, opened, sealed
+from tests.wardwright.runtime.conftest import Logs as CapturedLogs
 from tests.wardwright.runtime.stage import InlineThreads, ScriptedStore
 from tests.wardwright.storage.faulty_files import NO_SPACE, FaultyFiles
 from wardwright.domain.control import ControlEntry, KeyCreated, KeyRevoked
@@ -626,6 +627,22 @@ class TestStoreBoard:
 
         board.replace(None)
         assert (first.closes, second.closes) == (1, 1)
+
+    def test_what_is_wrong_is_logged_once_when_it_begins_and_when_it_ends(self, logs: CapturedLogs) -> None:
+        board, problem = StoreBoard(), StorageUnavailable("the disk is full")
+        board.report(problem)
+        assert logs == [], "of a start that is refused, whoever started it is told"
+        board.report(None)
+        board.replace(ScriptedStore())
+        logs.clear()
+
+        for said in (problem, problem, None, None):
+            board.report(said)
+
+        assert [(entry["log_level"], entry.get("problem")) for entry in logs] == [
+            ("warning", "the disk is full"),
+            ("info", None),
+        ]
 
 
 @pytest.mark.real_time

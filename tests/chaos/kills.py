@@ -2,7 +2,7 @@
 
 After every death the log is readable, every chain in it holds, and every request that was answered whole has its closed receipt. After
 every start no receipt is open any more: what was cut off is closed as `interrupted`. Ids and the turns of sessions go on where they
-were. Some deaths come in the middle of a start.
+were. Some deaths come in the middle of a start. Sinks, where there are any, get everything (`far_sides`).
 """
 
 import os
@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from tests.acceptance.daemon import Daemon, run_daemon, start_process
 from tests.chaos.clients import Crowd
+from tests.chaos.far_sides import FarSides
 from tests.chaos.short_days import DAY_S
 from tests.chaos.verdict import Broken, Progress, working_folder
 from wardwright.app.storage import storage_at
@@ -83,15 +84,18 @@ class Setting(NamedTuple):
     kind: str
     backend: str
     forgets: bool = False
+    sends: bool = False
 
     @property
     def config(self) -> str:
-        """As a file."""
+        """As a file, without its sinks. Where these are compared with the log, its events do not fade."""
         retention = f"retention = {{ {'receipts_days' if self.forgets else 'events_days'} = 1 }}"
+        if self.sends and not self.forgets:
+            retention = ""
         return _CONFIG.format(backend=self.backend, kind=self.kind, retention=retention)
 
     def __str__(self) -> str:
-        return f"{self.kind} on {self.backend}{', forgetting' if self.forgets else ''}"
+        return f"{self.kind} on {self.backend}{', forgetting' * self.forgets}{', sending on' * self.sends}"
 
 
 SETTINGS = (
@@ -101,11 +105,14 @@ SETTINGS = (
     Setting("file", "trio"),
     Setting("file", "asyncio", forgets=True),
     Setting("sqlite", "trio", forgets=True),
+    Setting("file", "asyncio", sends=True),
+    Setting("sqlite", "asyncio", sends=True),
+    Setting("file", "trio", forgets=True, sends=True),
 )
 
 
 class Line:
-    """Daemons one after the other on one folder, and everything that their clients know."""
+    """Daemons one after the other on one folder, and everything that their clients know. To be closed."""
 
     def __init__(self, folder: Path, setting: Setting, chance: random.Random, counts: Counter[str]) -> None:
         self.folder = folder
@@ -118,6 +125,13 @@ class Line:
         self._left_open: set[str] = set()
         self._newest = ""
         self._environment = {"PYTHONPATH": str(_ROOT)}
+        self._far_sides = FarSides(folder, chance, counts) if setting.sends else None
+        self._config = setting.config + (self._far_sides.config if self._far_sides else "")
+
+    def close(self) -> None:
+        """Stop what the daemons send to."""
+        if self._far_sides:
+            self._far_sides.close()
 
     def go_on(self) -> None:
         """One more daemon, and its death. Raises: Broken."""
@@ -128,14 +142,16 @@ class Line:
 
     def reign(self) -> None:
         """Start a daemon, put load on it, and kill it. Raises: Broken."""
+        self._change_far_sides()
         with run_daemon(
-            self.folder, self._setting.config, environment=self._environment, program="tests.chaos.short_days"
+            self.folder, self._config, environment=self._environment, program="tests.chaos.short_days"
         ) as daemon:
             self._check_start(daemon)
             crowd = Crowd(daemon.url)
             with crowd.asking():
                 try:
                     crowd.wait_for_answers(self._chance.randint(1, 10))
+                    self._change_far_sides()
                     time.sleep(self._chance.uniform(0, _LONGEST_REIGN_S))  # any moment is as good as another
                 finally:
                     crowd.is_over = True
@@ -147,7 +163,7 @@ class Line:
     def die_in_birth(self) -> None:
         """Start a daemon and kill it before, or soon after, it is ready. Raises: Broken."""
         process = start_process(
-            self.folder, self._setting.config, environment=self._environment, program="tests.chaos.short_days"
+            self.folder, self._config, environment=self._environment, program="tests.chaos.short_days"
         )
         time.sleep(self._chance.uniform(0, _LONGEST_START_S))
         process.kill()
@@ -157,11 +173,20 @@ class Line:
 
     def end(self) -> None:
         """Start once more, look at everything, and stop in order. Raises: Broken."""
-        with run_daemon(self.folder, self._setting.config, environment=self._environment) as daemon:
+        with run_daemon(self.folder, self._config, environment=self._environment) as daemon:
             self._check_start(daemon)
-        if not self._setting.forgets:
-            with closing(self._storage.read()) as receipts:
+            if self._far_sides:
+                self._far_sides.catch_up(daemon)
+        with closing(self._storage.read()) as receipts:
+            if not self._setting.forgets:
                 _check_turns(receipts)
+            if self._far_sides:
+                self._far_sides.check_places(receipts)
+                self._far_sides.check_all(receipts)
+
+    def _change_far_sides(self) -> None:
+        if self._far_sides:
+            self._far_sides.change()
 
     def _check_start(self, daemon: Daemon) -> None:
         """No receipt is open, and those that a death had left open say what became of them."""
@@ -194,6 +219,8 @@ class Line:
             for receipt_id in whole:
                 if (status := _status(receipts, receipt_id)) != "completed":
                     raise Broken(f"{receipt_id} was answered whole and says {status}")
+            if self._far_sides:
+                self._far_sides.check_places(receipts)
         if lost := set(begun) - known:
             raise Broken(f"{sorted(lost)} were told to clients and are not there")
         self._left_open = known - closed
@@ -237,13 +264,13 @@ def run(seed: int, kills: int) -> str:
     while counts["kills"] < kills:
         setting, chance = SETTINGS[number % len(SETTINGS)], random.Random(f"{seed} {number}")
         with working_folder(in_memory=False) as folder:
-            line = Line(folder, setting, chance, counts)
             try:
-                for _ in range(min(_KILLS_PER_FOLDER, kills - counts["kills"])):
-                    line.go_on()
-                    progress.at(counts["kills"])
-                line.end()
-                line.check_command()
+                with closing(Line(folder, setting, chance, counts)) as line:
+                    for _ in range(min(_KILLS_PER_FOLDER, kills - counts["kills"])):
+                        line.go_on()
+                        progress.at(counts["kills"])
+                    line.end()
+                    line.check_command()
             except (Broken, StorageUnavailable) as broken:
                 raise Broken(f"{setting}, after {counts['kills']} kills: {broken}") from broken
         number += 1

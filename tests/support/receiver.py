@@ -105,5 +105,9 @@ class _Handler(BaseHTTPRequestHandler):
         with suppress(ConnectionError):  # cut by `end`
             super().handle_one_request()
 
+    def finish(self) -> None:
+        with suppress(ConnectionError):  # what is left to be written has nobody to read it
+            super().finish()
+
     def log_message(self, format: str, *args: Any) -> None:
         pass

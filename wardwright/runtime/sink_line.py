@@ -13,7 +13,7 @@ import structlog
 
 from wardwright.config.sinks import SinkBase
 from wardwright.domain.errors import StorageUnavailable
-from wardwright.ports.sink import Record, Sink, SinkRefused, SinkUnavailable
+from wardwright.ports.sink import BATCH_BYTES, Record, Sink, SinkRefused, SinkUnavailable
 from wardwright.ports.storage import Capability, ReceiptStore
 from wardwright.runtime.backlog import Backlog
 from wardwright.runtime.pace import unpaced
@@ -81,6 +81,7 @@ class SinkLine:
         self._is_open = False
         self._kept: SinkPlace | None = None
         self._kept_at = 0.0
+        self._unkept_bytes = 0
         self._keeping = Lock()
 
     @property
@@ -280,6 +281,7 @@ class SinkLine:
             self.sink.deliver(records)
         except SinkRefused as refusal:
             reasons = dict(refusal.reasons)
+        self._unkept_bytes += sum(len(record.body) for record in records)
         if len(reasons) < len(records):
             self.delivered_at = self._now()
         return reasons
@@ -318,7 +320,7 @@ class SinkLine:
         self._known = None
 
     def _keep_now_and_then(self, *, has_more: bool) -> None:
-        if not has_more or self._is_due(_KEPT_EVERY_S):
+        if not has_more or self._unkept_bytes >= BATCH_BYTES or self._is_due(_KEPT_EVERY_S):
             self._keep()
 
     def _is_due(self, every_s: float) -> bool:
@@ -332,7 +334,7 @@ class SinkLine:
 
     def _set_mark(self, place: SinkPlace) -> None:
         self._store().set_mark(mark_name(self.settings.id), encode_place(place))
-        self._kept, self._kept_at = place, self._now()
+        self._kept, self._kept_at, self._unkept_bytes = place, self._now(), 0
 
     def _close(self) -> None:
         self._is_open = False

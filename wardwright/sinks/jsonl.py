@@ -1,7 +1,7 @@
 """The sink `jsonl`: a file of JSON lines, one a record, byte for byte what the record's body is.
 
 Nothing is written twice in the normal run of things, also when the daemon dies between a write and keeping its place: when the file is
-opened, a line without its end is cut off, and the keys of the lines before it, as far back as a batch can reach, are remembered. What
+opened, a line without its end is cut off, and the keys of the lines before it, as far back as repetitions can reach, are remembered. What
 comes again of them is left out. The file may be moved away at any time, by hand or by logrotate: the next batch begins another one.
 """
 
@@ -17,9 +17,9 @@ from wardwright.ports.sink import BATCH_BYTES, Record, SinkUnavailable
 
 _OPEN = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
 _CHUNK = 65_536
-_REMEMBERED_BYTES = (
-    2 * BATCH_BYTES
-)  # of the file, before its last line: more than all of a batch but its last record, line ends included
+# Of the file, before its last line. What comes again after a crash is less than one batch's worth, whose place was not kept yet, and the batch
+# under way, all but its last record; the rest is for line ends.
+_REMEMBERED_BYTES = 3 * BATCH_BYTES
 
 
 class _Line(msgspec.Struct):
@@ -151,7 +151,7 @@ def _cut_torn_line(fd: int) -> None:
 
 
 def _last_lines(fd: int) -> list[bytes]:
-    """The whole lines at the file's end: as many as a batch can have, whose last record alone may be of any size."""
+    """The whole lines at the file's end: as many as may come again, of which the last alone may be of any size."""
     end = os.fstat(fd).st_size
     found, last_begins = b"", -1
     for start, chunk in _backwards(fd, end):

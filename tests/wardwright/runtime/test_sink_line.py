@@ -268,6 +268,18 @@ def test_a_place_is_kept_once_a_second_while_there_is_more() -> None:
     assert rig.log.marks_set - before == 3
 
 
+def test_a_place_is_kept_before_a_mebibyte_was_delivered_behind_it() -> None:
+    rig = Rig()
+    rig.log.write(range(3), attempts=4000)
+    rig.begin()
+    steps = 0
+    while rig.line.step():
+        steps += 1
+        behind = [len(record.body) for record in rig.sink.received if record.position > rig.log.kept.position]
+        assert sum(behind) < BATCH_BYTES, "or a file would not remember everything that comes again after a crash"
+    assert steps > 6
+
+
 def test_a_sink_that_is_gone_gets_the_same_records_later() -> None:
     rig = Rig(batch=5)
     rig.log.write(range(4))

@@ -64,7 +64,7 @@ backend = "{backend}"
 id = "up"
 kind = "openai-compatible"
 base_url = "{upstream.url}"
-timeouts = {{ connect = 10, first_token = {silence_s}, idle = {silence_s}, total = 60 }}
+timeouts = {{ connect = 10, first_token = {silence_s}, idle = {silence_s}, total = {max(60, 3 * silence_s)} }}
 retry = {{ attempts = 2, base_ms = 1, max_ms = 5, max_wait_ms = 2500 }}
 breaker = {{ failures = 1000, open_s = 0.001 }}
 {targets}

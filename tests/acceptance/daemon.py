@@ -33,7 +33,7 @@ class Daemon:
     _ready: threading.Event = field(default_factory=threading.Event)
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
-    def client(self, timeout: float = 30.0) -> httpx2.Client:
+    def client(self, timeout: float = 90.0) -> httpx2.Client:
         return httpx2.Client(base_url=self.url, timeout=timeout, verify=_NO_TLS, trust_env=False)
 
     def get(self, path: str, **parameters: Any) -> Any:
@@ -132,7 +132,7 @@ def run_daemon(
             process.wait()
             raise AssertionError("the daemon did not stop in time:\n" + "".join(daemon.raw_log)) from None
         finally:
-            reader.join(5)
+            reader.join(60)
             assert process.stderr is not None
             process.stderr.close()
 

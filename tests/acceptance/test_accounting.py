@@ -120,7 +120,7 @@ def killing(daemon: Daemon, draw: random.Random) -> Iterator[None]:
         yield
     finally:
         done.set()
-        thread.join(30)
+        thread.join(60)
 
 
 def wait_until_ready(daemon: Daemon) -> None:

@@ -72,14 +72,14 @@ def test_a_client_that_reads_nothing_does_not_keep_the_daemon_from_stopping(
 def test_streams_longer_than_the_drain_are_told_and_recorded(
     upstream: Upstream, start_daemon: StartDaemon, backend: str
 ) -> None:
-    config = gateway_config(upstream, "ok-n400-p50", backend=backend, extra="\n[server]\ndrain_seconds = 0.5\n")
+    config = gateway_config(upstream, "ok-n4000-p50", backend=backend, extra="\n[server]\ndrain_seconds = 0.5\n")
     first = start_daemon(config)
 
     with streams(first, 5) as seen:
         began = time.monotonic()
         assert first.stop() == 0
 
-    assert time.monotonic() - began < 15  # of the twenty seconds that the streams would last
+    assert time.monotonic() - began < 100  # of the two hundred seconds that the streams would last
     assert all(one.is_well_formed and one.error is not None for one in seen), seen
     changed = gateway_config(upstream, "ok", backend=backend).replace('version = "v1"', 'version = "v2"')
     second = start_daemon(changed)

@@ -22,7 +22,7 @@ from tests.support.upstream import Upstream, answer_text, silent_url
 CONNECT_S, FIRST_TOKEN_S, IDLE_S, TOTAL_S = 0.6, 1.2, 1.2, 4.0  # with a fallback, an attempt has half of the time
 MUCH_S = 120.0
 OPEN_S = 8.0  # all of a play with what is left alone happens in this time; and so long the 429s with a time hold
-GRACE_S = 10.0  # what a loaded machine may add to a clock
+GRACE_S = 60.0  # what a loaded machine may add to a clock
 UNSTATED_HOLD_S = 1.0  # of a 429 that names no time
 AT_A_TIME = 32
 
@@ -310,22 +310,22 @@ def play_with_a_second_target_behind(world: World, fault: Fault, mode: str) -> N
 
 def play_until_it_is_left_alone(world: World, fault: Fault, mode: str) -> None:
     hold_s = UNSTATED_HOLD_S if fault.behaviour == "429" else OPEN_S
-    for _ in range(20):
+    for _ in range(10):
         began = time.monotonic()
         try:
             is_left_alone(world, fault, mode)
         except AssertionError:
-            if hold_s == OPEN_S or time.monotonic() - began < hold_s:
+            if time.monotonic() - began < hold_s:
                 raise
         else:
             return
-    pytest.fail("this machine is too slow to look before a hold of a second is over")
+    pytest.fail("this machine is too slow to look before a hold is over")
 
 
 def is_left_alone(world: World, fault: Fault, mode: str) -> None:
     name = provider_of(fault, mode, "left")
     for _ in range(2 if fault.health == "opens" else 1):
-        if world.health(name)["breaker"]["state"] == "closed":
+        if world.health(name)["breaker"]["state"] != "open":
             world.ask(name, mode)
 
     health = world.health(name)

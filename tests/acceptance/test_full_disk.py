@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="limits of a running process are changed as Linux has it"
 )
 
-READY_AGAIN_WITHIN_S = 30
+READY_AGAIN_WITHIN_S = 90
 
 
 @contextmanager

@@ -173,7 +173,7 @@ def verdicts(data: bytes) -> list[str]:
 
 def connected(daemon: Daemon) -> socket.socket:
     host, _, port = daemon.url.removeprefix("http://").rpartition(":")
-    return socket.create_connection((host, int(port)), timeout=20)
+    return socket.create_connection((host, int(port)), timeout=60)
 
 
 def answers(daemon: Daemon, data: bytes, *, method: bytes = b"GET") -> list[Answer]:

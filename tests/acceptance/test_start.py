@@ -19,7 +19,7 @@ def serve(folder: Path, config: str, **environment: str) -> "subprocess.Complete
         [sys.executable, "-m", "wardwright.cli.main", "serve", "--config", str(file)],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
         env={**os.environ, "WARDWRIGHT_DATA_DIR": str(folder / "data"), **environment},
     )

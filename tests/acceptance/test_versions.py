@@ -199,7 +199,7 @@ def test_a_label_that_comes_to_name_other_content_refuses_the_start(
         [sys.executable, "-m", "wardwright.cli.main", "serve", "--config", str(file)],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
         env={**first_environment(first), "WARDWRIGHT_BIND": "127.0.0.1:0"},
     )

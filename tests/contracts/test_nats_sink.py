@@ -56,7 +56,7 @@ async def messages_of(client: Client) -> list[Arrived]:
     except NotFoundError:
         return []
     subscription = await jetstream.pull_subscribe(SUBJECT, stream=STREAM)
-    messages = await subscription.fetch(count, timeout=20) if count else []
+    messages = await subscription.fetch(count, timeout=60) if count else []
     return [Arrived((message.headers or {})["Nats-Msg-Id"], message.data) for message in messages]
 
 

@@ -46,13 +46,13 @@ class MockCluster:
         """Everything that a topic holds, partition by partition."""
         consumer = Consumer({"bootstrap.servers": self.address, "group.id": "tests", "enable.auto.commit": False})
         try:
-            known = consumer.list_topics(timeout=20).topics.get(topic)
+            known = consumer.list_topics(timeout=60).topics.get(topic)
             parts = [TopicPartition(topic, number, OFFSET_BEGINNING) for number in (known.partitions if known else ())]
-            count = sum(consumer.get_watermark_offsets(part, timeout=20)[1] for part in parts)
+            count = sum(consumer.get_watermark_offsets(part, timeout=60)[1] for part in parts)
             found: list[Message] = []
             consumer.assign(parts)
             while len(found) < count:
-                got = consumer.consume(count - len(found), timeout=20)
+                got = consumer.consume(count - len(found), timeout=60)
                 assert got, "the broker has more messages than it gives"
                 found += got
         finally:

@@ -44,7 +44,7 @@ class LlamaServer:
         """End the process as an out-of-memory killer would."""
         if self.process is not None:
             self.process.send_signal(signal.SIGKILL)
-            self.process.communicate(timeout=10)
+            self.process.communicate(timeout=60)
 
 
 def free_port() -> int:

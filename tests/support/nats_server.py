@@ -67,7 +67,7 @@ class NatsServer:
 
     def _wait_for_port(self, told: Path, log: Path) -> int:
         process = self._process
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline and process is not None and process.poll() is None:
             try:
                 return int(json.loads(told.read_bytes())["nats"][0].rpartition(":")[2])

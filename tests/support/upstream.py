@@ -87,7 +87,7 @@ class Upstream:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)  # wakes a thread whose client has stopped reading
         for thread in self._threads:
-            thread.join(10)
+            thread.join(60)
             assert not thread.is_alive(), "a connection of the test upstream did not end"
         self._listener.close()
         self._stopping.close()

@@ -91,7 +91,7 @@ async def test_it_says_where_it_is_and_when_its_tree_gives_up_it_ends_with_an_er
     async def run() -> None:
         codes.append(await Daemon(found, listener, "text").run())
 
-    with listener, anyio.fail_after(20):
+    with listener, anyio.fail_after(60):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(run)
             assert (await exchange(port, "GET /readyz")).startswith("HTTP/1.1 200")

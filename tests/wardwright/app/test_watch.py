@@ -52,7 +52,7 @@ async def watched(folder: Path, *, look_every_s: float = 30.0) -> AsyncIterator[
 
 
 async def until(is_true: Callable[[], bool]) -> None:
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         while not is_true():  # noqa: ASYNC110 - what is waited for happens in the file system
             await anyio.sleep(0.02)
 

@@ -28,7 +28,7 @@ def test_a_port_that_is_taken_is_one_line_and_a_failure(folder: Path) -> None:
         bind = f"127.0.0.1:{taken.getsockname()[1]}"
         (folder / "wardwright.toml").write_text(f'[server]\nbind = "{bind}"\n[storage]\nkind = "memory"\n')
 
-        result = subprocess.run(COMMAND, capture_output=True, text=True, timeout=30, check=False)
+        result = subprocess.run(COMMAND, capture_output=True, text=True, timeout=60, check=False)
 
     assert (result.returncode, result.stdout) == (1, "")
     last = result.stderr.splitlines()[-1]
@@ -45,7 +45,7 @@ def test_the_daemon_runs_until_it_is_told_to_stop(folder: Path) -> None:
         assert process.stderr is not None
         ready = next(line for line in process.stderr if '"ready"' in line)
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
 
     assert '"url"' in ready
     assert process.returncode == 0

@@ -58,9 +58,9 @@ class Pair:
 async def pair(backend: str) -> AsyncIterator[Pair]:
     open_line = import_module(f"wardwright.edge.on_{backend}").open_line
     with (
-        anyio.fail_after(20),
+        anyio.fail_after(60),
         socket.create_server(("127.0.0.1", 0)) as listener,
-        socket.create_connection(listener.getsockname(), timeout=10) as client,
+        socket.create_connection(listener.getsockname(), timeout=60) as client,
     ):
         accepted, _ = listener.accept()
         accepted.setblocking(False)
@@ -232,7 +232,7 @@ async def test_it_knows_of_what_nobody_has_read(anyio_backend_name: str) -> None
     async with pair(anyio_backend_name) as at:
         assert not at.line.has_unread()
         await at.send(b"x")
-        with anyio.fail_after(5):
+        with anyio.fail_after(60):
             while not at.line.has_unread():
                 await anyio.lowlevel.checkpoint()
         await at.line.read()
@@ -246,7 +246,7 @@ async def test_it_knows_of_the_clients_end_though_something_is_unread(anyio_back
         await at.send(b"x" * 100)
         assert not at.line.has_hung_up()
         at.end(end)
-        with anyio.fail_after(5):
+        with anyio.fail_after(60):
             while not at.line.has_hung_up():
                 await anyio.lowlevel.checkpoint()
 

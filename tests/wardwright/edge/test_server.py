@@ -111,7 +111,7 @@ class Browser:
 async def listening(backend: str) -> AsyncIterator[Listening]:
     listener, site = bind("127.0.0.1", 0), Site()
     app = ErrorBoundary(Router([Route("/{path:path}", site, methods=["GET", "POST"])]))
-    with listener, anyio.fail_after(20):
+    with listener, anyio.fail_after(60):
         async with anyio.create_task_group() as host:
             yield Listening(HttpServer(app, listener, host, backend=backend), listener, site)
             host.cancel_scope.cancel()

@@ -28,7 +28,7 @@ def upstream() -> Iterator[Upstream]:
 
 @pytest.fixture
 async def transport(anyio_backend: object) -> AsyncIterator[Transport]:
-    opened = make_transport(TransportOptions(connect_timeout_s=10))
+    opened = make_transport(TransportOptions(connect_timeout_s=60))
     try:
         yield opened
     finally:

@@ -54,10 +54,10 @@ def test_it_answers_on_loopback_and_says_nothing_unless_something_is_wrong(serve
     url = server.start()
     body = json.dumps({"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 2}).encode()
     request = urllib.request.Request(f"{url}/v1/chat/completions", body, {"content-type": "application/json"})
-    with urllib.request.urlopen(request, timeout=30) as response:
+    with urllib.request.urlopen(request, timeout=60) as response:
         answer = json.load(response)
     process_of(server).terminate()
-    _, complaints = process_of(server).communicate(timeout=10)
+    _, complaints = process_of(server).communicate(timeout=60)
 
     assert answer["usage"]["completion_tokens"] == 2
     assert complaints == b""
@@ -66,7 +66,7 @@ def test_it_answers_on_loopback_and_says_nothing_unless_something_is_wrong(serve
 def test_pages_of_other_sites_are_not_let_in(server: LlamaServer) -> None:
     request = urllib.request.Request(f"{server.start()}/health", headers={"Origin": "http://elsewhere.example"})
 
-    with urllib.request.urlopen(request, timeout=10) as response:
+    with urllib.request.urlopen(request, timeout=60) as response:
         allowed = response.headers.get("access-control-allow-origin", "")
 
     assert allowed not in ("*", "http://elsewhere.example")
@@ -77,7 +77,7 @@ def test_sigterm_ends_it_at_once(server: LlamaServer) -> None:
     began = time.monotonic()
     process_of(server).terminate()
 
-    assert process_of(server).wait(10) == -signal.SIGTERM
+    assert process_of(server).wait(60) == -signal.SIGTERM
     assert time.monotonic() - began < 3
 
 
@@ -85,19 +85,19 @@ def test_sigterm_ends_it_while_it_loads(weights: Path) -> None:
     command = server_command("llama", weights, context_window=8192, threads=1).command(free_port())
     with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while str(weights) not in Path(f"/proc/{process.pid}/maps").read_text() and time.monotonic() < deadline:
             time.sleep(0.002)  # until the model file is mapped: loading has begun
         process.terminate()
 
-        assert process.wait(10) == -signal.SIGTERM
+        assert process.wait(60) == -signal.SIGTERM
 
 
 def test_ctrl_c_is_left_to_the_daemon(server: LlamaServer) -> None:
     url = server.start()
     process_of(server).send_signal(signal.SIGINT)
 
-    with urllib.request.urlopen(f"{url}/health", timeout=10) as response:
+    with urllib.request.urlopen(f"{url}/health", timeout=60) as response:
         assert response.status == 200
     assert process_of(server).poll() is None
 
@@ -117,13 +117,13 @@ def test_it_ends_with_its_parent(weights: Path) -> None:
         wait_until_ready(f"http://127.0.0.1:{port}/health", 30)
         process.kill()
 
-    assert ends_within(5, child)
+    assert ends_within(60, child)
 
 
 def test_it_does_not_start_for_a_parent_that_is_gone_already(weights: Path) -> None:
     command = [sys.executable, "-m", MODULE, "--model", str(weights), "--port", str(free_port()), "--ctx", "512"]
 
-    done = subprocess.run([*command, "--parent", "999999999"], capture_output=True, check=False, timeout=20)
+    done = subprocess.run([*command, "--parent", "999999999"], capture_output=True, check=False, timeout=60)
 
     assert (done.returncode, done.stderr) == (0, b"")
 
@@ -160,7 +160,7 @@ def test_a_missing_xllamacpp_is_said_in_one_line(weights: Path) -> None:
     code = f"import runpy, sys; sys.modules['xllamacpp'] = None; runpy.run_module({MODULE!r}, run_name='__main__')"
     options = ["--port", str(free_port()), "--ctx", "512", "--parent", str(os.getpid()), "--model", str(weights)]
 
-    done = subprocess.run([sys.executable, "-c", code, *options], capture_output=True, check=False, timeout=20)
+    done = subprocess.run([sys.executable, "-c", code, *options], capture_output=True, check=False, timeout=60)
 
     assert done.returncode == 1
     assert done.stderr.decode().splitlines() == [
@@ -171,5 +171,5 @@ def test_a_missing_xllamacpp_is_said_in_one_line(weights: Path) -> None:
 def run_module(*arguments: str) -> "subprocess.CompletedProcess[bytes]":
     options = ["--port", str(free_port()), "--ctx", "512", "--parent", str(os.getpid())]
     return subprocess.run(
-        [sys.executable, "-m", MODULE, *options, *arguments], capture_output=True, check=False, timeout=20
+        [sys.executable, "-m", MODULE, *options, *arguments], capture_output=True, check=False, timeout=60
     )

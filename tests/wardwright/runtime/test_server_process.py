@@ -37,7 +37,7 @@ STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + SE
 PATH = "test/server"
 
 
-def server(*, ready_after: float = 0.0, script: str = SERVER, ready_timeout_s: float = 10.0) -> ServerSpec:
+def server(*, ready_after: float = 0.0, script: str = SERVER, ready_timeout_s: float = 60.0) -> ServerSpec:
     def command(port: int) -> list[str]:
         return [sys.executable, "-S", "-c", script, str(port), str(ready_after)]
 
@@ -82,7 +82,7 @@ async def running(spec: ServerSpec) -> AsyncIterator[Running]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         while not condition():  # noqa: ASYNC110 - processes set no events
             await anyio.sleep(0.005)
 

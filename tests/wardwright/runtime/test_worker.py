@@ -59,7 +59,7 @@ async def test_a_cancellation_waits_for_the_work_that_is_under_way() -> None:
 
     def work() -> None:
         begun.set()
-        assert may_end.wait(20)
+        assert may_end.wait(60)
         order.append("work done")
 
     async def ask() -> None:
@@ -88,7 +88,7 @@ async def test_one_that_is_not_patient_leaves_the_work_to_its_thread_when_it_is_
 
     def work() -> None:
         begun.set()
-        assert may_end.wait(20)
+        assert may_end.wait(60)
         order.append("work done")
 
     async def give_up() -> None:

@@ -13,7 +13,7 @@ from wardwright.providers.http1 import dialling
 from wardwright.providers.http1.dialling import Address, dial, families_in_turn, first_connected
 from wardwright.providers.http1.request import Origin, parse_endpoint
 
-PATIENCE_S = 20
+PATIENCE_S = 60
 
 
 def address_of(url: str) -> Address:

@@ -25,10 +25,11 @@ class Mistake(Exception):
 
 
 async def test_work_is_done_in_one_thread_and_its_value_comes_back() -> None:
+    before = threads()  # of other tests, whose workers are on their way out
     worker = Worker(NAME)
-    assert not threads()
+    assert set(threads()) <= set(before)
     found = [await worker.run(threading.current_thread) for _ in range(3)]
-    assert found == threads() * 3
+    assert found == [thread for thread in threads() if thread not in before] * 3
     assert found[0] is not threading.current_thread()
 
 
@@ -73,7 +74,7 @@ async def test_a_cancellation_waits_for_the_work_that_is_under_way() -> None:
     scopes: list[anyio.CancelScope] = []
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(ask)
-        await anyio.to_thread.run_sync(begun.wait, 20)
+        await anyio.to_thread.run_sync(begun.wait, 60)
         scopes[0].cancel()
         await anyio.wait_all_tasks_blocked()
         assert order == []
@@ -92,7 +93,7 @@ async def test_one_that_is_not_patient_leaves_the_work_to_its_thread_when_it_is_
         order.append("work done")
 
     async def give_up() -> None:
-        await anyio.to_thread.run_sync(begun.wait, 20)
+        await anyio.to_thread.run_sync(begun.wait, 60)
         worker.is_patient = False
         scope.cancel()
 
@@ -103,7 +104,7 @@ async def test_one_that_is_not_patient_leaves_the_work_to_its_thread_when_it_is_
     order.append("asker has gone")
     worker.post(all_done.set)
     may_end.set()
-    await anyio.to_thread.run_sync(all_done.wait, 20)
+    await anyio.to_thread.run_sync(all_done.wait, 60)
     assert order == ["asker has gone", "work done"]
 
 

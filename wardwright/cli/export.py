@@ -1,18 +1,20 @@
 """`wardwright receipts export`, `stats` and `tail`: many receipts at once, out of the data folder or a daemon."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from wardwright.cli.filters import ModelOption, SinceOption, UntilOption, WhereOption, filters_of, known
-from wardwright.cli.options import ConfigOption, JsonOption, UrlOption
+from wardwright.cli.options import ConfigOption, JsonOption, ProcessesOption, UrlOption
 from wardwright.cli.sinks import export_to_sink
 from wardwright.cli.terminal import say, show, show_json, styled, table, tell
 
 if TYPE_CHECKING:
+    from wardwright.app.receipt_export import Lines
     from wardwright.cli.receipt_source import ReceiptSource
     from wardwright.receipts.fold import Receipt
     from wardwright.receipts.stats import Grouping, Percentiles, Stats, Tally
@@ -45,8 +47,10 @@ def export(  # noqa: PLR0913 - each is an option of the command
     where: WhereOption = None,
     config: ConfigOption = None,
     url: UrlOption = None,
+    processes: ProcessesOption = None,
 ) -> None:
     """Write receipts, newest first: whole as JSON, one a line, or flat as CSV or Parquet. Or send them to a sink, oldest first."""
+    from wardwright.app.side_by_side import usable_cores
     from wardwright.cli.receipt_source import look_through
 
     if to_sink is not None:
@@ -58,8 +62,9 @@ def export(  # noqa: PLR0913 - each is an option of the command
         path = _named(output)
         look_through(config, url, lambda source: _write_parquet(source.each(filters), path))
     else:
-        lines = _csv if form == "csv" else _ndjson
-        look_through(config, url, lambda source: _write(lines(source.each(filters)), output))
+        heading, lines = _form_of(form)
+        count = processes or usable_cores()
+        look_through(config, url, lambda source: _write(chain(heading, source.rendered(filters, lines, count)), output))
 
 
 def stats(
@@ -131,16 +136,11 @@ def _named(output: Path | None) -> Path:
     return output
 
 
-def _ndjson(receipts: "Iterator[Receipt]") -> Iterator[bytes]:
-    import msgspec
+def _form_of(form: Format) -> "tuple[Iterable[bytes], Lines]":
+    """What stands above the lines, and what makes them."""
+    from wardwright.app.receipt_export import csv_heading, csv_rows, ndjson_lines
 
-    return (msgspec.json.encode(receipt) + b"\n" for receipt in receipts)
-
-
-def _csv(receipts: "Iterator[Receipt]") -> Iterator[bytes]:
-    from wardwright.receipts.table_text import csv_lines
-
-    return (line.encode() for line in csv_lines(receipts))
+    return ([csv_heading()], csv_rows) if form == "csv" else ((), ndjson_lines)
 
 
 def _write(lines: Iterator[bytes], output: Path | None) -> None:

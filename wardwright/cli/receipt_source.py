@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from wardwright.app.receipt_export import Lines, rendered
 from wardwright.cli.client import CommandFailed, Daemon, NoAnswer, connect, daemon_address, settings_of
 from wardwright.cli.terminal import tell
 from wardwright.domain.errors import NotFound
@@ -34,6 +35,10 @@ class ReceiptSource(Protocol):
         """Every receipt that matches, whole, newest first, each read when it is asked for."""
         ...
 
+    def rendered(self, filters: Mapping[str, str], lines: Lines, processes: int) -> Iterator[bytes]:
+        """What they come to in lines, in blocks; made in so many processes where that helps."""
+        ...
+
 
 class DaemonReceipts:
     """The receipts of a running daemon."""
@@ -56,12 +61,17 @@ class DaemonReceipts:
         pages = _pages(lambda asked: self._daemon.get("/v1/receipts", asked, holding="next_cursor"), filters)
         return (read_receipt(self.receipt(summary["receipt_id"])) for page in pages for summary in page["data"])
 
+    def rendered(self, filters: Mapping[str, str], lines: Lines, processes: int) -> Iterator[bytes]:
+        """As they come."""
+        return lines(self.each(filters))
+
 
 class StoredReceipts:
     """The receipts of a data folder."""
 
-    def __init__(self, store: ReceiptReader) -> None:
+    def __init__(self, store: ReceiptReader, storage: StorageProvider) -> None:
         self._store = store
+        self._storage = storage
 
     def list(self, filters: Mapping[str, str], limit: int) -> Json:
         """Read page by page, by the rules of the API."""
@@ -77,6 +87,10 @@ class StoredReceipts:
     def each(self, filters: Mapping[str, str]) -> Iterator[Receipt]:
         """Have the store select them."""
         return self._store.select(ReceiptFilter.parse(filters))
+
+    def rendered(self, filters: Mapping[str, str], lines: Lines, processes: int) -> Iterator[bytes]:
+        """Have several processes read them."""
+        return rendered(self._storage, ReceiptFilter.parse(filters), lines, processes)
 
     def _page(self, parameters: Mapping[str, str]) -> Json:
         return _as_json(self._store.page(ReceiptFilter.parse(parameters)))
@@ -97,6 +111,10 @@ class NoReceipts:
         """None."""
         return iter(())
 
+    def rendered(self, filters: Mapping[str, str], lines: Lines, processes: int) -> Iterator[bytes]:
+        """None."""
+        return iter(())
+
 
 def look_through(config: Path | None, url: str | None, question: Callable[[ReceiptSource], T]) -> T:
     """Put a question about many receipts to the data folder, beside a daemon or without one; to a daemon when it is named by URL.
@@ -113,7 +131,7 @@ def look_through(config: Path | None, url: str | None, question: Callable[[Recei
     if storage.is_new():
         return question(NoReceipts())
     with contextlib.closing(storage.read()) as store:
-        return question(StoredReceipts(store))
+        return question(StoredReceipts(store, storage))
 
 
 def lasting_storage(config: Path | None) -> StorageProvider:
@@ -151,7 +169,7 @@ def ask(config: Path | None, url: str | None, question: Callable[[ReceiptSource]
     if storage.is_new():
         return question(NoReceipts())
     with contextlib.closing(storage.read()) as store:
-        return question(StoredReceipts(store))
+        return question(StoredReceipts(store, storage))
 
 
 def read_receipt(receipt: Json) -> Receipt:

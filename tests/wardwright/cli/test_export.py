@@ -21,7 +21,7 @@ from wardwright.receipts.events import Closed
 from wardwright.receipts.fading import faded
 from wardwright.receipts.fold import Receipt, summarise
 from wardwright.storage.file import FileReceiptStore
-from wardwright.storage.memory import MemoryReceiptStore
+from wardwright.storage.memory import MemoryReceiptStore, MemoryStorage
 
 from .conftest import Run, closed_port
 from .fake_daemon import FakeDaemon
@@ -184,7 +184,7 @@ class TestTail:
         def wait(seconds: float) -> None:
             store.append(next(happens))
 
-        lines = lines_of(StoredReceipts(store), {}, 1, follow=True, as_json=True, pause=wait)
+        lines = lines_of(StoredReceipts(store, MemoryStorage()), {}, 1, follow=True, as_json=True, pause=wait)
         told = [json.loads(next(lines)) for _ in range(303)]
         assert [(one["receipt_id"], one["status"]) for one in told[:3]] == [
             ("rcpt_0002", None),
@@ -205,7 +205,9 @@ class TestTail:
 
         store = MemoryReceiptStore()
         store.append(payloads(FALLBACK))
-        lines = lines_of(Stopping(store), {}, 10, follow=True, as_json=True, pause=lambda seconds: None)
+        lines = lines_of(
+            Stopping(store, MemoryStorage()), {}, 10, follow=True, as_json=True, pause=lambda seconds: None
+        )
         assert len([next(lines)]) == 1
         with pytest.raises(CommandFailed) as caught:
             next(lines)

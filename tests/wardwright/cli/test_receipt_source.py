@@ -11,6 +11,7 @@ from wardwright.config.settings import Settings
 from wardwright.domain.errors import NotFound
 from wardwright.receipts.fold import Receipt
 from wardwright.storage.file import FileReceiptStore
+from wardwright.storage.folder import FileStorage
 
 from .fake_daemon import FakeDaemon
 from .samples import FALLBACK, OPENED, receipt, write_receipts
@@ -46,7 +47,7 @@ def test_a_page_is_never_asked_to_be_larger_than_the_api_allows(daemon: FakeDaem
 def test_stored_receipts_answer_in_the_json_of_the_api(tmp_path: Path) -> None:
     ids = write_receipts(tmp_path, FALLBACK, (OPENED,), FALLBACK)
     store = FileReceiptStore.read_only(tmp_path / "receipts")
-    source = StoredReceipts(store)
+    source = StoredReceipts(store, FileStorage(tmp_path))
 
     newest = source.list({}, 2)
     completed = source.list({"status": "completed"}, 50)

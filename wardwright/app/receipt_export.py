@@ -1,0 +1,69 @@
+"""Receipts as lines of text, in several processes where there are enough of them: each renders pieces, which come out in order."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import partial
+from itertools import islice, pairwise
+
+import msgspec
+
+from wardwright.app.side_by_side import side_by_side
+from wardwright.ports.storage import StorageProvider
+from wardwright.receipts.fold import Receipt
+from wardwright.receipts.query import ReceiptFilter
+from wardwright.receipts.table_text import csv_lines
+
+SMALL_STORE = 20_000
+"""Of fewer receipts are written sooner than a process is started."""
+
+PIECE = 2_000
+"""So many receipts are rendered at once: about 5 MB of them are under way in each process."""
+
+Lines = Callable[[Iterable[Receipt]], Iterator[bytes]]
+"""Renders receipts, a line each. It is sent to other processes, so it is a function of a module."""
+
+_Span = tuple[str | None, str]
+"""Below which id a piece begins, None for above all, and with which it ends."""
+
+
+def ndjson_lines(receipts: Iterable[Receipt]) -> Iterator[bytes]:
+    """Whole receipts as JSON."""
+    return (msgspec.json.encode(receipt) + b"\n" for receipt in receipts)
+
+
+def csv_heading() -> bytes:
+    """What stands above rows of CSV."""
+    return next(csv_lines(())).encode()
+
+
+def csv_rows(receipts: Iterable[Receipt]) -> Iterator[bytes]:
+    """Flat rows of CSV, without the heading."""
+    return (line.encode() for line in islice(csv_lines(receipts), 1, None))
+
+
+def rendered(provider: StorageProvider, wanted: ReceiptFilter, lines: Lines, processes: int) -> Iterator[bytes]:
+    """The lines of every receipt that a filter without a cursor matches, newest first, in blocks of one and more.
+
+    Raises: StorageUnavailable.
+    """
+    with closing(provider.read()) as store:
+        is_small = processes < 2 or store.health().receipt_count < SMALL_STORE
+        cuts: Sequence[str] = () if is_small else store.id_cuts(PIECE)
+        if not cuts:
+            yield from lines(store.select(wanted))
+            return
+    spans = [(None, cuts[0]), *pairwise((*cuts, ""))]
+    with closing(side_by_side(partial(_rendering, provider, wanted, lines), spans, processes)) as blocks:
+        yield from blocks
+
+
+@contextmanager
+def _rendering(provider: StorageProvider, wanted: ReceiptFilter, lines: Lines) -> Iterator[Callable[[_Span], bytes]]:
+    """What a process does: it has a reader of its own."""
+    with closing(provider.read()) as store:
+
+        def render(span: _Span) -> bytes:
+            before, least = span
+            return b"".join(lines(store.select(msgspec.structs.replace(wanted, before=before, least=least))))
+
+        yield render

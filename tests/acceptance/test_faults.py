@@ -19,7 +19,7 @@ from tests.acceptance.daemon import Daemon, run_daemon
 from tests.acceptance.load import Seen, note_lines
 from tests.support.upstream import Upstream, answer_text, silent_url
 
-CONNECT_S, FIRST_TOKEN_S, IDLE_S, TOTAL_S = 0.6, 1.2, 1.2, 4.0  # with a fallback, an attempt has half of the time
+CONNECT_S, FIRST_TOKEN_S, IDLE_S, TOTAL_S = 1.5, 3.0, 3.0, 10.0  # with a fallback, an attempt has half of the time
 MUCH_S = 120.0
 OPEN_S = 8.0  # all of a play with what is left alone happens in this time; and so long the 429s with a time hold
 GRACE_S = 60.0  # what a loaded machine may add to a clock

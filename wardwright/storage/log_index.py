@@ -96,7 +96,8 @@ class LogIndex:
     def unknown(self, payloads: Iterable[bytes]) -> list[tuple[Head, bytes]]:
         """Choose those of a batch that are not stored yet; see `index.unknown`.
 
-        Their receipts are in the tail then, so that taking note of them when they are stored asks nothing that could fail.
+        Their receipts are in the tail then, so that taking note of them when they are stored asks nothing that could fail, unless they
+        are moved on meanwhile.
         """
         chosen = unknown(payloads, self._last_seq, self.forgotten_below)
         with self._moving:
@@ -107,6 +108,8 @@ class LogIndex:
     def add(self, heads: Sequence[Head], places: Sequence[int]) -> None:
         """Take note of entries that were chosen by `unknown` and are stored now."""
         with self._moving:
+            for head in heads:
+                self._adopt(head.receipt_id)  # again, where it was moved on into the index meanwhile
             self._tail.add(heads, places)
             self._drop([head.receipt_id for head in heads if head.event.type == CLOSED])
 

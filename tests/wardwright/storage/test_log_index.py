@@ -5,7 +5,7 @@ import pkgutil
 import shutil
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,8 +16,10 @@ from wardwright.receipts.query import ReceiptFilter
 from wardwright.storage.file import FileReceiptStore
 from wardwright.storage.file_reading import FileReceiptReader
 from wardwright.storage.files import FileOps
+from wardwright.storage.index import Head
 from wardwright.storage.index_file import IndexFile, Known
 from wardwright.storage.log_folder import LogFolder, Place
+from wardwright.storage.log_index import LogIndex
 from wardwright.storage.retention import write_bound
 from wardwright.storage.segments import read_payloads
 from wardwright.testing.sample_receipts import AT, SPACING_S, plain, receipt_id
@@ -339,6 +341,33 @@ def test_a_receipt_that_goes_on_after_it_moved_is_whole(tmp_path: Path) -> None:
     assert again.payloads(receipt_id(0)) == long
     assert [stored.payload for stored in again.replay()].count(long[0]) == 1
     again.close()
+
+
+def test_a_receipt_that_moves_into_the_index_while_it_goes_on_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = kept(tmp_path)
+    for number in range(20):
+        store.append(plain(number).payloads)
+    store.tend()
+    long = plain(20, attempts=3).payloads
+    store.append(long[:2])
+    original = LogIndex.unknown
+
+    def unknown(index: LogIndex, payloads: Iterable[bytes]) -> list[tuple[Head, bytes]]:
+        chosen = original(index, payloads)
+        index.move(1000, lambda segments: None)
+        return chosen
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LogIndex, "unknown", unknown)
+        store.append(long[2:])
+    for number in range(21, 40):
+        store.append(plain(number).payloads)
+    store.tend()
+    assert store.payloads(receipt_id(20)) == long
+    assert store.open_receipts() == ()
+    store.close()
 
 
 def test_an_index_that_fails_in_the_middle_of_an_append_has_nothing_stored_twice(

@@ -16,8 +16,8 @@ from wardwright.receipts.table_text import csv_lines
 SMALL_STORE = 20_000
 """Of fewer receipts are written sooner than a process is started."""
 
-PIECE = 2_000
-"""So many receipts are rendered at once: about 5 MB of them are under way in each process."""
+PIECE = 500
+"""So many receipts are rendered at once: mostly some 1 MB of them, up to 250 where every one has content."""
 
 Lines = Callable[[Iterable[Receipt]], Iterator[bytes]]
 """Renders receipts, a line each. It is sent to other processes, so it is a function of a module."""

@@ -48,6 +48,9 @@ from wardwright.receipts.structured_outcome import StructuredOutcome, structured
 
 _EPOCH = date(1970, 1, 1)
 
+_USUAL = frozenset((Opened, AttemptStarted, AttemptFinished, Closed))
+"""What most receipts consist of: an export of a million looks for everything else once in each."""
+
 AttemptStatus = Literal["unfinished", "completed", "failed", "cancelled", "stopped", "rejected"]
 EventType = Literal[
     "receipt.opened",
@@ -235,6 +238,7 @@ def fold(entries: Sequence[Entry]) -> Receipt:
     Raises: ValueError when the opening entry is not at the front: the others say nothing without it.
     """
     first, opened = _opening(entries)
+    unusual = [entry for entry in entries if type(entry.event) not in _USUAL]
     return Receipt(
         receipt_id=first.receipt_id,
         receipt_schema="v1",
@@ -252,12 +256,12 @@ def fold(entries: Sequence[Entry]) -> Receipt:
         session_turn=opened.session_turn,
         canaries=opened.canaries,
         passed_over=tuple(
-            _passed_over(entry.event, entry.at) for entry in entries if isinstance(entry.event, PassedOver)
+            _passed_over(entry.event, entry.at) for entry in unusual if isinstance(entry.event, PassedOver)
         ),
-        seams=tuple(_seam(entry.event) for entry in entries if isinstance(entry.event, Resumed)),
+        seams=tuple(_seam(entry.event) for entry in unusual if isinstance(entry.event, Resumed)),
         key_id=opened.key_id,
-        content=_content(entries),
-        faded_events=sum(isinstance(entry.event, Faded) for entry in entries),
+        content=_content(unusual),
+        faded_events=sum(isinstance(entry.event, Faded) for entry in unusual),
     )
 
 

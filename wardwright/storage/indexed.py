@@ -16,6 +16,7 @@ from wardwright.storage.index import Places
 P = TypeVar("P")
 
 _BATCH = 64
+_WHOLE_BATCH = 128
 
 
 class _Opening(msgspec.Struct):
@@ -58,7 +59,7 @@ class IndexedReceipts(ABC, Generic[P]):
     def page(self, wanted: ReceiptFilter) -> Page:
         """A page of the receipts that a filter matches, found by looking at one after the other, only as closely as need be."""
         self._refresh()
-        return page(self._candidates(wanted), wanted)
+        return page(self._candidates(wanted, min(wanted.limit + 1, _BATCH)), wanted)
 
     def open_receipts(self) -> tuple[tuple[Entry, ...], ...]:
         """Every receipt that has no closing entry yet, by id."""
@@ -74,10 +75,11 @@ class IndexedReceipts(ABC, Generic[P]):
     def select(self, wanted: ReceiptFilter) -> Iterator[Receipt]:
         """See `ReceiptReader.select`."""
         self._refresh()
-        return select(self._candidates(wanted), wanted)
+        return select(self._candidates(wanted, _WHOLE_BATCH), wanted)
 
-    def _candidates(self, wanted: ReceiptFilter) -> Iterator[tuple[Entry, ...] | Unlike]:
-        traces, before, at_most = wanted.traces(), self._beginning(wanted), min(wanted.limit + 1, _BATCH)
+    def _candidates(self, wanted: ReceiptFilter, at_most: int) -> Iterator[tuple[Entry, ...] | Unlike]:
+        """What may match, so many looked up and fetched at a time."""
+        traces, before = wanted.traces(), self._beginning(wanted)
         while True:
             found = self._places.candidates(wanted, before, at_most)
             places = [places for _, places in found.receipts]
@@ -116,13 +118,14 @@ class IndexedReceipts(ABC, Generic[P]):
 
     def _decoded(self, receipt_id: str, payloads: Sequence[bytes]) -> tuple[Entry, ...]:
         try:
-            entries = tuple(decode_entry(payload) for payload in payloads)
+            entries = tuple(map(decode_entry, payloads))
         except msgspec.DecodeError as error:
             raise _unreadable(receipt_id, error) from error
-        if any(entry.receipt_id != receipt_id for entry in entries):
-            raise StorageUnavailable(
-                f"the index is damaged: where it has {receipt_id} is another receipt. It is made anew by a start without it"
-            )
+        for entry in entries:
+            if entry.receipt_id != receipt_id:
+                raise StorageUnavailable(
+                    f"the index is damaged: where it has {receipt_id} is another receipt. It is made anew by a start without it"
+                )
         return entries
 
     def _unlike(self, receipt_id: str, opening: bytes) -> Unlike:

@@ -8,6 +8,7 @@ frame there must be whole. The last segment has no such witness: it counts up to
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
+from operator import itemgetter
 
 import msgspec
 
@@ -60,9 +61,9 @@ def read_payloads(log: LogFolder, places: Sequence[Place]) -> list[bytes]:
     Raises: StorageUnavailable when one is not there or not whole.
     """
     payloads = []
-    for number, group in groupby(places, key=lambda place: place.segment):
+    for number, group in groupby(places, key=itemgetter(0)):
         with opened(log, number) as segment:
-            offsets = [place.offset for place in group]
+            offsets = [offset for _, offset in group]
             for offset, frame in zip(offsets, read_frames(segment.read, offsets), strict=True):
                 if frame is None:
                     raise damaged(segment.path, offset)

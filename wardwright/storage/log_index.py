@@ -276,7 +276,7 @@ class LogIndex:
         return found
 
     def id_cuts(self, apart: int) -> list[str]:
-        """Every so-manieth id of those in the index, descending."""
+        """Ids of those in the index, so many receipts apart, descending."""
         return [] if self._file is None else self._file.ids_apart(apart)
 
     def newest_of_session(self, model_id: str, session_id: str) -> str | None:

@@ -20,6 +20,7 @@ import structlog
 
 from supervisors import NO_REPLY, Actor, Call, ExitReason, ReplyTo
 from wardwright.domain.errors import RequestError, StorageUnavailable, WardwrightError
+from wardwright.domain.sink import SinkState
 from wardwright.ports.sink import SinkUnavailable
 from wardwright.runtime.bell import Bell
 from wardwright.runtime.sink_line import COUNTED_AT_ONCE, SinkLine, keep_quietly, leave_quietly
@@ -140,38 +141,44 @@ class SinkActor(Actor):
     # --- feeding ------------------------------------------------------------------------------------------------------
 
     async def _feed(self) -> None:
-        await self._insist(self._line.begin, is_proof=False)
+        await self._insist(self._line.begin)
         self._status.losses = losses_of(self._line)
         for look in (self._line.pass_over_the_past, self._line.look_ahead):
-            while await self._insist(look, is_proof=False):
+            while await self._insist(look):
                 self._roster.note(self._part)
         self._roster.note(self._part)
         while True:
             ring = self._bell.next_ring()
-            if not self._status.failures_in_row:
-                self._status.state = "sending"
+            self._be("sending")
             while await self._insist(self._line.step):
                 await self._look_ahead(2 * self._settings.batch)
             self._roster.note(self._part)
-            self._status.state = "idle"
+            self._be("idle")
             with anyio.move_on_after(_LOOKS_EVERY_S if self._line.has_other_writers else math.inf):
                 await ring.wait()
                 if self._line.waiting_since is None:
                     self._line.waiting_since = self._now()  # a step will know it better
             await anyio.sleep(self._settings.linger_ms / 1000)
 
-    async def _insist(self, step: Callable[[], T], *, is_proof: bool = True) -> T:
-        """Take a step until it is taken; whatever time that needs. As a proof it shows that the sink is well."""
+    def _be(self, state: SinkState) -> None:
+        """Be at something, unless the far side has failed: until it has taken a batch nobody knows that it is well."""
+        if not self._line.has_failed:
+            self._status.state = state
+
+    async def _insist(self, step: Callable[[], T]) -> T:
+        """Take a step until it is taken; whatever time that needs. A step that delivers shows that the sink is well."""
         while True:
             if self._is_ending:
                 await anyio.sleep_forever()
+            before = self._line.deliveries
             try:
                 done = await self._thread.run(step)
             except (SinkUnavailable, StorageUnavailable) as error:
                 await self._rest(error)
             else:
-                if is_proof:
-                    self._note_success()
+                self._status.next_attempt_at = None
+                if self._line.deliveries > before:
+                    self._note_delivery()
                 return done
 
     async def _rest(self, error: WardwrightError) -> None:
@@ -211,11 +218,10 @@ class SinkActor(Actor):
         status.failed_batches += 1
         status.last_error, status.last_error_at = message, self._now()
 
-    def _note_success(self) -> None:
+    def _note_delivery(self) -> None:
         status = self._status
         if status.failures_in_row:
             _log.info("a sink is available again", sink=self._settings.id, after_failures=status.failures_in_row)
             self._roster.tell(SinkRecovered(sink=self._settings.id, after_failures=status.failures_in_row))
             status.state = "sending"
         status.failures_in_row = 0
-        status.next_attempt_at = None

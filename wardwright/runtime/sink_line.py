@@ -68,6 +68,10 @@ class SinkLine:
         self.waiting_since: float | None = None
         self.delivered_at: float | None = None
         """When records were delivered last, in Unix seconds."""
+        self.deliveries = 0
+        """How many batches the far side has answered for."""
+        self.has_failed = False
+        """Whether the last batch that was handed to the far side was not answered for."""
         self.has_other_writers = False
         """Whether the log may grow without this daemon's knowing."""
         self.is_left = False
@@ -277,10 +281,13 @@ class SinkLine:
         if not records:
             return {}
         reasons: dict[str, str] = {}
+        self.has_failed = True
         try:
             self.sink.deliver(records)
         except SinkRefused as refusal:
             reasons = dict(refusal.reasons)
+        self.has_failed = False
+        self.deliveries += 1
         self._unkept_bytes += sum(len(record.body) for record in records)
         if len(reasons) < len(records):
             self.delivered_at = self._now()

@@ -12,15 +12,17 @@ from anyio.lowlevel import checkpoint
 from supervisors import ActorDown, restart_child, terminate_child
 from supervisors.testing import Harm, every_await, settle
 from tests.support.sinks import ScriptedSink
-from tests.wardwright.runtime.sink_rig import EPOCH, settings, works
+from tests.wardwright.runtime.sink_rig import EPOCH, Works, settings, works
 from tests.wardwright.runtime.stage import InlineThreads, ScriptedStore, inline_threads
 from wardwright.config.sinks import SinkRetry
 from wardwright.domain.errors import RequestError, StorageUnavailable
 from wardwright.ports.sink import SinkUnavailable
 from wardwright.ports.storage import Capability
+from wardwright.runtime.checkpointer import Append
 from wardwright.runtime.sink import ReplayDeadLetters, SendAgain
 from wardwright.runtime.sink_line import SinkLine
 from wardwright.runtime.sink_place import decode_place
+from wardwright.runtime.visible import SinkLost, SinkRecovered
 from wardwright.runtime.worker import Worker
 from wardwright.testing.sample_receipts import plain, receipt_id
 
@@ -202,6 +204,38 @@ async def test_a_crash_or_a_kill_loses_nothing_and_touches_nobody_else() -> None
         assert list(dict.fromkeys(on.sinks["s"].keys)) == on.written
 
 
+async def test_only_a_delivery_shows_that_one_which_failed_is_well_again() -> None:
+    async with works(settings()) as on:
+        sink, status = on.sinks["s"], on.part().status
+        sink.fault = lambda: SinkUnavailable("the far side is gone") if sink.is_open else None
+        await on.write([1])
+        await anyio.sleep(10)
+        on.store.forget(receipt_id(2))
+        await anyio.sleep(100)
+        seen = [(status.state, status.next_attempt_at, _told(on))]
+        sink.mend()
+        await on.write([2])
+        await on.wait_delivered()
+        await settle()
+        assert seen == [("failing", None, ["SinkLost"])], "nothing waits for it any more, and nothing was delivered"
+        assert (status.state, _told(on)[:2]) == ("idle", ["SinkLost", "SinkRecovered"])
+
+
+async def test_a_store_that_was_gone_leaves_a_sink_idle_and_not_yet_shown_to_be_well(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with works(settings()) as on:
+        on.sinks["s"].unit = "receipts"
+        await on.wait_delivered()
+        with monkeypatch.context() as patched:
+            patched.setattr(on.store, "replay", _refuse)
+            await on.system.named("top/storage").call(Append(plain(1, closed=False).payloads), timeout=10)
+            await anyio.sleep(10)
+            seen = [on.part().state]
+        await anyio.sleep(100)
+        assert [*seen, on.part().state, *_told(on)] == ["failing", "idle", "SinkLost"]
+
+
 async def test_a_crash_over_a_request_is_told_to_whoever_asked() -> None:
     async with works(settings()) as on:
         await on.wait_delivered()
@@ -317,6 +351,11 @@ async def test_a_store_that_is_gone_is_waited_for(monkeypatch: pytest.MonkeyPatc
         assert on.part().status.last_error == "the disk is gone"
         await on.wait_delivered()
         assert on.sinks["s"].keys == on.written
+
+
+def _told(on: Works) -> list[str]:
+    """What was told of the sink by itself, without what it was told to have passed over."""
+    return [type(fact).__name__ for fact in on.told if isinstance(fact, SinkLost | SinkRecovered)]
 
 
 def _refuse(*_: object) -> Any:

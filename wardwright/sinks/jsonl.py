@@ -3,11 +3,14 @@
 Nothing is written twice in the normal run of things, also when the daemon dies between a write and keeping its place: when the file is
 opened, a line without its end is cut off, and the keys of the lines before it, as far back as repetitions can reach, are remembered. What
 comes again of them is left out. The file may be moved away at any time, by hand or by logrotate: the next batch begins another one.
+
+A sync that fails is told once: what could not be written counts as clean from then on, and the next sync succeeds without it. So what a
+failed delivery has written is cut off again, and the same batch is written anew when it comes.
 """
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -41,6 +44,8 @@ class JsonlSink:
         self._rotate_bytes = rotate_bytes
         self._fd: int | None = None
         self._written: frozenset[str] = frozenset()
+        self._has_synced = False
+        self._unsynced: os.stat_result | None = None
 
     @property
     def where(self) -> str:
@@ -57,8 +62,7 @@ class JsonlSink:
         with self._faults():
             fd = self._current()
             lines = [record.body + b"\n" for record in records if record.key not in self._written]
-            _write(fd, b"".join(lines))
-            os.fdatasync(fd)
+            self._append(fd, b"".join(lines))
 
     def close(self) -> None:
         """Close the file."""
@@ -69,13 +73,39 @@ class JsonlSink:
     def _open(self) -> int:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         fd = self._fd = os.open(self._path, _OPEN, 0o600)
+        is_on_disk = self._cut_unsynced(fd)
         _cut_torn_line(fd)
-        lines = _last_lines(fd)
+        lines = _last_lines(fd) if is_on_disk else []
         if os.fstat(fd).st_size < _REMEMBERED_BYTES:
             lines = [*self._last_put_aside(), *lines]
         self._written = frozenset(key for line in lines if (key := self._key(line)) is not None)
         _sync_folder(self._path.parent)
         return fd
+
+    def _append(self, fd: int, data: bytes) -> None:
+        """Write and sync; what a sync may not have brought to the disk is taken back, now or at the next opening. Raises: OSError."""
+        before = os.fstat(fd)
+        _write(fd, data)
+        try:
+            os.fdatasync(fd)
+        except OSError:
+            self._unsynced = before
+            with suppress(OSError):
+                os.ftruncate(fd, before.st_size)
+            raise
+        self._has_synced, self._unsynced = True, None
+
+    def _cut_unsynced(self, fd: int) -> bool:
+        """Cut off what was written before a sync failed; tell whether what stands before it can be taken to be on disk.
+
+        What another process has written cannot, if no sync has succeeded here: what comes again of it is written twice, rather than lost.
+        """
+        before = self._unsynced
+        if before is None or not os.path.samestat(os.fstat(fd), before):
+            return True
+        if os.fstat(fd).st_size > before.st_size:
+            os.ftruncate(fd, before.st_size)
+        return self._has_synced
 
     def _current(self) -> int:
         """The file to write to: another one, when that which was open was moved away, or is large enough."""

@@ -127,3 +127,74 @@ def test_a_disk_that_fails_is_a_sink_that_is_unavailable(path: Path, monkeypatch
     sink.deliver(records)
     sink.close()
     assert lines(path) == bodies(records)
+
+
+class LossyDisk:
+    """A disk that fails to be written to: a sync says so once, and the next finds nothing to do, as Linux has it.
+
+    `content` is what is on it of one file; `syncs` and `cuts` are how many more of them fail.
+    """
+
+    def __init__(self, patched: pytest.MonkeyPatch) -> None:
+        self.content = b""
+        self.syncs = self.cuts = 0
+        self._clean = 0
+        self._cut = os.ftruncate
+        patched.setattr(os, "fdatasync", self._fdatasync)
+        patched.setattr(os, "ftruncate", self._ftruncate)
+
+    def _fdatasync(self, fd: int) -> None:
+        size, begin = os.fstat(fd).st_size, self._clean
+        self._clean = size
+        if self.syncs:
+            self.syncs -= 1
+            raise OSError(5, "Input/output error")
+        self.content = self.content[:begin].ljust(begin, b"\0") + os.pread(fd, size - begin, begin)
+
+    def _ftruncate(self, fd: int, length: int) -> None:
+        if self.cuts:
+            self.cuts -= 1
+            raise OSError(5, "Input/output error")
+        self._cut(fd, length)
+        self._clean = min(self._clean, length)
+        self.content = self.content[:length]
+
+
+def insist(sink: JsonlSink, records: Sequence[Record]) -> int:
+    """Deliver as the runtime does, until it has succeeded; tell how often it had not."""
+    for failures in range(10):
+        try:
+            sink.open()
+            sink.deliver(records)
+        except SinkUnavailable:
+            sink.close()
+        else:
+            sink.close()
+            return failures
+    raise AssertionError("nothing was delivered")
+
+
+@pytest.mark.parametrize(("syncs", "cuts", "failures"), [(1, 0, 1), (3, 0, 3), (1, 1, 1), (2, 3, 4)])
+@pytest.mark.parametrize("first", [0, 2])
+def test_what_a_sync_has_not_brought_to_the_disk_is_written_again_and_nothing_twice(
+    path: Path, first: int, syncs: int, cuts: int, failures: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, records = sample_records("events", first), sample_records("events", 2, first=11)
+    disk, sink = LossyDisk(monkeypatch), JsonlSink(path, unit="events")
+    if before:
+        insist(sink, before)
+    disk.syncs, disk.cuts = syncs, cuts
+    assert insist(sink, [*before, *records]) == failures
+    assert lines(path) == bodies([*before, *records])
+    assert disk.content == path.read_bytes()
+
+
+def test_what_a_killed_process_left_is_written_again_when_it_has_not_come_to_the_disk(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = sample_records("events", 2)
+    deliver(path, records)
+    disk = LossyDisk(monkeypatch)  # on which nothing is of that yet
+    disk.syncs = 1
+    assert insist(JsonlSink(path, unit="events"), records) == 1
+    assert disk.content.endswith(b"".join(body + b"\n" for body in bodies(records)))

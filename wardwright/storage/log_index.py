@@ -96,11 +96,12 @@ class LogIndex:
     def unknown(self, payloads: Iterable[bytes]) -> list[tuple[Head, bytes]]:
         """Choose those of a batch that are not stored yet; see `index.unknown`.
 
-        Their receipts are in the tail then, so that taking note of them when they are stored asks nothing that could fail, unless they
-        are moved on meanwhile.
+        Their receipts are in the tail then, and are held there, so that taking note of them when they are stored asks nothing that
+        could fail.
         """
         chosen = unknown(payloads, self._last_seq, self.forgotten_below)
         with self._moving:
+            self._tail.hold(frozenset(head.receipt_id for head, _ in chosen))
             for head, _ in chosen:
                 self._adopt(head.receipt_id)
         return chosen
@@ -108,9 +109,8 @@ class LogIndex:
     def add(self, heads: Sequence[Head], places: Sequence[int]) -> None:
         """Take note of entries that were chosen by `unknown` and are stored now."""
         with self._moving:
-            for head in heads:
-                self._adopt(head.receipt_id)  # again, where it was moved on into the index meanwhile
             self._tail.add(heads, places)
+            self._tail.hold(frozenset())
             self._drop([head.receipt_id for head in heads if head.event.type == CLOSED])
 
     def recover(self, payload: bytes, place: int) -> None:

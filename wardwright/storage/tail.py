@@ -37,6 +37,7 @@ class Tail(ReceiptIndex[int]):
         self._order: deque[tuple[int, str]] = deque()
         # Those that the index knows too, each with whether it is open there.
         self._known: dict[str, bool] = {}
+        self._held = frozenset[str]()
 
     def __len__(self) -> int:
         """How many entries are still to be taken into the index."""
@@ -58,6 +59,11 @@ class Tail(ReceiptIndex[int]):
             if known.session is not None:
                 newest = self._newest_of_session.get(known.session, "")
                 self._newest_of_session[known.session] = max(known.receipt_id, newest)
+
+    def hold(self, receipt_ids: frozenset[str]) -> None:
+        """Let go of none of these, whatever the index takes in, until others are to be held: entries of theirs are being stored."""
+        with self._lock:
+            self._held = receipt_ids
 
     def portion(self, at_most: int) -> Portion | None:
         """The oldest entries, so many at most; None when there are none."""
@@ -87,7 +93,7 @@ class Tail(ReceiptIndex[int]):
             return len(self._known), sum(self._known.values())
 
     def settle(self, covered: int, are_open: Mapping[str, bool]) -> list[str]:
-        """Let go of what the index covers now, the receipts that do not go on; `are_open` tells of those in doubt.
+        """Let go of what the index covers now, the receipts that do not go on and are not held; `are_open` tells of those in doubt.
 
         Tells which of the receipts that the index has taken in are gone from here meanwhile: it must not keep them.
         """
@@ -101,7 +107,7 @@ class Tail(ReceiptIndex[int]):
                 places = self._places.get(receipt_id)
                 if places is None:
                     continue
-                if places[-1] > covered:
+                if places[-1] > covered or receipt_id in self._held:
                     self._known[receipt_id] = are_open.get(receipt_id, True)
                 else:
                     done.add(receipt_id)

@@ -396,6 +396,31 @@ def test_an_index_that_fails_in_the_middle_of_an_append_has_nothing_stored_twice
     store.close()
 
 
+def test_what_is_stored_is_acknowledged_though_the_index_that_its_receipt_moved_into_cannot_be_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = kept(tmp_path, tail_entries=10_000)
+    long = plain(0, attempts=3).payloads
+    store.append(long[:2])
+
+    def fail(index: IndexFile, receipt_id: str) -> Known | None:
+        raise StorageUnavailable("no more files can be opened")
+
+    def move_on() -> None:
+        store._index.move(1000, store._make_durable)
+        patched.setattr(IndexFile, "known", fail)
+
+    with monkeypatch.context() as patched:
+        _first_append(patched, "log.LogWriter.append", move_on)
+        store.append(long[2:])
+    assert store.payloads(receipt_id(0)) == long
+    while store._index.tail_length():
+        store._index.move(1000, store._make_durable)
+    assert store.payloads(receipt_id(0)) == long
+    assert (store.health().receipt_count, store.open_receipts()) == (1, ())
+    store.close()
+
+
 def test_what_cannot_be_told_of_is_kept_and_found_by_its_id(tmp_path: Path) -> None:
     store = kept(tmp_path)
     strange = b'{"receipt_id":"rcpt_0000","seq":1,"at":1,"prev":"","event":{"type":"later.kind"},"hash":""}'

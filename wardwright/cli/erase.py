@@ -49,7 +49,7 @@ def erase(
         would = _all(step, dry_run=True)
         if would.receipts and not yes:
             typer.confirm(f"Erase {_told(would)} of {user}? They cannot be brought back.", abort=True, err=True)
-        done = _all(step, dry_run=False) if would.receipts else would
+        done = _all(step, dry_run=False)  # where none is left, too: what an earlier try could not overwrite is then
     if as_json:
         show_json(done)
     else:

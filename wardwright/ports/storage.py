@@ -209,8 +209,9 @@ class ReceiptStore(ReceiptReader, Protocol):
         Every answer is by them from now on. Positions stay valid. When this returns the bytes that were there are in none of the
         store's files any more, and a crash brings none of them back. What is not stored is skipped. Replacing again changes nothing.
 
-        Raises: StorageUnavailable; some may be replaced then, and all are when it is asked again and succeeds. ValueError, before
-        anything is written, for a payload that is no entry, is of another kind or longer.
+        Raises: StorageUnavailable; some may be replaced then, and perhaps none is gone from the files. Asked again, be it with the rest
+        or with nothing, it does what it could not. ValueError, before anything is written, for a payload that is no entry, is of
+        another kind or longer.
         """
         ...
 

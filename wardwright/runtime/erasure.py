@@ -65,6 +65,6 @@ def erase(store: ReceiptStore, wanted: ReceiptFilter, *, dry_run: bool = False) 
         receipts += bool(some)
         size += sum(map(len, payloads))
         left += some
-    if left and not dry_run:
-        store.replace(left)
+    if not dry_run:
+        store.replace(left)  # nothing, too: what could not be overwritten when it was asked before is then
     return Erased(receipts, len(left), open_receipts, next_cursor)

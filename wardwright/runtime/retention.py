@@ -97,7 +97,6 @@ class Retention:
 
 
 def _take(store: ReceiptStore, mark: str, step: Step) -> None:
-    """Take a step, and keep how far it has gone."""
-    if step.left:
-        store.replace(step.left)
+    """Take a step, and keep how far it has gone. With nothing left a step may still end what one before it could not."""
+    store.replace(step.left)
     store.set_mark(mark, step.course.encode())

@@ -192,6 +192,11 @@ class FileReceiptStore(FileReceipts):
         wanted = _by_receipt(payloads)
         with self._indexing:
             self._writer()  # which there is none of any more when the store is closed
+            if self._index.is_unsure:
+                with disk_faults("make durable what was made anew in", self._path):
+                    self._files.sync_directory(self._path)  # a segment has its name since, and perhaps not on disk
+            elif not wanted:
+                return
             changes = {place: payload for receipt_id in wanted for place, payload in self._changes(receipt_id, wanted)}
             while self._index.tail_length() >= _STEP:
                 self._index.move(_STEP, self._make_durable)

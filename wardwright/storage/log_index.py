@@ -61,6 +61,11 @@ class LogIndex:
         """The id below which closed receipts are gone."""
         return self._tail.forgotten_below
 
+    @property
+    def is_unsure(self) -> bool:
+        """Whether something was replaced of which the index beside the log may say what the log no longer does."""
+        return bool(self._unsure)
+
     def tail_length(self) -> int:
         """How many entries are held in memory alone."""
         return len(self._tail)

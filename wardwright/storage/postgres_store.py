@@ -110,6 +110,7 @@ class PostgresReceiptStore(PostgresReceiptReader):
         self._durability = durability
         self._writing = threading.Lock()
         self._is_open = True
+        self._is_to_be_vacuumed = False
         self._presence: Presence | None = None
         self._connection: Connection | None = database.connect(durability)
         try:
@@ -139,11 +140,14 @@ class PostgresReceiptStore(PostgresReceiptReader):
         Some at a time are of one transaction, and appends get their turn in between.
         """
         given = [(_checked(head_of(payload)), payload) for payload in payloads]
-        for work in (self._places_of, self._replace):  # the first one for what it raises
-            for some in in_turns(given):
-                self._write(partial(work, given=some))
-        if given:
+        for some in in_turns(given):
+            self._write(partial(self._places_of, given=some))  # for what it raises
+        for some in in_turns(given):
+            self._is_to_be_vacuumed = True
+            self._write(partial(self._replace, given=some))
+        if self._is_to_be_vacuumed:
             self._vacuum()
+            self._is_to_be_vacuumed = False
 
     def set_mark(self, name: str, value: bytes) -> None:
         """See `ReceiptStore.set_mark`."""

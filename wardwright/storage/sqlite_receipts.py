@@ -225,6 +225,8 @@ class SqliteReceiptStore(SqliteReceiptReader):
         self._synced_at = clock()
         self._writing = threading.Lock()
         self._is_open = True
+        # Whether SQLite's log may hold what was replaced: also when a process died before it was emptied.
+        self._is_log_to_be_emptied = True
         self._connection: apsw.Connection | None = None
         self._lock = FolderLock(path.parent)
         with disk_faults("use the receipt folder", path.parent):
@@ -286,9 +288,12 @@ class SqliteReceiptStore(SqliteReceiptReader):
                 self._place_of(found, head_of(payload), payload)
         for some in in_turns(payloads):
             with self._writing, self._changing(is_synced=True) as changed:
+                self._is_log_to_be_emptied = True
                 self._replace(changed, some)
-        with self._writing, self._connected() as connection:
-            empty_log(connection)
+        if self._is_log_to_be_emptied:
+            with self._writing, self._connected() as connection:
+                empty_log(connection)
+                self._is_log_to_be_emptied = False
 
     def health(self) -> StoreHealth:
         """Counts and facts; touches no disk."""

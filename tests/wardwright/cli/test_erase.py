@@ -1,11 +1,15 @@
 import json
 from pathlib import Path
 
+import apsw
 import msgspec
 import pytest
 
+from wardwright.app.storage import storage_at
 from wardwright.domain.caller import Attributed, Caller
 from wardwright.receipts.events import Closed, ContentCaptured, Event, Opened
+from wardwright.storage import sqlite_database
+from wardwright.testing.sample_receipts import plain
 
 from .conftest import Run
 from .fake_daemon import FakeDaemon, error_answer
@@ -68,6 +72,23 @@ def test_a_new_folder_has_nothing(stored: Path, folder: Path, run: Run) -> None:
     (folder / "wardwright.toml").write_text(text)
     assert run("receipts", "erase", "--user", "anna").stdout == "there is nothing of anna to erase\n"
     assert not (folder / "other").exists()
+
+
+def test_it_is_not_done_before_it_is_gone_from_disk(folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_database, "BUSY_MS", 1)
+    (folder / "wardwright.toml").write_text('[storage]\nkind = "sqlite"\npath = "data"\n')
+    store = storage_at("sqlite", folder / "data").open()
+    store.append(plain(1, user_id="anna").payloads)
+    store.close()
+    reading = apsw.Connection(str(folder / "data" / "sqlite" / "wardwright.db"), flags=apsw.SQLITE_OPEN_READONLY)
+    reading.execute("BEGIN; SELECT count(*) FROM receipts").fetchall()
+    for _ in range(2):
+        result = run("receipts", "erase", "--user", "anna", "--yes")
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert "locked" in result.stderr
+    reading.close()
+    assert run("receipts", "erase", "--user", "anna", "--yes").stdout == "there is nothing of anna to erase\n"
+    assert not any(b"anna" in path.read_bytes() for path in (folder / "data").rglob("*") if path.is_file())
 
 
 def test_a_daemon_is_asked_step_by_step(daemon: FakeDaemon, run: Run) -> None:

@@ -332,16 +332,35 @@ class TestServersThatGoAway:
             assert count_of(store) == len(plain(1).payloads)
 
 
+def wait_until_vacuumed(server: PostgresServer) -> None:
+    """Wait for the server's statistics, which lag behind."""
+    sql = f"SELECT relname FROM pg_stat_all_tables WHERE schemaname = '{SCHEMA}' AND vacuum_count > 0 ORDER BY relname"
+    deadline = time.monotonic() + 60
+    while server.execute(sql) != [("entries",), ("receipts",)]:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 class TestErasing:
     def test_what_was_replaced_is_vacuumed_out_of_the_tables(self, server: PostgresServer, store: ReceiptStore) -> None:
         written = with_content(1, "text")
         store.append(written.payloads)
         store.replace(erasures(written))
-        sql = f"SELECT relname FROM pg_stat_all_tables WHERE schemaname = '{SCHEMA}' AND vacuum_count > 0 ORDER BY relname"
-        deadline = time.monotonic() + 60
-        while server.execute(sql) != [("entries",), ("receipts",)]:  # the server's statistics lag behind
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until_vacuumed(server)
+
+    def test_tables_that_could_not_be_vacuumed_are_when_it_is_asked_again(
+        self, server: PostgresServer, store: ReceiptStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        written = with_content(1, "text")
+        store.append(written.payloads)
+        with psycopg.connect(server.url()) as other, monkeypatch.context() as impatient:
+            other.execute(f"LOCK TABLE {SCHEMA}.entries IN SHARE UPDATE EXCLUSIVE MODE")
+            impatient.setitem(postgres_database._SESSION, "lock_timeout", "50ms")
+            with pytest.raises(StorageUnavailable, match=r"cannot vacuum .* lock timeout"):
+                store.replace(erasures(written))
+        assert store.payloads(written.receipt_id)[1] in erasures(written)
+        store.replace([])
+        wait_until_vacuumed(server)
 
     def test_nothing_takes_the_place_of_an_entry_that_has_changed(
         self, server: PostgresServer, store: ReceiptStore

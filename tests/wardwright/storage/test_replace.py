@@ -5,6 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
+import apsw
 import msgspec
 import pytest
 
@@ -15,7 +16,9 @@ from wardwright.domain.errors import StorageUnavailable
 from wardwright.ports.storage import ReceiptStore
 from wardwright.receipts.chain import verify
 from wardwright.receipts.events import Closed, ContentCaptured
-from wardwright.storage import turns
+from wardwright.runtime.erasure import Erased, receipts_of
+from wardwright.runtime.erasure import erase as erase_some
+from wardwright.storage import sqlite_database, turns
 from wardwright.storage.file import FileReceiptStore
 from wardwright.storage.memory import MemoryReceiptStore
 from wardwright.testing.sample_receipts import Written, after_fading, erasures, fadings, governed, opened, sealed
@@ -160,4 +163,27 @@ def test_an_index_that_was_left_in_between_is_made_anew(
 
     store.replace(erasures(written(19)))
     assert found(place, range(20)) == [], "what came after it made up for it"
+    store.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_somebody_kept_from_being_overwritten_is_gone_when_it_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(sqlite_database, "BUSY_MS", 1)
+    store = storage_at(kind, tmp_path).open()
+    for number in range(RECEIPTS):
+        store.append(written(number).payloads)
+    store.replace(erasures(written(0)))
+    reading = apsw.Connection(str(next(tmp_path.rglob("*.db"))), flags=apsw.SQLITE_OPEN_READONLY)
+    reading.execute("BEGIN; SELECT count(*) FROM receipts").fetchall()
+    somebody = receipts_of("user-0007")
+    with pytest.raises(StorageUnavailable, match="locked"):
+        erase_some(store, somebody)
+    assert found(tmp_path, range(7, 8)) != [], "who reads still sees it"
+    with pytest.raises(StorageUnavailable, match="locked"):
+        erase_some(store, somebody)
+    reading.close()
+    assert erase_some(store, somebody) == Erased(), "nothing of it is found any more"
+    assert found(tmp_path, range(7, 8)) == []
     store.close()

@@ -7,7 +7,8 @@ from itertools import islice
 import msgspec
 
 from wardwright.ports.storage import Capability, ReceiptReader, ReceiptStore
-from wardwright.runtime.sink_place import Ahead, SinkPlace, Stretch, decode_place, encode_place, mark_name
+from wardwright.runtime.sink_mark import LOST, PlaceLost, kept_place
+from wardwright.runtime.sink_place import Ahead, SinkPlace, Stretch, encode_place, mark_name
 
 Translate = Callable[[int], int]
 
@@ -22,7 +23,8 @@ class PlaceCopy:
 
     def __init__(self, source: ReceiptReader, sink_ids: Iterable[str]) -> None:
         self._places = _places_in(source, sink_ids)
-        wanted = {position for place in self._places.values() for position in _positions_in(place)}
+        known = [place for place in self._places.values() if place is not None]
+        wanted = {position for place in known for position in _positions_in(place)}
         self._wanted = deque(sorted(wanted))
         self._copied_up_to: dict[int, int] = {}
         self._copied = 0
@@ -34,28 +36,31 @@ class PlaceCopy:
         self._copied += 1
 
     def keep(self, target: ReceiptStore) -> int:
-        """Keep the places in the copy, which has everything by now; tell how many. Raises: StorageUnavailable."""
+        """Keep the places in the copy, which has everything by now; tell how many. What is lost stays so. Raises: StorageUnavailable."""
         self._copied_up_to |= dict.fromkeys(self._wanted, self._copied)
         there = _positions_by_count(target, set(self._copied_up_to.values()))
         for sink_id, place in self._places.items():
-            in_copy = _translated(place, lambda position: there[self._copied_up_to[position]])
-            target.set_mark(mark_name(sink_id), encode_place(in_copy))
+            mark = LOST
+            if place is not None:
+                mark = encode_place(_translated(place, lambda position: there[self._copied_up_to[position]]))
+            target.set_mark(mark_name(sink_id), mark)
         return len(self._places)
 
 
-def _places_in(source: ReceiptReader, sink_ids: Iterable[str]) -> dict[str, SinkPlace]:
-    """The places that sinks have come to; those that have begun nowhere have none."""
+def _places_in(source: ReceiptReader, sink_ids: Iterable[str]) -> dict[str, SinkPlace | None]:
+    """The places that sinks have come to, None of one whose place is lost; those that have begun nowhere are not among them."""
     if Capability.CONSUMER_OFFSETS not in source.capabilities:
         return {}
-    marks = ((sink_id, source.mark(mark_name(sink_id))) for sink_id in sink_ids)
-    return {sink_id: _readable(mark) for sink_id, mark in marks if mark is not None}
-
-
-def _readable(mark: bytes) -> SinkPlace:
-    try:
-        return decode_place(mark)
-    except msgspec.DecodeError:
-        return SinkPlace()  # as a daemon does: rather twice than never
+    places: dict[str, SinkPlace | None] = {}
+    for sink_id in sink_ids:
+        try:
+            place = kept_place(source, sink_id)
+        except PlaceLost:
+            places[sink_id] = None
+        else:
+            if place is not None:
+                places[sink_id] = place
+    return places
 
 
 def _positions_in(place: SinkPlace) -> Sequence[int]:

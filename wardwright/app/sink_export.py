@@ -10,8 +10,10 @@ from wardwright.app.storage import storage_of
 from wardwright.config.settings import Settings
 from wardwright.domain.errors import NotFound, RequestError, WardwrightError
 from wardwright.ports.sink import Record, Sink, SinkRefused, SinkUnavailable
-from wardwright.ports.storage import Capability
+from wardwright.ports.storage import Capability, ReceiptStore
 from wardwright.runtime.sink_batch import Wanted, read_batch
+from wardwright.runtime.sink_mark import PlaceLost, kept_place
+from wardwright.runtime.sink_place import SinkPlace, encode_place, mark_name
 
 
 class Interrupted(WardwrightError):
@@ -21,14 +23,20 @@ class Interrupted(WardwrightError):
 
 
 class Exported(msgspec.Struct, frozen=True):
-    """What was sent: how many records, and why others were refused, by key."""
+    """What was sent: how many records, and why others were refused, by key.
+
+    `place_was_lost`: the sink has a place again, behind everything that was sent.
+    """
 
     records: int
     refused: dict[str, str]
+    place_was_lost: bool
 
 
 def export_to_sink(settings: Settings, sink_id: str, after: int, on_records: Callable[[int], None]) -> Exported:
-    """Send everything behind a position to a sink. The sink's own place stays where it is; no daemon may be running.
+    """Send everything behind a position to a sink; no daemon may be running.
+
+    The sink's own place stays where it is. One that is lost is set behind what was sent.
 
     `on_records` is told how many were sent so far.
 
@@ -57,7 +65,17 @@ def export_to_sink(settings: Settings, sink_id: str, after: int, on_records: Cal
             on_records(records)
             after = batch.end
             if batch.is_last:
-                return Exported(records - len(refused), refused)
+                return Exported(records - len(refused), refused, place_was_lost=_set_lost_place(store, sink_id, after))
+
+
+def _set_lost_place(store: ReceiptStore, sink_id: str, position: int) -> bool:
+    """Set the place of a sink if it is lost; tell whether it was. Raises: StorageUnavailable."""
+    try:
+        kept_place(store, sink_id)
+    except PlaceLost:
+        store.set_mark(mark_name(sink_id), encode_place(SinkPlace(position=position)))
+        return True
+    return False
 
 
 def _delivered(sink: Sink, records: Sequence[Record], *, opens: bool) -> dict[str, str]:

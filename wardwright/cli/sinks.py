@@ -96,7 +96,12 @@ def export_to_sink(sink_id: str, after: int, config: Path | None, url: str | Non
     try:
         with connect(address) as daemon:
             before = daemon.get(_path(sink_id), holding="id")
-            daemon.post(f"{_path(sink_id)}/export", {"from": after}, holding="to")
+            answer = daemon.post(f"{_path(sink_id)}/export", {"from": after}, holding="to")
+            if answer["place_was_lost"]:
+                say(
+                    f"the place of {sink_id} was lost: the daemon sends it what was recorded behind position {after}, and goes on from there"
+                )
+                return
             sent = _watch(lambda: daemon.get(_path(sink_id), holding="id"), before["delivered"])
     except NoAnswer:
         if address.is_named:
@@ -131,6 +136,8 @@ def _export_here(settings: Any, sink_id: str, after: int) -> None:
     for key, reason in list(exported.refused.items())[:20]:
         tell(f"{key} was refused: {reason}")
     say(f"{counted(exported.records, 'record')} sent to {sink_id}, {len(exported.refused)} refused")
+    if exported.place_was_lost:
+        tell("the place of the sink was lost: it is behind these records now")
     if exported.refused:
         raise typer.Exit(1)
 

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from wardwright.domain.control import ControlEntry
+from wardwright.domain.errors import StorageUnavailable
 from wardwright.ports.control import ControlLog
 from wardwright.receipts.events import Entry
 from wardwright.receipts.fold import Receipt
@@ -55,6 +56,10 @@ class StoreHealth(msgspec.Struct, frozen=True):
     recovered_bytes: int = 0
     contract: int = CONTRACT
     capabilities: tuple[Capability, ...] = ()
+
+
+class MarkDamaged(StorageUnavailable):
+    """What was kept under a name has changed since then; another value that is set there takes its place."""
 
 
 class Stored(NamedTuple):
@@ -133,7 +138,11 @@ class ReceiptReader(Protocol):
         ...
 
     def mark(self, name: str) -> bytes | None:
-        """What was last set under a name; None when nothing was. Raises: ValueError for what `MARK_NAME` does not match."""
+        """What was last set under a name; None when nothing was.
+
+        Raises: StorageUnavailable, as MarkDamaged when what was set is no longer what is there, where that can be told. ValueError for what
+        `MARK_NAME` does not match.
+        """
         ...
 
     def health(self) -> StoreHealth:

@@ -45,10 +45,10 @@ class ReplayDeadLetters(Call[int]):
 
 
 @dataclass(frozen=True, slots=True)
-class SendAgain(Call[None]):
-    """Send everything again that was recorded behind a position, before anything else.
+class SendAgain(Call[bool]):
+    """Send everything again that was recorded behind a position, before anything else; a sink whose place is lost goes on from there.
 
-    Answered when that is kept; fails with RequestError when it is no position of this log, and with StorageUnavailable.
+    Answered with whether it was lost, when that is kept; fails with RequestError when it is no position of this log, and with StorageUnavailable.
     """
 
     after: int
@@ -76,6 +76,7 @@ class SinkActor(Actor):
         self._draw = draw
         self._thread = Worker(f"sink {part.settings.id}")
         self._is_ending = False
+        self._rest_scope: anyio.CancelScope | None = None
 
     async def init(self) -> None:
         """Begin beside the mailbox: a sink that is down keeps nothing from starting."""
@@ -101,6 +102,8 @@ class SinkActor(Actor):
             reply_to.fail(RequestError("nothing was ever recorded at that position", param="from"))
             return NO_REPLY
         self._bell.ring()
+        if self._rest_scope is not None and isinstance(request, SendAgain) and answer:
+            self._rest_scope.cancel()  # what it has failed on is mended
         return answer
 
     async def terminate(self, reason: ExitReason) -> None:
@@ -186,13 +189,14 @@ class SinkActor(Actor):
         pause = self._pause(error.retry_after_s)
         self._note_failure(error.message)
         self._status.next_attempt_at = self._now() + pause
-        with anyio.move_on_after(pause):
+        with anyio.move_on_after(pause) as self._rest_scope:
             while True:
                 ring = self._bell.next_ring()
                 while self._line.lag is not None and await self._look_ahead():
                     pass
                 await ring.wait()
                 await anyio.sleep(_LOOKS_EVERY_S)
+        self._rest_scope = None
 
     async def _look_ahead(self, at_most: int = COUNTED_AT_ONCE) -> bool:
         """Count on what waits, and let everybody know what that means; tell whether there is more to count."""

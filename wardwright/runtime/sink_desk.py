@@ -43,13 +43,13 @@ class SinkDesk:
         return {"id": sink_id, "dead_letters": count}
 
     async def send_again(self, sink_id: str, after: int) -> Facts:
-        """Have everything behind a position of the log sent to a sink again.
+        """Have everything behind a position of the log sent to a sink again; one whose place is lost begins there.
 
         Raises: NotFound, RequestError when it is no position, ActorRestarting, StorageUnavailable.
         """
         part = self._roster.part(sink_id)
-        await self._ask(sink_id, SendAgain(after))
-        return {"id": sink_id, "from": after, "to": part.line.place.position}
+        was_lost = await self._ask(sink_id, SendAgain(after))
+        return {"id": sink_id, "from": after, "to": part.line.place.position, "place_was_lost": was_lost}
 
     async def _ask(self, sink_id: str, request: Call[R]) -> R:
         try:

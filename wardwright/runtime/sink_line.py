@@ -18,12 +18,12 @@ from wardwright.ports.storage import Capability, ReceiptStore
 from wardwright.runtime.backlog import Backlog
 from wardwright.runtime.pace import unpaced
 from wardwright.runtime.sink_batch import Batch, Wanted, read_batch, recorded_at, refused_stretches
+from wardwright.runtime.sink_mark import PlaceLost, kept_place
 from wardwright.runtime.sink_place import (
     Ahead,
     SinkPlace,
     Stretch,
     bury,
-    decode_place,
     encode_place,
     mark_name,
     raise_dead,
@@ -82,6 +82,8 @@ class SinkLine:
         self._pace = pace
         self._backlog = Backlog(settings.max_lag)
         self._known: _Known | None = None
+        self._has_place = False
+        self._place_lost: PlaceLost | None = None
         self._is_open = False
         self._kept: SinkPlace | None = None
         self._kept_at = 0.0
@@ -107,15 +109,16 @@ class SinkLine:
     # --- steps --------------------------------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Go to the place that was kept, or to where a new sink begins. Raises: StorageUnavailable."""
+        """Go to the place that was kept, or to where a new sink begins. Raises: StorageUnavailable, as PlaceLost until another is set."""
         self._close()
         self._forget_what_waits()
         self.waiting_since = None
         appended, store = self._appended(), self._store()
         self.has_other_writers = Capability.CONCURRENT_WRITERS in store.capabilities
-        mark = store.mark(mark_name(self.settings.id))
-        if mark is not None:
-            self._go_to(mark, store)
+        kept = self._kept_place(store)
+        self._has_place, self._place_lost = True, None
+        if kept is not None:
+            self._go_to(kept, store)
             return
         self.place = SinkPlace()
         if self.settings.start_at == "now":
@@ -185,19 +188,25 @@ class SinkLine:
 
     def raise_dead(self) -> int:
         """Have the dead letters sent again before anything else; tell how many there are. Raises: StorageUnavailable."""
+        self._check_place()
         count = self.place.dead_count
         self.place = raise_dead(self.place)
         self._keep()
         return count
 
-    def send_again(self, after: int) -> None:
-        """Have everything sent again that was sent from behind a position.
+    def send_again(self, after: int) -> bool:
+        """Have everything sent again that was sent from behind a position. A place that is lost begins there; tell whether it was.
 
         Raises: ValueError when nothing was ever stored there. StorageUnavailable.
         """
         next(iter(self._store().replay(after)), None)
+        was_lost = self._place_lost is not None
+        if was_lost:
+            self.place, self._has_place, self._place_lost = SinkPlace(position=after), True, None
+        self._check_place()
         self.place = send_again(self.place, after)
         self._keep()
+        return was_lost
 
     def end(self) -> None:
         """Keep the place and let go of the sink. Raises: StorageUnavailable; the sink is closed all the same."""
@@ -209,7 +218,7 @@ class SinkLine:
         with self._keeping:
             self.is_left = True
             place = self.place
-            if self._kept is None or place != msgspec.structs.replace(self._kept, ahead=()):
+            if self._has_place and (self._kept is None or place != msgspec.structs.replace(self._kept, ahead=())):
                 self._set_mark(place)  # what was counted is not known beside a step: it will be counted again
 
     # --- sending ------------------------------------------------------------------------------------------------------
@@ -303,15 +312,21 @@ class SinkLine:
 
     # --- the place ----------------------------------------------------------------------------------------------------
 
-    def _go_to(self, mark: bytes, store: ReceiptStore) -> None:
+    def _kept_place(self, store: ReceiptStore) -> SinkPlace | None:
         try:
-            kept = decode_place(mark)
-        except msgspec.DecodeError:
-            _log.error(
-                "the place of a sink cannot be read, so it begins at the start of the log", sink=self.settings.id
-            )
-            self.place = SinkPlace()
-            return
+            return kept_place(store, self.settings.id)
+        except PlaceLost as lost:
+            self._has_place, self._place_lost, self._kept = False, lost, None
+            raise
+
+    def _check_place(self) -> None:
+        """Raises: StorageUnavailable as long as it is not known where the sink stands, lest another place is kept."""
+        if self._place_lost is not None:
+            raise self._place_lost
+        if not self._has_place:
+            raise StorageUnavailable(f"where in the log the sink {self.settings.id!r} stands could not be read yet")
+
+    def _go_to(self, kept: SinkPlace, store: ReceiptStore) -> None:
         self._kept = kept
         self.place = msgspec.structs.replace(kept, ahead=())
         if _was_stored(kept.ahead, store):
@@ -336,7 +351,7 @@ class SinkLine:
     def _keep(self) -> None:
         place = msgspec.structs.replace(self.place, ahead=self._backlog.kept())
         with self._keeping:
-            if place != self._kept and not self.is_left:
+            if self._has_place and place != self._kept and not self.is_left:
                 self._set_mark(place)
 
     def _set_mark(self, place: SinkPlace) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from zlib import crc32
 
 from wardwright.domain.errors import StorageUnavailable
-from wardwright.ports.storage import checked_mark
+from wardwright.ports.storage import MarkDamaged, checked_mark
 from wardwright.storage.files import FileOps, disk_faults
 from wardwright.storage.whole_file import read_whole, write_whole
 
@@ -16,14 +16,17 @@ _HEAD_BYTES = 9
 
 
 def read_mark(receipts: Path, name: str) -> bytes | None:
-    """What was last set under a name; None when nothing was. Raises: StorageUnavailable. ValueError for what can be no name."""
+    """What was last set under a name; None when nothing was.
+
+    Raises: StorageUnavailable, as MarkDamaged when it has changed on disk. ValueError for what can be no name.
+    """
     path = _folder(receipts) / checked_mark(name)
     content = read_whole(path)
     if content is None:
         return None
     value = content[_HEAD_BYTES:]
     if content[:_HEAD_BYTES] != _head(value):
-        raise StorageUnavailable(f"{path} is damaged: its checksum is another")
+        raise MarkDamaged(f"{path} is damaged: its checksum is another")
     return value
 
 

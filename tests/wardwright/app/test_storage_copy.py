@@ -12,6 +12,7 @@ from wardwright.domain.control import ControlEntry, KeyCreated
 from wardwright.ports.sink import event_record
 from wardwright.ports.storage import ReceiptStore, StorageProvider
 from wardwright.runtime.sink_line import SinkLine
+from wardwright.runtime.sink_mark import PlaceLost, kept_place
 from wardwright.storage.folder import FileStorage
 from wardwright.testing.sample_receipts import plain
 
@@ -105,6 +106,17 @@ def test_a_sink_goes_on_in_a_copy_where_it_is(tmp_path: Path, source_kind: str, 
     keys = [event_record(*stored).key for stored in copy.replay()]
     assert sorted(sink.keys) == sorted(keys), "each just once: what was sent, what was refused, and what waited"
     copy.close()
+
+
+def test_a_place_that_is_lost_is_so_in_the_copy_and_no_sink_is_taken_for_a_new_one(tmp_path: Path) -> None:
+    source, target = FileStorage(tmp_path / "source"), storage_at("sqlite", tmp_path / "target")
+    filled(source)
+    marks = source.receipts / "marks"
+    marks.mkdir(exist_ok=True)
+    (marks / "sink.s").write_bytes(b"00000000\n{}")
+    copy_storage(source, target, lambda done: None, ["s"])
+    with pytest.raises(PlaceLost):
+        kept_place(target.read(), "s")
 
 
 def test_nothing_is_copied_from_nothing_or_onto_something(tmp_path: Path) -> None:

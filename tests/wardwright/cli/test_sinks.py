@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 
 from wardwright.cli.receipt_story import clock
+from wardwright.runtime.sink_mark import PlaceLost, kept_place
+from wardwright.runtime.sink_place import SinkPlace
+from wardwright.storage.folder import FileStorage
 
 from .conftest import Run
 from .fake_daemon import FakeDaemon, error_answer
@@ -112,11 +115,22 @@ def test_an_export_is_the_daemons_work_and_waited_for(daemon: FakeDaemon, run: R
         {**SINK, "delivered": 12},
     ]
     daemon.lay("GET", "/admin/sinks/archive", lambda _: (200, {**answers.pop(0), "dead_letter_stretches": []}))
-    daemon.lay("POST", "/admin/sinks/archive/export", (202, {"id": "archive", "from": 3, "to": 42}))
+    daemon.lay(
+        "POST", "/admin/sinks/archive/export", (202, {"id": "archive", "from": 3, "to": 42, "place_was_lost": False})
+    )
     result = run("receipts", "export", "--to-sink", "archive", "--from", "3", "--url", daemon.url)
     assert (result.exit_code, result.stdout) == (0, "5 records sent to archive\n")
     assert result.stderr == "the sink is failing, and the daemon goes on by itself: nobody answers\n"
     assert [asked.body for asked in daemon.asked if asked.method == "POST"] == [{"from": 3}]
+
+
+def test_a_place_that_was_lost_is_set_by_the_daemon_which_goes_on_from_there(daemon: FakeDaemon, run: Run) -> None:
+    daemon.lay("GET", "/admin/sinks/archive", (200, {**SINK, "state": "failing", "dead_letter_stretches": []}))
+    answer = {"id": "archive", "from": 3, "to": 3, "place_was_lost": True}
+    daemon.lay("POST", "/admin/sinks/archive/export", (202, answer))
+    result = run("receipts", "export", "--to-sink", "archive", "--from", "3", "--url", daemon.url)
+    said = "the place of archive was lost: the daemon sends it what was recorded behind position 3, and goes on from there\n"
+    assert (result.exit_code, result.stdout, result.stderr) == (0, said, "")
 
 
 def test_what_the_daemon_refuses_is_told(daemon: FakeDaemon, run: Run) -> None:
@@ -169,3 +183,22 @@ class TestWithoutADaemon:
         result = run("receipts", "export", "--to-sink", "archive")
         assert result.exit_code == 1
         assert "ask again with --from 0" in result.stderr
+
+    def test_a_place_that_was_lost_is_behind_what_was_sent(self, run: Run, file: Path, folder: Path) -> None:
+        log = FileStorage(folder / "data").read()
+
+        def place() -> SinkPlace | None:
+            return kept_place(log, "archive")
+
+        run("receipts", "export", "--to-sink", "archive")
+        assert place() is None, "a sink's own place stays as it is"
+        marks = folder / "data" / "receipts" / "marks"
+        marks.mkdir(exist_ok=True)
+        (marks / "sink.archive").write_bytes(b"00000000\n{}")
+        with pytest.raises(PlaceLost, match="its checksum is another"):
+            place()
+        result = run("receipts", "export", "--to-sink", "archive")
+        sent = len(file.read_bytes().splitlines())
+        assert (result.exit_code, result.stdout) == (0, f"{sent} records sent to archive, 0 refused\n")
+        assert "the place of the sink was lost: it is behind these records now" in result.stderr
+        assert place() == SinkPlace(position=[stored.position for stored in log.replay()][-1])

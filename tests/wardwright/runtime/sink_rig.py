@@ -71,9 +71,17 @@ class Works:
 
 
 @asynccontextmanager
-async def works(*sinks: SinkBase, draw: float = 0.5, harm: CrashPoint | None = None) -> AsyncIterator[Works]:
-    """Run a tree with a checkpointer on a store in memory, and these sinks of single events; `harm` comes to their actors."""
+async def works(
+    *sinks: SinkBase, draw: float = 0.5, harm: CrashPoint | None = None, mark: bytes | None = None
+) -> AsyncIterator[Works]:
+    """Run a tree with a checkpointer on a store in memory, and these sinks of single events; `harm` comes to their actors.
+
+    `mark` is what the store has for the place of each.
+    """
     store, board, events = ScriptedStore(), StoreBoard(), EventLog()
+    if mark is not None:
+        for each in sinks:
+            store.set_mark(f"sink.{each.id}", mark)
     made = {each.id: ScriptedSink() for each in sinks}
 
     def now() -> float:

@@ -236,6 +236,23 @@ async def test_a_store_that_was_gone_leaves_a_sink_idle_and_not_yet_shown_to_be_
         assert [*seen, on.part().state, *_told(on)] == ["failing", "idle", "SinkLost"]
 
 
+async def test_one_whose_place_is_lost_waits_until_it_is_told_where_to_go_on_and_then_goes_on_at_once() -> None:
+    slow = SinkRetry(base_ms=3_000_000, max_ms=3_000_000)
+    async with works(settings(on_full="fail_closed", retry=slow), mark=b"damaged") as on:
+        await on.write(range(3))
+        await anyio.sleep(10)
+        ref = on.system.named("top/sinks/s")
+        seen = [(on.part().state, on.part().line.lag, on.roster.closed_by is None)]
+        assert "--to-sink s --from SEQ" in str(on.part().status.last_error)
+        with pytest.raises(StorageUnavailable, match="cannot be read"):
+            await ref.call(ReplayDeadLetters(), timeout=10)
+        assert await ref.call(SendAgain(6), timeout=10)
+        await anyio.sleep(10)
+        assert seen == [("failing", None, False)]
+        assert (on.part().state, on.part().line.lag, on.roster.closed_by) == ("idle", 0, None)
+        assert on.sinks["s"].keys == on.written[6:]
+
+
 async def test_a_crash_over_a_request_is_told_to_whoever_asked() -> None:
     async with works(settings()) as on:
         await on.wait_delivered()

@@ -13,23 +13,26 @@ from wardwright.config.sinks import JsonlSinkSettings
 from wardwright.domain.errors import StorageUnavailable
 from wardwright.domain.sink import Unit
 from wardwright.ports.sink import BATCH_BYTES, SinkUnavailable
+from wardwright.ports.storage import MarkDamaged
 from wardwright.receipts.events import decode_entry
 from wardwright.receipts.fold import fold
 from wardwright.runtime import sink_batch, sink_line
 from wardwright.runtime.sink_line import SinkLine, keep_quietly
+from wardwright.runtime.sink_mark import PlaceLost
 from wardwright.runtime.sink_place import Ahead, SinkPlace, decode_place, encode_place
 from wardwright.storage.memory import MemoryReceiptStore
 from wardwright.testing.sample_receipts import AT, plain, receipt_id
 
 
 class Log(MemoryReceiptStore):
-    """A store that counts marks and may refuse them. `appended` is what this daemon knows to have appended."""
+    """A store that counts marks and may refuse them; one is damaged until it is set to something. `appended` is what this daemon knows to have appended."""
 
     def __init__(self) -> None:
         super().__init__()
         self.appended = 0
         self.marks_set = 0
         self.refuses_marks = False
+        self.damaged = False
 
     def write(self, numbers: Iterable[int], **how: Any) -> None:
         for number in numbers:
@@ -40,7 +43,13 @@ class Log(MemoryReceiptStore):
         if self.refuses_marks:
             raise StorageUnavailable("the disk is full")
         super().set_mark(name, value)
+        self.damaged = self.damaged and not value
         self.marks_set += 1
+
+    def mark(self, name: str) -> bytes | None:
+        if self.damaged:
+            raise MarkDamaged("its checksum is another")
+        return super().mark(name)
 
     @property
     def kept(self) -> SinkPlace:
@@ -561,16 +570,61 @@ def test_receipts_that_were_forgotten_or_are_not_whole_are_no_obstacle() -> None
     assert (stretch.last, stretch.count, stretch.reason) == (10, 1, "its record is not whole")
 
 
-@pytest.mark.parametrize("mark", [b'{"position":1000000,"delivered":7}', b"\xff not a place"])
-def test_a_place_that_is_none_of_this_log_begins_at_its_start(mark: bytes) -> None:
+def test_a_place_that_is_none_of_this_log_begins_at_its_start() -> None:
     rig = Rig()
     rig.log.write(range(3))
-    rig.log.set_mark("sink.s", mark)
+    rig.log.set_mark("sink.s", b'{"position":1000000,"delivered":7}')
     rig.begin()
     assert rig.line.lag == 9
     rig.run()
     assert rig.sink.keys == rig.all_keys()
     assert rig.log.kept.position == 9
+
+
+@pytest.mark.parametrize("mark", [b"\xff not a place", b'{"position":"far"}', None])
+def test_a_place_that_is_lost_is_waited_for_and_nothing_is_kept_in_its_stead(mark: bytes | None) -> None:
+    rig = Rig()
+    rig.log.write(range(3))
+    rig.log.damaged = mark is None
+    rig.log.set_mark("sink.s", mark or b"")
+    for _ in range(2):
+        with pytest.raises(PlaceLost, match="receipts export --to-sink s --from SEQ"):
+            rig.line.begin()
+        with pytest.raises(PlaceLost):
+            rig.line.raise_dead()
+        keep_quietly(rig.line)
+        rig.line.leave()
+        rig.line = rig.another()
+    with pytest.raises(PlaceLost):
+        rig.line.begin()
+    assert (rig.line.lag, rig.sink.keys, rig.log.marks_set) == (None, [], 1)
+    with pytest.raises(ValueError, match="77"):
+        rig.line.send_again(77)
+    assert rig.line.send_again(3)
+    rig.begin()
+    rig.run()
+    assert rig.sink.keys == rig.all_keys()[3:]
+    assert not rig.line.send_again(3)
+    assert rig.log.kept.position == 9
+
+
+def test_nothing_is_asked_of_a_place_that_was_not_read_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig()
+    rig.log.write(range(3))
+    rig.log.set_mark("sink.s", encode_place(SinkPlace(position=6)))
+
+    def refuse(name: str) -> bytes | None:
+        raise StorageUnavailable("the disk is gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(rig.log, "mark", refuse)
+        with pytest.raises(StorageUnavailable, match="the disk is gone"):
+            rig.line.begin()
+    for ask in (rig.line.raise_dead, lambda: rig.line.send_again(0)):
+        with pytest.raises(StorageUnavailable, match="could not be read yet"):
+            ask()
+    keep_quietly(rig.line)
+    assert rig.log.kept.position == 6
 
 
 def test_a_store_that_cannot_keep_a_place_is_told_and_the_step_is_taken_again() -> None:

@@ -34,10 +34,14 @@ class Course(NamedTuple):
 
 
 class Old(NamedTuple):
-    """What is to take the place of entries of one receipt, and how many bytes of it were to be looked at for that."""
+    """What is to take the place of entries of one receipt, and how many bytes of it were to be looked at for that.
+
+    A receipt that `goes_on` may yet come to have more that is to go: it is looked at again.
+    """
 
     left: Sequence[bytes]
     size: int
+    goes_on: bool
 
 
 class Step(NamedTuple):
@@ -47,29 +51,28 @@ class Step(NamedTuple):
     course: Course
 
 
-Choice = Callable[[ReceiptReader, Sequence[Entry]], Old | None]
-"""What of an old receipt is to go; None when that cannot be told yet, and it is to be looked at again."""
+Choice = Callable[[ReceiptReader, Sequence[Entry]], Old]
+"""What of an old receipt is to go."""
 
 
-def content_of(store: ReceiptReader, entries: Sequence[Entry]) -> Old | None:
-    """Its content. Raises: StorageUnavailable."""
+def content_of(store: ReceiptReader, entries: Sequence[Entry]) -> Old:
+    """Its content, of one that is open as far as it is there: a term may be shorter than a request. Raises: StorageUnavailable."""
+    is_open = not isinstance(entries[-1].event, Closed)
     if not any(isinstance(entry.event, ContentCaptured) for entry in entries):
-        return Old((), 0)
+        return Old((), 0, is_open)
     payloads = store.payloads(entries[0].receipt_id)
     left = [
         payload
         for entry, stored in zip(entries, payloads, strict=False)
         if isinstance(entry.event, ContentCaptured) and (payload := erased(stored)) is not None
     ]
-    return Old(left, sum(map(len, payloads)))
+    return Old(left, sum(map(len, payloads)), is_open)
 
 
-def events_of(store: ReceiptReader, entries: Sequence[Entry]) -> Old | None:
+def events_of(store: ReceiptReader, entries: Sequence[Entry]) -> Old:
     """Its events between opening and closing, which stay while it is open: whoever closes it counts them. Purity: pure."""
-    if not isinstance(entries[-1].event, Closed):
-        return None
     left = faded(entries)
-    return Old(left, sum(map(len, left)))
+    return Old(left, sum(map(len, left)), not isinstance(entries[-1].event, Closed))
 
 
 def steps(store: ReceiptReader, choose: Choice, course: Course, below: str, pace: Callable[[], None]) -> Iterator[Step]:
@@ -94,11 +97,10 @@ def _down(
         if receipt_id < done:
             break
         old = choose(store, entries)
-        if old is None:
+        if old.goes_on:
             top = receipt_id  # so that all from here on are gone through again
-        else:
-            left += old.left
-            size += old.size
+        left += old.left
+        size += old.size
         pace()
         if number % MOST_RECEIPTS == 0 or size >= MOST_BYTES:
             yield Step(left, Course(done, top, receipt_id))

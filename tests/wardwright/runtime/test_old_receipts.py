@@ -1,15 +1,17 @@
 """Going through old receipts: what of them is to go, in which steps, and that no way is gone twice."""
 
 from collections.abc import Iterator, Sequence
+from typing import get_args
 
+import msgspec
 import pytest
 
-from wardwright.receipts.events import ContentCaptured, Entry, decode_entry
+from wardwright.receipts.events import Closed, ContentCaptured, ContentPart, Entry, decode_entry
 from wardwright.runtime import old_receipts
 from wardwright.runtime.old_receipts import Choice, Course, Old, Step, content_of, events_of, steps
 from wardwright.runtime.pace import unpaced
 from wardwright.storage.memory import MemoryReceiptStore
-from wardwright.testing.sample_receipts import Written, plain, receipt_id, with_content
+from wardwright.testing.sample_receipts import Written, opened, plain, receipt_id, sealed, with_content
 
 RECEIPTS = 9
 BEGINNING = Course()
@@ -47,9 +49,10 @@ class Watched:
         self.undecided = {receipt_id(number) for number in undecided}
         self.asked: list[str] = []
 
-    def __call__(self, store: object, entries: Sequence[Entry]) -> Old | None:
+    def __call__(self, store: object, entries: Sequence[Entry]) -> Old:
         self.asked.append(entries[0].receipt_id)
-        return None if entries[0].receipt_id in self.undecided else events_of(MemoryReceiptStore(), entries)
+        old = events_of(MemoryReceiptStore(), entries)
+        return old._replace(goes_on=entries[0].receipt_id in self.undecided)
 
     def told(self) -> Iterator[int]:
         asked, self.asked = self.asked, []
@@ -69,6 +72,19 @@ def test_content_goes_and_everything_else_stays() -> None:
     ]
     assert kept == [1, 8]
     assert numbers(through(store, Course(receipt_id(2)), choose=content_of, below=8)) == [[]]
+
+
+def test_content_that_comes_when_its_term_is_over_goes_too() -> None:
+    asked, answered = (ContentCaptured(part, content=msgspec.Raw(b'"a poem"')) for part in get_args(ContentPart))
+    whole = sealed(1, [opened(), asked, answered, Closed("completed", 0)])
+    store = stored(Written(whole.receipt_id, whole.payloads[:2]), plain(2))
+    (step,) = through(store, choose=content_of)
+    store.replace(step.left)
+    store.append(whole.payloads)
+    assert b"a poem" in b"".join(store.payloads(whole.receipt_id))
+    for later in through(store, step.course, choose=content_of):
+        store.replace(later.left)
+    assert b"a poem" not in b"".join(store.payloads(whole.receipt_id))
 
 
 def test_events_go_from_closed_receipts_alone() -> None:

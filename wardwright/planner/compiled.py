@@ -110,6 +110,13 @@ class CompiledRoute:
         return fields_asked(node.selector.require for node in self.nodes if isinstance(node.selector, Guard))
 
     @cached_property
+    def caller_tags(self) -> frozenset[str]:
+        """The tags of callers that some guard of the graph asks for."""
+        return frozenset(
+            tag for node in self.nodes if isinstance(node.selector, Guard) for tag in node.selector.require.tags
+        )
+
+    @cached_property
     def budgets(self) -> Mapping[str, frozenset[str]]:
         """The guards that watch spending, by key, and the targets that are paid for through each."""
         return {

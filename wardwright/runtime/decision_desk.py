@@ -24,7 +24,7 @@ from wardwright.receipts.events import Closed, Decision, Opened, decode_entry
 from wardwright.receipts.fold import Receipt, fold
 from wardwright.runtime.catalog_board import CatalogBoard, Route
 from wardwright.runtime.decision import Decided, decide, refusal_of
-from wardwright.runtime.facts import FactFinder, caller_facts
+from wardwright.runtime.facts import FactFinder, caller_facts, tags_asked_for
 from wardwright.runtime.identity import mint_receipt_id
 from wardwright.runtime.opening import Opening
 from wardwright.runtime.output_book import OutputBook
@@ -170,7 +170,7 @@ def _under_other_guards(receipt: Receipt, composition: Composition) -> PlanInput
     return msgspec.structs.replace(
         facts,
         caller=caller_facts(receipt.caller, route.caller_fields),
-        caller_tags=receipt.caller.tags if "tags" in route.caller_fields else (),
+        caller_tags=tags_asked_for(receipt.caller, route.caller_tags),
         # The receipt's id is as random as a draw: it stands in for the one that nobody made.
         seed=_seed_from(receipt.receipt_id) if route.draws and not facts.seed else facts.seed,
     )

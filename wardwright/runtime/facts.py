@@ -60,7 +60,7 @@ class FactFinder:
         inputs = PlanInputs(
             request=facts,
             caller=caller_facts(caller, route.caller_fields),
-            caller_tags=caller.tags if "tags" in route.caller_fields else (),
+            caller_tags=tags_asked_for(caller, route.caller_tags),
             session=session,
             health=self._health.concerning(composition, self._now()),
             constraints=constraints,
@@ -100,3 +100,8 @@ def caller_facts(caller: Caller, fields: frozenset[str]) -> Mapping[str, str]:
     """The caller's fields that are looked at, where somebody stated them. Purity: pure."""
     stated = ((name, getattr(caller, name)) for name in sorted(fields) if name != "tags")
     return {name: fact.value for name, fact in stated if fact is not None}
+
+
+def tags_asked_for(caller: Caller, tags: frozenset[str]) -> tuple[str, ...]:
+    """Those of the caller's tags that some guard asks for: words of the operator's, which stay when the caller is erased. Purity: pure."""
+    return tuple(tag for tag in caller.tags if tag in tags)

@@ -20,15 +20,19 @@ PIECE = 500
 """So many receipts are rendered at once: mostly some 1 MB of them, up to 250 where every one has content."""
 
 Lines = Callable[[Iterable[Receipt]], Iterator[bytes]]
-"""Renders receipts, a line each. It is sent to other processes, so it is a function of a module."""
+"""Renders receipts, a line each, given in blocks of one and more. It is sent to other processes, so it is a function of a module."""
+
+_AT_ONCE = 32
 
 _Span = tuple[str | None, str]
 """Below which id a piece begins, None for above all, and with which it ends."""
 
 
 def ndjson_lines(receipts: Iterable[Receipt]) -> Iterator[bytes]:
-    """Whole receipts as JSON."""
-    return (msgspec.json.encode(receipt) + b"\n" for receipt in receipts)
+    """Whole receipts as JSON, some lines at a time."""
+    encode, each = msgspec.json.Encoder().encode_lines, iter(receipts)
+    while some := list(islice(each, _AT_ONCE)):
+        yield encode(some)
 
 
 def csv_heading() -> bytes:

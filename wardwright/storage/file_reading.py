@@ -76,7 +76,7 @@ class FileReceipts(IndexedReceipts[int]):
             return None
         try:
             is_cut = place.offset == 0 and place.segment in numbers
-            found = is_cut or (place.offset > 0 and bool(read_payloads(self._segments, [place])))
+            found = is_cut or (place.offset > 0 and bool(read_payloads(self._segments, [place.packed()])))
         except StorageUnavailable as error:
             raise ValueError(f"nothing was stored at position {place.packed()}: {error}") from error
         if not found:
@@ -111,7 +111,7 @@ class FileReceipts(IndexedReceipts[int]):
             raise
 
     def _read(self, places: Sequence[int]) -> list[bytes]:
-        return read_payloads(self._segments, [Place.unpacked(place) for place in places])
+        return read_payloads(self._segments, places)
 
 
 class FileReceiptReader(FileReceipts):

@@ -86,7 +86,7 @@ class IndexedReceipts(ABC, Generic[P]):
             for (receipt_id, _), payloads in zip(found.receipts, self._fetch_each(places), strict=True):
                 if not payloads:
                     continue  # it was forgotten this very moment
-                elif all(any(trace in payload for payload in payloads) for trace in traces):
+                elif not traces or all(any(trace in payload for payload in payloads) for trace in traces):
                     yield self._decoded(receipt_id, payloads)
                 else:
                     yield self._unlike(receipt_id, payloads[0])

@@ -139,7 +139,7 @@ class LogIndex:
         before(portion.segments)
         payloads = self._read(portion)
         rows = [_row(receipt_id, places, payloads) for receipt_id, places in portion.places.items()]
-        (last,) = read_payloads(self._log, [Place.unpacked(portion.covered)])
+        (last,) = read_payloads(self._log, [portion.covered])
         file = self._begun()
         state = file.add(Addition(rows, portion.known, portion.segments, portion.covered, head_of(last)))
         impure = file.impure_segments()
@@ -380,7 +380,7 @@ class LogIndex:
 
     def _read_places(self, wanted: Iterable[int]) -> dict[int, bytes]:
         places = sorted(set(wanted))
-        return dict(zip(places, read_payloads(self._log, [Place.unpacked(place) for place in places]), strict=True))
+        return dict(zip(places, read_payloads(self._log, places), strict=True))
 
 
 def _row(receipt_id: str, places: Sequence[int], payloads: dict[int, bytes]) -> Row:

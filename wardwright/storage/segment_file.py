@@ -14,11 +14,15 @@ from wardwright.storage.packed import PackedSegment
 
 
 class OpenSegment(NamedTuple):
-    """A segment open for reading. `path` is the file that it is in, `size` how many bytes it has, unpacked."""
+    """A segment open for reading. `path` is the file that it is in, `size` how many bytes it has, unpacked.
+
+    `is_checked`: its frames were whole when it was packed, and what `read` gives is what was packed.
+    """
 
     path: Path
     size: int
     read: Read
+    is_checked: bool
 
 
 @contextmanager
@@ -33,9 +37,9 @@ def opened(log: LogFolder, number: int) -> Iterator[OpenSegment]:
         try:
             if path == log.packed(number):
                 segment = PackedSegment(fd, path, number)
-                yield OpenSegment(path, segment.size, segment.read)
+                yield OpenSegment(path, segment.size, segment.read, is_checked=True)
             else:
-                yield OpenSegment(path, os.fstat(fd).st_size, partial(_pread, fd))
+                yield OpenSegment(path, os.fstat(fd).st_size, partial(_pread, fd), is_checked=False)
         finally:
             os.close(fd)
 

@@ -6,15 +6,23 @@ ends (whatever follows was refused to its writer and is no part of the log), and
 frame there must be whole. The last segment has no such witness: it counts up to its first frame that is not whole.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from itertools import groupby
-from operator import itemgetter
 
 import msgspec
 
 from wardwright.domain.errors import StorageUnavailable
 from wardwright.storage.files import disk_faults
-from wardwright.storage.frame import encode_frame, has_frame, read_frame, read_frames, scan, was_synced
+from wardwright.storage.frame import (
+    delimited_payload,
+    encode_frame,
+    has_frame,
+    payloads_at,
+    read_frame,
+    scan,
+    was_synced,
+    whole_payload,
+)
 from wardwright.storage.log_folder import LogFolder, Place, damaged
 from wardwright.storage.segment_file import OpenSegment, opened
 
@@ -55,19 +63,22 @@ def unpadded(payload: bytes) -> bytes:
     return payload.rstrip(b" ") if payload.endswith(b" ") else payload
 
 
-def read_payloads(log: LogFolder, places: Sequence[Place]) -> list[bytes]:
-    """Read payloads back, from places in the log's order.
+def read_payloads(log: LogFolder, places: Sequence[int]) -> list[bytes]:
+    """Read payloads back, from packed places in the log's order.
 
     Raises: StorageUnavailable when one is not there or not whole.
     """
-    payloads = []
-    for number, group in groupby(places, key=itemgetter(0)):
+    payloads: list[bytes] = []
+    while len(payloads) < len(places):
+        number = Place.unpacked(places[len(payloads)]).segment
+        begin, behind = Place(number, 0).packed(), Place(number + 1, 0).packed()
+        offsets = [place - begin for place in places[len(payloads) : bisect_left(places, behind)]]
         with opened(log, number) as segment:
-            offsets = [offset for _, offset in group]
-            for offset, frame in zip(offsets, read_frames(segment.read, offsets), strict=True):
-                if frame is None:
+            payload_at = delimited_payload if segment.is_checked else whole_payload
+            for offset, payload in zip(offsets, payloads_at(segment.read, offsets, payload_at), strict=True):
+                if payload is None:
                     raise damaged(segment.path, offset)
-                payloads.append(unpadded(frame.payload))
+                payloads.append(unpadded(payload))
     return payloads
 
 
@@ -110,7 +121,7 @@ class LogReader:
             return False
         place, payload = self._last
         try:
-            return read_payloads(self.log, [Place.unpacked(place)]) != [payload]
+            return read_payloads(self.log, [place]) != [payload]
         except StorageUnavailable:
             return True
 

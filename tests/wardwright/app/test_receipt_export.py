@@ -25,4 +25,4 @@ def test_two_processes_render_what_one_renders(tmp_path: Path, kind: Kind, monke
         alone, together = (list(rendered(storage, wanted, lines, processes)) for processes in (1, 2))
         assert b"".join(together) == b"".join(alone)
         assert len(together) > 2, "it comes piece by piece"
-        assert len(alone) == (RECEIPTS - RECEIPTS // 10 if filters else RECEIPTS)
+        assert b"".join(alone).count(b"\n") == (RECEIPTS - RECEIPTS // 10 if filters else RECEIPTS)

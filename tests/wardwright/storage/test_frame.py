@@ -13,12 +13,14 @@ from wardwright.storage.frame import (
     MAX_PAYLOAD,
     Read,
     decode_frame,
+    delimited_payload,
     encode_frame,
     has_frame,
+    payloads_at,
     read_frame,
-    read_frames,
     scan,
     was_synced,
+    whole_payload,
 )
 
 PAYLOADS = st.binary(min_size=1, max_size=300)
@@ -91,8 +93,10 @@ def test_a_scan_yields_all_frames_in_order_whatever_their_size(tmp_path: Path, s
         assert [frame.offset for frame in frames[1:]] == [frame.end for frame in frames[:-1]]
         assert frames[-1].end == len(content)
         assert [read_frame(read, frame.offset) for frame in frames] == frames
-        assert list(read_frames(read, [frame.offset for frame in frames])) == frames
-        assert list(read_frames(read, [frame.offset for frame in frames[::2]])) == frames[::2]
+        for payload_at in (whole_payload, delimited_payload):
+            for some in (frames, frames[::2], frames[1::2]):
+                found = payloads_at(read, [frame.offset for frame in some], payload_at)
+                assert list(found) == [frame.payload for frame in some]
 
 
 def test_a_scan_ends_at_the_first_place_without_a_whole_frame(tmp_path: Path) -> None:
@@ -126,5 +130,6 @@ def test_a_frame_is_found_behind_anything(tmp_path: Path) -> None:
 def test_frames_that_are_not_whole_are_told_among_their_neighbours(tmp_path: Path) -> None:
     good = encode_frame(b"good", 0)
     with opened(tmp_path / "segment", good + b"x" * len(good) + good) as read:
-        frames = list(read_frames(read, [0, len(good), 2 * len(good), 3 * len(good)]))
-    assert [frame and frame.payload for frame in frames] == [b"good", None, b"good", None]
+        for payload_at in (whole_payload, delimited_payload):
+            found = payloads_at(read, [0, len(good), 2 * len(good), 3 * len(good)], payload_at)
+            assert list(found) == [b"good", None, b"good", None]

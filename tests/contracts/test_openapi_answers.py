@@ -121,6 +121,15 @@ SINK_EXCHANGES = [
     post(f"{ONE_SINK}/export", 403, "protected_endpoint", values=FILE, body={"from": 0}, headers=ELSEWHERE),
     post(f"{ONE_SINK}/export", 404, "not_found", values=NO_SINK, body={"from": 0}),
     *refused_bodies(f"{ONE_SINK}/export", FILE),
+    *(
+        exchange
+        for turn in (f"{ONE_SINK}/pause", f"{ONE_SINK}/resume")
+        for exchange in (
+            post(turn, values=FILE),
+            post(turn, 403, "protected_endpoint", values=FILE, headers=ELSEWHERE),
+            post(turn, 404, "not_found", values=NO_SINK),
+        )
+    ),
 ]
 
 ERASE = "/admin/receipts/erase"

@@ -15,7 +15,7 @@ Json = Mapping[str, Any]
 SinkArgument = Annotated[str, typer.Argument(metavar="ID", help="The sink, by its id in the configuration.")]
 
 _LOOKS_EVERY_S = 0.2
-_STATE_STYLES = {"idle": "green", "sending": "green", "starting": "yellow", "failing": "red"}
+_STATE_STYLES = {"idle": "green", "sending": "green", "starting": "yellow", "paused": "yellow", "failing": "red"}
 
 sinks = typer.Typer(help="Sinks of a running daemon: where receipts go on to.", no_args_is_help=True)
 
@@ -87,6 +87,37 @@ def replay(
         say(f"{sink_id} has no dead letters")
 
 
+@sinks.command("pause")
+def pause(
+    sink_id: SinkArgument, *, config: ConfigOption = None, url: UrlOption = None, as_json: JsonOption = False
+) -> None:
+    """Send a sink nothing until it is resumed, also after a restart. What waits stays in the log, as far as `on_full` and retention let it."""
+    sink = _turned("pause", sink_id, config, url, as_json=as_json)
+    if not as_json:
+        say(f"{sink_id} is paused; behind: {_behind(sink) or 'nothing yet'}")
+
+
+@sinks.command("resume")
+def resume(
+    sink_id: SinkArgument, *, config: ConfigOption = None, url: UrlOption = None, as_json: JsonOption = False
+) -> None:
+    """Send a sink what waits for it, and try again at once if it has failed."""
+    sink = _turned("resume", sink_id, config, url, as_json=as_json)
+    if not as_json:
+        say(f"{sink_id} goes on; behind: {_behind(sink) or 'nothing'}")
+
+
+def _turned(how: str, sink_id: str, config: Path | None, url: str | None, *, as_json: bool) -> Json:
+    """Pause or resume a sink; how it is then."""
+    from wardwright.cli.client import connect_by
+
+    with connect_by(config, url) as daemon:
+        sink: Json = daemon.post(f"{_path(sink_id)}/{how}", holding="state")
+    if as_json:
+        show_json(sink)
+    return sink
+
+
 def export_to_sink(sink_id: str, after: int, config: Path | None, url: str | None) -> None:
     """Have everything behind a position of the log sent again: by the daemon, which keeps the order, or here when none answers."""
     from wardwright.cli.client import NoAnswer, connect, daemon_address, settings_of
@@ -114,13 +145,16 @@ def export_to_sink(sink_id: str, after: int, config: Path | None, url: str | Non
 
 
 def _watch(look: Any, delivered: int) -> int:
-    """Wait until the daemon has sent everything; tell how much that was."""
+    """Wait until the daemon has sent everything, or will not for now; tell how much that was."""
     problem = None
     with counting("sending", "records", 0) as at:
         while True:
             sink = look()
             at(sink["delivered"] - delivered)
             if not sink["sending_again"]:
+                return int(sink["delivered"]) - delivered
+            if sink["state"] == "paused":
+                tell("the sink is paused, and the daemon sends the rest when it is resumed")
                 return int(sink["delivered"]) - delivered
             if sink["state"] == "failing" and sink["last_error"] != problem:
                 problem = sink["last_error"]

@@ -12,5 +12,5 @@ OnFull = Literal["block", "drop", "dead_letter", "fail_closed"]
 `dead_letter`: the oldest are passed over and can be sent again. `fail_closed`: no request is taken on until it has caught up.
 """
 
-SinkState = Literal["starting", "idle", "sending", "failing"]
-"""What a sink's actor is at: `failing` waits for its next attempt, `idle` has sent everything."""
+SinkState = Literal["starting", "idle", "sending", "failing", "paused"]
+"""What a sink's actor is at: `failing` waits for its next attempt, `idle` has sent everything, `paused` sends nothing until it is resumed."""

@@ -104,6 +104,8 @@ def build_app(
         _route("GET", "/admin/sinks/{sink_id}", protect(sent_on.show)),
         _route("POST", "/admin/sinks/{sink_id}/dead-letters/replay", protect(sent_on.replay)),
         _route("POST", "/admin/sinks/{sink_id}/export", protect(sent_on.export)),
+        _route("POST", "/admin/sinks/{sink_id}/pause", protect(sent_on.pause)),
+        _route("POST", "/admin/sinks/{sink_id}/resume", protect(sent_on.resume)),
         _route("POST", "/admin/receipts/erase", protect(erasure.erase)),
         _route("GET", "/admin/storage", protect(admin.storage)),
         _route("GET", "/metrics", protect(admin.metrics)),

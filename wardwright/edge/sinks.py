@@ -1,4 +1,4 @@
-"""Sinks over HTTP: how they are, and having records sent to one again."""
+"""Sinks over HTTP: how they are, and having records sent to one again, or none for a while."""
 
 from typing import Annotated
 
@@ -36,6 +36,14 @@ class Sinks:
     async def replay(self, scope: Scope, receive: Receive, send: Send) -> None:
         """`POST /admin/sinks/{id}/dead-letters/replay`."""
         await send_json(send, await self._desk.replay_dead_letters(scope["path_params"]["sink_id"]), status=202)
+
+    async def pause(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """`POST /admin/sinks/{id}/pause`."""
+        await send_json(send, await self._desk.pause(scope["path_params"]["sink_id"]))
+
+    async def resume(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """`POST /admin/sinks/{id}/resume`."""
+        await send_json(send, await self._desk.resume(scope["path_params"]["sink_id"]))
 
     async def export(self, scope: Scope, receive: Receive, send: Send) -> None:
         """`POST /admin/sinks/{id}/export`."""

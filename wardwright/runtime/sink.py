@@ -25,7 +25,7 @@ from wardwright.ports.sink import SinkUnavailable
 from wardwright.runtime.bell import Bell
 from wardwright.runtime.sink_line import COUNTED_AT_ONCE, SinkLine, keep_quietly, leave_quietly
 from wardwright.runtime.sink_roster import SinkPart, SinkRoster, losses_of
-from wardwright.runtime.visible import SinkLost, SinkRecovered
+from wardwright.runtime.visible import SinkLost, SinkPaused, SinkRecovered, SinkResumed
 from wardwright.runtime.worker import Worker
 
 _LOOKS_EVERY_S = 1.0
@@ -52,6 +52,16 @@ class SendAgain(Call[bool]):
     """
 
     after: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pause(Call[None]):
+    """Send nothing more until `Resume`, over restarts too. Answered when that is kept; fails with StorageUnavailable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resume(Call[None]):
+    """Go on at once, from where it was paused or has failed. Answered when that is kept; fails with StorageUnavailable."""
 
 
 class SinkActor(Actor):
@@ -85,12 +95,17 @@ class SinkActor(Actor):
         self.spawn(self._feed)
 
     async def handle_call(self, request: object, reply_to: ReplyTo[Any]) -> object:
-        """See to it that records are sent again."""
+        """See to it that records are sent again, or none at all for a while."""
+        was_paused = self._line.is_paused
         match request:
             case ReplayDeadLetters():
                 step: Callable[[], object] = self._line.raise_dead
             case SendAgain():
                 step = partial(self._line.send_again, request.after)
+            case Pause():
+                step = self._line.pause
+            case Resume():
+                step = self._line.resume
             case _:
                 return await super().handle_call(request, reply_to)
         try:
@@ -101,9 +116,12 @@ class SinkActor(Actor):
         except ValueError:
             reply_to.fail(RequestError("nothing was ever recorded at that position", param="from"))
             return NO_REPLY
+        if self._line.is_paused != was_paused:
+            self._tell_paused()
         self._bell.ring()
-        if self._rest_scope is not None and isinstance(request, SendAgain) and answer:
-            self._rest_scope.cancel()  # what it has failed on is mended
+        is_to_go_on = isinstance(request, Resume) or (isinstance(request, SendAgain) and answer)
+        if is_to_go_on and self._rest_scope is not None:
+            self._rest_scope.cancel()
         return answer
 
     async def terminate(self, reason: ExitReason) -> None:
@@ -152,11 +170,15 @@ class SinkActor(Actor):
         self._roster.note(self._part)
         while True:
             ring = self._bell.next_ring()
-            self._be("sending")
-            while await self._insist(self._line.step):
-                await self._look_ahead(2 * self._settings.batch)
+            if self._line.is_paused:
+                while await self._look_ahead():
+                    pass
+            else:
+                self._be("sending")
+                while await self._insist(self._line.step):
+                    await self._look_ahead(2 * self._settings.batch)
+                self._be("idle")
             self._roster.note(self._part)
-            self._be("idle")
             with anyio.move_on_after(_LOOKS_EVERY_S if self._line.has_other_writers else math.inf):
                 await ring.wait()
                 if self._line.waiting_since is None:
@@ -211,6 +233,11 @@ class SinkActor(Actor):
         doublings = min(self._status.failures_in_row, _MOST_DOUBLINGS)
         most = min(retry.max_ms, retry.base_ms << doublings) / 1000
         return max(self._draw() * most, min(asked_s or 0.0, _LONGEST_REST_S))
+
+    def _tell_paused(self) -> None:
+        is_paused = self._line.is_paused
+        _log.info("a sink is paused" if is_paused else "a sink is resumed", sink=self._settings.id)
+        self._roster.tell((SinkPaused if is_paused else SinkResumed)(sink=self._settings.id))
 
     def _note_failure(self, message: str) -> None:
         status = self._status

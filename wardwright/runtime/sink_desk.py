@@ -1,4 +1,4 @@
-"""The sinks as operators see them, and what they may ask of one: to send its dead letters again, or everything from somewhere on."""
+"""The sinks as operators see them, and what they may ask of one: to send its dead letters again, or everything from somewhere on, or nothing."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -7,7 +7,7 @@ import msgspec
 
 from supervisors import ActorDown, Call, CallTimeout, MailboxFull, System
 from wardwright.domain.errors import ActorRestarting
-from wardwright.runtime.sink import ReplayDeadLetters, SendAgain
+from wardwright.runtime.sink import Pause, ReplayDeadLetters, Resume, SendAgain
 from wardwright.runtime.sink_place import Stretch
 from wardwright.runtime.sink_roster import SinkPart, SinkRoster
 from wardwright.runtime.tree import sink_path
@@ -51,6 +51,19 @@ class SinkDesk:
         was_lost = await self._ask(sink_id, SendAgain(after))
         return {"id": sink_id, "from": after, "to": part.line.place.position, "place_was_lost": was_lost}
 
+    async def pause(self, sink_id: str) -> Facts:
+        """Have a sink sent nothing until it is resumed; how it is then. Raises: NotFound, ActorRestarting, StorageUnavailable."""
+        return await self._turn(sink_id, Pause())
+
+    async def resume(self, sink_id: str) -> Facts:
+        """Have a sink sent what waits for it; how it is then. Raises: NotFound, ActorRestarting, StorageUnavailable."""
+        return await self._turn(sink_id, Resume())
+
+    async def _turn(self, sink_id: str, request: Pause | Resume) -> Facts:
+        part = self._roster.part(sink_id)
+        await self._ask(sink_id, request)
+        return self._facts(part)
+
     async def _ask(self, sink_id: str, request: Call[R]) -> R:
         try:
             return await self._system.named(sink_path(sink_id)).call(request, timeout=_PATIENCE_S)
@@ -70,6 +83,7 @@ class SinkDesk:
             "on_full": settings.on_full,
             "max_lag": settings.max_lag,
             "state": part.state,
+            "paused_at": place.paused_at,
             "stale": lag_s > settings.stale_after,
             "full": line.is_full,
             "position": place.position,
@@ -86,7 +100,7 @@ class SinkDesk:
             "last_error": status.last_error,
             "last_error_at": status.last_error_at,
             "last_success_at": line.delivered_at,
-            "next_attempt_at": status.next_attempt_at if status.state == "failing" else None,
+            "next_attempt_at": status.next_attempt_at if part.state == "failing" else None,
             "restarts": 0 if node is None else node.restarts,
         }
 

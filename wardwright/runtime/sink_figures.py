@@ -20,6 +20,7 @@ _FIGURES = (
     _Figure("lag_seconds", "lag_seconds", False, "How long the oldest of what waits has waited, once that is known."),
     _Figure("dead_letters", "dead_letters", False, "Records that can be sent again on demand."),
     _Figure("up", "is_up", False, "Whether the last delivery, or attempt at one, succeeded."),
+    _Figure("paused", "is_paused", False, "Whether somebody has paused it."),
     _Figure("delivered", "delivered", True, "Records delivered."),
     _Figure("refused", "refused", True, "Records that the sink has refused for good."),
     _Figure("failed_batches", "failed_batches", True, "Deliveries that failed, to be tried again."),
@@ -47,7 +48,10 @@ class SinkFigures(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """See `prometheus_client.registry.Collector`."""
-        sinks = [{**facts, "is_up": facts["state"] != "failing"} for facts in self._sinks()]
+        sinks = [
+            {**facts, "is_up": facts["state"] != "failing", "is_paused": facts["state"] == "paused"}
+            for facts in self._sinks()
+        ]
         for figure in _FIGURES:
             family = _family(figure)
             for facts in sinks:

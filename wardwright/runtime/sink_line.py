@@ -106,6 +106,11 @@ class SinkLine:
         """Whether it is further behind than it may be."""
         return self._backlog.total > self.settings.max_lag
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether nothing is sent, until somebody resumes it."""
+        return self.place.paused_at is not None
+
     # --- steps --------------------------------------------------------------------------------------------------------
 
     def begin(self) -> None:
@@ -150,10 +155,12 @@ class SinkLine:
         return has_more
 
     def step(self) -> bool:
-        """Send what comes next; tell whether there may be more.
+        """Send what comes next, unless it is paused; tell whether there may be more.
 
         Raises: SinkUnavailable, StorageUnavailable; the step can be taken again.
         """
+        if self.is_paused:
+            return False
         try:
             return self._send_again() if self.place.again else self._send_on()
         except SinkUnavailable:
@@ -207,6 +214,20 @@ class SinkLine:
         self.place = send_again(self.place, after)
         self._keep()
         return was_lost
+
+    def pause(self) -> None:
+        """Send nothing from now on, and let go of the sink; what waits is counted as before. Raises: StorageUnavailable."""
+        self._check_place()
+        if not self.is_paused:
+            self.place = msgspec.structs.replace(self.place, paused_at=self._now())
+            self._close()
+        self._keep()
+
+    def resume(self) -> None:
+        """Send again. Raises: StorageUnavailable."""
+        self._check_place()
+        self.place = msgspec.structs.replace(self.place, paused_at=None)
+        self._keep()
 
     def end(self) -> None:
         """Keep the place and let go of the sink. Raises: StorageUnavailable; the sink is closed all the same."""

@@ -37,7 +37,7 @@ class SinkPlace(msgspec.Struct, frozen=True, omit_defaults=True):
     What was recorded before `since` is passed over, until something later is met. `again` is sent before anything else. Numbers are of
     records but for `dropped` and `lost`, which are of entries: passed over because the sink was too far behind, or taken by
     retention before it came to them. Of the receipts, `gone` were forgotten before they were whole. `ahead` is what was known to wait
-    when the place was kept, in order.
+    when the place was kept, in order. Since `paused_at`, in Unix seconds, nothing is sent, as somebody wished.
     """
 
     position: int = 0
@@ -50,6 +50,7 @@ class SinkPlace(msgspec.Struct, frozen=True, omit_defaults=True):
     dead: tuple[Stretch, ...] = ()
     again: tuple[Stretch, ...] = ()
     ahead: tuple[Ahead, ...] = ()
+    paused_at: float | None = None
 
     @property
     def dead_count(self) -> int:

@@ -61,6 +61,8 @@ class SinkPart:
     @property
     def state(self) -> SinkState:
         """What its actor is at. It is idle only as long as nothing waits, also when the actor has not come to that yet."""
+        if self.line.is_paused:
+            return "paused"
         if self.status.state == "idle" and (self.line.lag != 0 or self.line.place.again):
             return "sending"
         return self.status.state
@@ -184,5 +186,5 @@ def _keeps_out(part: SinkPart) -> bool:
 def _why(part: SinkPart) -> str:
     sink_id = part.settings.id
     if part.line.lag is not None:
-        return f"the sink {sink_id!r} is too far behind"
+        return f"the sink {sink_id!r} is {'paused, and ' if part.line.is_paused else ''}too far behind"
     return f"how far the sink {sink_id!r} is behind is not known yet"

@@ -348,6 +348,14 @@ class SinkRecovered(_OfSink, frozen=True, kw_only=True, tag="sink.recovered"):
     after_failures: int
 
 
+class SinkPaused(_OfSink, frozen=True, kw_only=True, tag="sink.paused"):
+    """Somebody has paused a sink: it is sent nothing."""
+
+
+class SinkResumed(_OfSink, frozen=True, kw_only=True, tag="sink.resumed"):
+    """Somebody has resumed a sink: it is sent what waits."""
+
+
 class SinkPassedOver(_OfSink, frozen=True, kw_only=True, tag="sink.passed_over"):
     """What a sink has not got, since this was last told: records it refused, entries that it was too far behind for, or that are gone."""
 
@@ -419,6 +427,8 @@ Fact: TypeAlias = (
     | StorageRecovered
     | SinkLost
     | SinkRecovered
+    | SinkPaused
+    | SinkResumed
     | SinkPassedOver
     | GatewayClosed
     | GatewayOpened

@@ -22,6 +22,7 @@ SINK: dict[str, Any] = {
     "on_full": "block",
     "max_lag": 1000,
     "state": "idle",
+    "paused_at": None,
     "stale": False,
     "full": False,
     "position": 42,
@@ -105,6 +106,34 @@ def test_dead_letters_are_sent_again(daemon: FakeDaemon, run: Run, count: int, s
     result = run("sinks", "replay", "archive", "--url", daemon.url)
     assert result.exit_code == 0
     assert result.stdout.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("how", "lag", "said"),
+    [
+        ("pause", 0, "archive is paused; behind: nothing yet"),
+        ("pause", 3, "archive is paused; behind: 3 entries, 2 s"),
+        ("resume", 3, "archive goes on; behind: 3 entries, 2 s"),
+        ("resume", 0, "archive goes on; behind: nothing"),
+    ],
+)
+def test_a_sink_is_paused_and_resumed(daemon: FakeDaemon, run: Run, how: str, lag: int, said: str) -> None:
+    answer = {**SINK, "lag_entries": lag, "lag_seconds": 2.1 if lag else 0.0}
+    daemon.lay("POST", f"/admin/sinks/archive/{how}", (200, answer))
+    result = run("sinks", how, "archive", "--url", daemon.url)
+    assert (result.exit_code, result.stdout) == (0, f"{said}\n")
+    as_json = run("sinks", how, "archive", "--json", "--url", daemon.url)
+    assert json.loads(as_json.stdout) == answer
+
+
+def test_an_export_to_one_that_is_paused_is_not_waited_for(daemon: FakeDaemon, run: Run) -> None:
+    paused = {**SINK, "state": "paused", "paused_at": 1.5, "sending_again": True, "dead_letter_stretches": []}
+    daemon.lay("GET", "/admin/sinks/archive", (200, paused))
+    answer = {"id": "archive", "from": 0, "to": 42, "place_was_lost": False}
+    daemon.lay("POST", "/admin/sinks/archive/export", (202, answer))
+    result = run("receipts", "export", "--to-sink", "archive", "--url", daemon.url)
+    assert (result.exit_code, result.stdout) == (0, "0 records sent to archive\n")
+    assert result.stderr == "the sink is paused, and the daemon sends the rest when it is resumed\n"
 
 
 def test_an_export_is_the_daemons_work_and_waited_for(daemon: FakeDaemon, run: Run) -> None:

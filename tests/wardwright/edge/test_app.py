@@ -52,6 +52,8 @@ PROTECTED = [
     ("GET", "/admin/sinks/{sink_id}"),
     ("POST", "/admin/sinks/{sink_id}/dead-letters/replay"),
     ("POST", "/admin/sinks/{sink_id}/export"),
+    ("POST", "/admin/sinks/{sink_id}/pause"),
+    ("POST", "/admin/sinks/{sink_id}/resume"),
     ("GET", "/admin/storage"),
     ("GET", "/metrics"),
 ]

@@ -19,10 +19,10 @@ from wardwright.domain.errors import RequestError, StorageUnavailable
 from wardwright.ports.sink import SinkUnavailable
 from wardwright.ports.storage import Capability
 from wardwright.runtime.checkpointer import Append
-from wardwright.runtime.sink import ReplayDeadLetters, SendAgain
+from wardwright.runtime.sink import Pause, ReplayDeadLetters, Resume, SendAgain
 from wardwright.runtime.sink_line import SinkLine
 from wardwright.runtime.sink_place import decode_place
-from wardwright.runtime.visible import SinkLost, SinkRecovered
+from wardwright.runtime.visible import SinkLost, SinkPaused, SinkRecovered, SinkResumed
 from wardwright.runtime.worker import Worker
 from wardwright.testing.sample_receipts import plain, receipt_id
 
@@ -357,6 +357,78 @@ async def test_dead_letters_and_everything_from_somewhere_on_are_sent_again_when
         assert sink.keys[-6:] == on.written[6:]
         with pytest.raises(RequestError, match="nothing was ever recorded"):
             await ref.call(SendAgain(1000), timeout=10)
+
+
+async def test_one_that_is_paused_is_sent_nothing_until_it_is_resumed_also_after_it_was_killed() -> None:
+    async with works(settings()) as on:
+        sink, ref = on.sinks["s"], on.system.named("top/sinks/s")
+        await on.write([1])
+        await on.wait_delivered()
+        for _ in range(2):
+            await ref.call(Pause(), timeout=10)
+        seen = [(on.part().state, sink.is_open)]
+        await on.write([2])
+        await anyio.sleep(100)
+        on.kill()
+        await on.write([3])
+        await anyio.sleep(100)
+        seen.append((on.part().state, sink.is_open))
+        await ref.call(SendAgain(0), timeout=10)
+        await anyio.sleep(100)
+        assert (on.part().line.lag, sink.keys) == (6, on.written[:3])
+        assert seen == [("paused", False), ("paused", False)]
+        for _ in range(2):
+            await ref.call(Resume(), timeout=10)
+        await on.wait_delivered()
+        assert sink.keys == [*on.written[:3], *on.written]
+        turns = [type(fact) for fact in on.told if isinstance(fact, SinkPaused | SinkResumed)]
+        assert turns == [SinkPaused, SinkResumed]
+
+
+async def test_one_that_is_resumed_tries_at_once() -> None:
+    slow = SinkRetry(base_ms=3_000_000, max_ms=3_000_000)
+    async with works(settings(retry=slow)) as on:
+        sink, ref = on.sinks["s"], on.system.named("top/sinks/s")
+        await on.wait_delivered()
+        sink.break_down()
+        await on.write([1])
+        await anyio.sleep(10)
+        await ref.call(Pause(), timeout=10)
+        seen = [on.part().state]
+        sink.mend()
+        await ref.call(Resume(), timeout=10)
+        await anyio.sleep(10)
+        assert [*seen, on.part().state, *sink.keys] == ["paused", "idle", *on.written]
+
+
+@pytest.mark.parametrize("on_full", ["block", "drop", "dead_letter", "fail_closed"])
+async def test_what_is_done_with_too_much_is_done_while_it_is_paused(on_full: Any) -> None:
+    async with works(settings(on_full=on_full, max_lag=6)) as on:
+        ref = on.system.named("top/sinks/s")
+        await on.wait_delivered()
+        await ref.call(Pause(), timeout=10)
+        await on.write(range(4))
+        await anyio.sleep(10)
+        place, said = on.part().line.place, on.roster.closed_by
+        await ref.call(Resume(), timeout=10)
+        await on.wait_delivered()
+        await settle()
+        passed_over = 12 - len(on.sinks["s"].keys)
+        assert (place.dropped, place.dead_count) == {"drop": (6, 0), "dead_letter": (0, 6)}.get(on_full, (0, 0))
+        assert passed_over == place.dropped + place.dead_count
+        assert said == ("the sink 's' is paused, and too far behind" if on_full == "fail_closed" else None)
+        assert on.roster.closed_by is None
+
+
+async def test_an_orderly_end_sends_nothing_to_one_that_is_paused() -> None:
+    async with works(settings(linger_ms=60_000)) as on:
+        await anyio.sleep(1)
+        await on.write([1])
+        await on.system.named("top/sinks/s").call(Pause(), timeout=10)
+    assert on.sinks["s"].keys == []
+    mark = on.store.mark("sink.s")
+    assert mark is not None
+    assert decode_place(mark).paused_at is not None
 
 
 async def test_a_store_that_is_gone_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -126,6 +126,8 @@ SAMPLES: tuple[Fact, ...] = (
     visible.StorageRecovered(),
     visible.SinkLost(sink="copies", problem="the far side does not answer"),
     visible.SinkRecovered(sink="copies", after_failures=3),
+    visible.SinkPaused(sink="copies"),
+    visible.SinkResumed(sink="copies"),
     visible.SinkPassedOver(sink="copies", refused=1, dropped=20, lost=0),
     visible.GatewayClosed(sink="copies"),
     visible.GatewayOpened(sink="copies"),

@@ -252,6 +252,7 @@ EXCHANGES = [
     get(ACTOR, 403, "protected_endpoint", values={"path": "wardwright"}, headers=ELSEWHERE),
     get(ACTOR, 404, "actor_not_found", values={"path": "nobody"}),
     get("/admin/events", 400, "invalid_request", query={"topic": "everything"}),
+    get("/admin/events", 400, "invalid_request", query={"topics": "receipts"}),
     get("/admin/events", 403, "protected_endpoint", headers=ELSEWHERE),
     Exchange("POST", f"{ACTOR}/kill", 202, values={"path": "wardwright/catalog"}),
     Exchange("POST", f"{ACTOR}/kill", 403, "protected_endpoint", values={"path": "wardwright"}, headers=ELSEWHERE),

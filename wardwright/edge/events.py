@@ -17,6 +17,8 @@ GATHER_S = 0.05
 """How long a stream that has just told something waits before it tells more: what a watcher costs a busy daemon depends on this, and
 not on how busy it is."""
 _RETRY_MS = 2_000
+_PARAMETERS = ("topic", "last_event_id")
+_LONGEST_SHOWN = 50
 
 
 class Events:
@@ -63,15 +65,22 @@ def _asked(scope: Scope) -> tuple[tuple[Topic, ...], str | None]:
     after = header(scope, b"last-event-id")
     names: list[str] = []
     for name, value in query_pairs(scope):
+        _check(name, _PARAMETERS, "parameter", param=name[:_LONGEST_SHOWN])
         if name == "topic":
             names.extend(part.strip() for part in value.split(",") if part.strip())
-        elif name == "last_event_id" and after is None:
+        elif after is None:
             after = value
-    unknown = next((name for name in names if name not in TOPICS), None)
-    if unknown is not None:
-        nearest = difflib.get_close_matches(unknown[:50], TOPICS, n=1)
-        hint = f" (did you mean {nearest[0]!r}?)" if nearest else ""
-        raise RequestError(
-            f"there is no topic {unknown[:50]!r}{hint}; expected one of {', '.join(TOPICS)}", param="topic"
-        )
+    for name in names:
+        _check(name, TOPICS, "topic", param="topic")
     return tuple(topic for topic in TOPICS if topic in names) or TOPICS, after or None
+
+
+def _check(name: str, known: Sequence[str], what: str, *, param: str) -> None:
+    """Raises: RequestError for a name that is none of the known, with the nearest of them."""
+    if name in known:
+        return
+    nearest = difflib.get_close_matches(name[:_LONGEST_SHOWN], known, n=1)
+    hint = f" (did you mean {nearest[0]!r}?)" if nearest else ""
+    raise RequestError(
+        f"there is no {what} {name[:_LONGEST_SHOWN]!r}{hint}; expected one of {', '.join(known)}", param=param
+    )

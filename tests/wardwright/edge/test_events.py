@@ -123,7 +123,13 @@ class TestWatching:
                 assert keys(again) == ["key_1"]
 
     @pytest.mark.parametrize(
-        "query", ["topic=keys&topic=models", "topic=keys,models", "topic=models,%20keys", "topic=keys&topic=models&x=1"]
+        "query",
+        [
+            "topic=keys&topic=models",
+            "topic=keys,models",
+            "topic=models,%20keys",
+            "topic=keys&topic=models&last_event_id=",
+        ],
     )
     async def test_topics_are_asked_for_in_either_way(self, query: str) -> None:
         async with site(Watched()) as at, watching(at, query) as watcher:
@@ -138,6 +144,16 @@ class TestWatching:
         async with site(Watched()) as at, watching(at, query):
             [member] = members(at)
             assert at.on.details(member)["topics"] == list(TOPICS)
+
+    async def test_an_unknown_parameter_is_refused_with_those_there_are(self) -> None:
+        async with site(Watched()) as at:
+            client = await at.get("/admin/events", query="topics=keys")
+            assert (client.status, client.json["error"]["param"]) == (400, "topics")
+            assert client.json["error"]["message"] == (
+                "there is no parameter 'topics' (did you mean 'topic'?); expected one of topic, last_event_id"
+            )
+            client = await at.get("/admin/events", query=f"topic=keys&{'x' * 1000}=1")
+            assert (client.status, client.json["error"]["param"]) == (400, "x" * 50)
 
     async def test_an_unknown_topic_is_refused_with_those_there_are(self) -> None:
         async with site(Watched()) as at:

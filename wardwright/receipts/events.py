@@ -8,7 +8,7 @@ Rules: no prompt, completion, tool argument or credential text in any field but 
 model says `capture = "full_session"` and has been redacted. Times are Unix seconds, durations milliseconds.
 """
 
-from typing import Literal
+from typing import Literal, final
 
 import msgspec
 
@@ -132,6 +132,7 @@ class CanarySide(msgspec.Struct, frozen=True):
     taken: bool
 
 
+@final
 class Opened(msgspec.Struct, frozen=True, tag="receipt.opened", omit_defaults=True):
     """The request was accepted and decided. On disk before the first upstream call.
 
@@ -165,6 +166,7 @@ class ContentCaptured(msgspec.Struct, frozen=True, tag="content.captured", omit_
     content: msgspec.Raw = msgspec.Raw(b"null")
 
 
+@final
 class AttemptStarted(msgspec.Struct, frozen=True, tag="attempt.started"):
     """An upstream call is about to be made. `attempt` counts from 1."""
 
@@ -217,6 +219,7 @@ class StreamFinding(msgspec.Struct, frozen=True, omit_defaults=True):
     opened_bytes: int = 0
 
 
+@final
 class AttemptFinished(msgspec.Struct, frozen=True, tag="attempt.finished", omit_defaults=True):
     """An upstream call ended.
 
@@ -292,6 +295,7 @@ class PassedOver(msgspec.Struct, frozen=True, tag="target.passed_over", omit_def
     retry_after_s: float | None = None
 
 
+@final
 class Closed(msgspec.Struct, frozen=True, tag="receipt.closed", omit_defaults=True):
     """The request ended. On disk before the answer ends.
 

@@ -12,6 +12,7 @@ bytes are exactly what `encode_frame` makes: the magic is not zero and an empty 
 what was not yet synced. A whole frame that says the broken place had been synced before proves damage.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 from zlib import crc32
@@ -29,8 +30,9 @@ _CHECKED = slice(0, 22)
 _LARGEST_FRAME = _HEADER + MAX_PAYLOAD + 1
 _CHUNK = 1024 * 1024
 _FIRST_READ = 4096
-_NEIGHBOURS = 256
-_LARGEST_SPAN = 256 * 1024
+_SPAN = (
+    32 * 1024
+)  # so little that its memory comes out of the heap: what is mapped anew for each read costs as much as unpacking
 
 
 Read = Callable[[int, int], bytes]
@@ -96,11 +98,11 @@ def payloads_at(read: Read, offsets: Sequence[int], payload_at: PayloadAt) -> It
     `payload_at` is `whole_payload`, or `delimited_payload` where `read` has checked the bytes already.
     """
     begin, piece = 0, b""
-    for index, offset in enumerate(offsets):
+    for offset in offsets:
         payload = payload_at(piece, offset - begin)
         if payload is None:
-            span = offsets[min(index + _NEIGHBOURS, len(offsets) - 1)] - offset
-            begin, piece = offset, read(_FIRST_READ + (span if span <= _LARGEST_SPAN else 0), offset)
+            last = offsets[bisect_right(offsets, offset + _SPAN) - 1]
+            begin, piece = offset, read(last - offset + _FIRST_READ, offset)
             payload = payload_at(piece, 0)
             if payload is None and (length := _frame_length(piece[:_HEADER])) is not None:
                 payload = payload_at(read(length, offset), 0)

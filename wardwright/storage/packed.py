@@ -86,9 +86,13 @@ class PackedSegment:
         end, block = min(offset + count, self.size), self._table.block
         if offset >= end:
             return b""
-        first = offset // block
-        whole = b"".join(self._block(number) for number in range(first, (end - 1) // block + 1))
-        return whole[offset - first * block : end - first * block]
+        first, last = offset // block, (end - 1) // block
+        if first == last:
+            return self._block(first)[offset - first * block : end - first * block]
+        pieces = [self._block(first)[offset - first * block :]]
+        pieces += [self._block(number) for number in range(first + 1, last)]
+        pieces.append(self._block(last)[: end - last * block])
+        return b"".join(pieces)
 
     def _block(self, number: int) -> bytes:
         if self._kept[0] != number:
@@ -100,7 +104,7 @@ class PackedSegment:
         begin = self._begin + (ends[number - 1] if number else 0)
         packed = os.pread(self._fd, self._begin + ends[number] - begin, begin)
         try:
-            block = zlib.decompress(packed, _GZIP)
+            block = zlib.decompress(packed, _GZIP, self._table.block)
         except zlib.error:
             raise damaged(self._path, begin) from None
         if len(block) != min(self._table.block, self.size - number * self._table.block):

@@ -75,10 +75,10 @@ def read_payloads(log: LogFolder, places: Sequence[int]) -> list[bytes]:
         offsets = [place - begin for place in places[len(payloads) : bisect_left(places, behind)]]
         with opened(log, number) as segment:
             payload_at = delimited_payload if segment.is_checked else whole_payload
-            for offset, payload in zip(offsets, payloads_at(segment.read, offsets, payload_at), strict=True):
+            for payload in payloads_at(segment.read, offsets, payload_at):
                 if payload is None:
-                    raise damaged(segment.path, offset)
-                payloads.append(unpadded(payload))
+                    raise damaged(segment.path, places[len(payloads)] - begin)
+                payloads.append(payload.rstrip(b" ") if payload.endswith(b" ") else payload)
     return payloads
 
 

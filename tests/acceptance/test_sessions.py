@@ -3,8 +3,12 @@
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tests.acceptance.daemon import Daemon, run_daemon
+from tests.wardwright.receipts.receipt_samples import sealed
+from wardwright.app.storage import storage_at
+from wardwright.receipts.events import Opened
 
 CONFIGURATION = """
 [[providers]]
@@ -78,3 +82,21 @@ def test_a_sticky_selector_keeps_its_target_through_crashes_and_restarts(tmp_pat
         assert ask(daemon, "s", "sticky-model")[0] == "demo/a"
     with run_daemon(tmp_path, configuration) as daemon:
         assert ask(daemon, "s", "sticky-model") == ("demo/a", 5)
+
+
+@pytest.mark.parametrize("kind", ["file", "sqlite"])
+def test_a_request_that_its_session_did_not_answer_does_not_end_the_session(tmp_path: Path, kind: str) -> None:
+    configuration = f'{CONFIGURATION}\n[storage]\nkind = "{kind}"\n'
+    with run_daemon(tmp_path, configuration) as daemon:
+        assert [ask(daemon, "s", "sticky-model") for _ in range(2)] == [("demo/a", 1), ("demo/a", 2)]
+    store = storage_at(kind, tmp_path / "data").open()
+    newest = store.newest_of_session("sticky-model", "s")
+    assert newest is not None
+    opened, *others = (entry.event for entry in store.entries(newest))
+    assert isinstance(opened, Opened)
+    facts = replace(opened.decision.facts, session=None)
+    without = replace(opened, session_turn=None, decision=replace(opened.decision, facts=facts, sticky=()))
+    store.append(sealed([without, *others], receipt_id=f"{newest}0"))
+    store.close()
+    with run_daemon(tmp_path, configuration) as daemon:
+        assert [ask(daemon, "s", "sticky-model") for _ in range(2)] == [("demo/a", 3), ("demo/a", 4)]

@@ -3,6 +3,9 @@
 After every death the log is readable, every chain in it holds, and every request that was answered whole has its closed receipt. After
 every start no receipt is open any more: what was cut off is closed as `interrupted`. Ids and the turns of sessions go on where they
 were. Some deaths come in the middle of a start. Sinks, where there are any, get everything (`far_sides`).
+
+On a machine that is slow enough a session may not answer in time, and a request then goes on without a turn. That is no fault if the daemon
+has said so in its log; it is counted in the verdict.
 """
 
 import os
@@ -34,6 +37,7 @@ _STILLBORN = 0.2  # of the deaths: in the middle of a start
 _LONGEST_START_S = 1.2
 _LONGEST_REIGN_S = 0.8
 _CLOSED = Closed.__struct_config__.tag
+_WITHOUT_SESSION = "a request goes on without its session"
 
 _CONFIG = """
 [runtime]
@@ -123,6 +127,7 @@ class Line:
         self._storage = storage_at(setting.kind, folder / "data")
         self._answered: dict[str, float] = {}
         self._left_open: set[str] = set()
+        self._left_alone = Counter[str]()
         self._newest = ""
         self._environment = {"PYTHONPATH": str(_ROOT)}
         self._far_sides = FarSides(folder, chance, counts) if setting.sends else None
@@ -158,6 +163,7 @@ class Line:
                     daemon.process.kill()
                     daemon.process.wait()
         self._counts["kills"] += 1
+        self._left_alone.update(line["session"] for line in daemon.log if line.get("event") == _WITHOUT_SESSION)
         self._check_death(crowd)
 
     def die_in_birth(self) -> None:
@@ -179,7 +185,7 @@ class Line:
                 self._far_sides.catch_up(daemon)
         with closing(self._storage.read()) as receipts:
             if not self._setting.forgets:
-                _check_turns(receipts)
+                self._counts["requests whose session did not answer"] += check_turns(receipts, self._left_alone)
             if self._far_sides:
                 self._far_sides.check_places(receipts)
                 self._far_sides.check_all(receipts)
@@ -284,14 +290,23 @@ def _status(receipts: ReceiptReader, receipt_id: str) -> str | None:
     return None if final is None else final.status
 
 
-def _check_turns(receipts: ReceiptReader) -> None:
-    """The turns of each session count on from 1, in the order of ids."""
-    turns: dict[str, int] = {}
+def check_turns(receipts: ReceiptReader, left_alone: Counter[str]) -> int:
+    """The turns of each session count on from 1, in the order of ids; tell how many requests have none.
+
+    Raises: Broken, also where more of a session's requests have none than daemons have said that they left alone.
+    """
+    turns, without = Counter[str](), Counter[str]()
     for entries in reversed(list(receipts.newest())):
         opened = entries[0].event
         assert isinstance(opened, Opened)
         session = opened.caller.session_id
         assert session is not None
-        turns[session.value] = turns.get(session.value, 0) + 1
+        if opened.session_turn is None:
+            without[session.value] += 1
+            continue
+        turns[session.value] += 1
         if opened.session_turn != turns[session.value]:
             raise Broken(f"turn {turns[session.value]} of {session.value} says that it is turn {opened.session_turn}")
+    if unsaid := without - left_alone:
+        raise Broken(f"no daemon has said why these requests of sessions got no turn: {dict(unsaid)}")
+    return without.total()

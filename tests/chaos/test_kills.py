@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.kills import Line, Setting
+from tests.chaos.kills import Line, Setting, check_turns
+from tests.chaos.verdict import Broken
+from wardwright.domain.caller import Attributed, Caller
+from wardwright.storage.memory import MemoryReceiptStore
+from wardwright.testing.sample_receipts import opened, sealed
 
 
 @pytest.mark.slow
@@ -38,3 +42,28 @@ def test_after_each_kill_9_no_sink_is_further_than_what_it_got_and_in_the_end_it
         line.end()
     assert counts["kills"] == 2
     assert counts["events at the receiver"] > 3 * counts["receipts in the file"] > 0
+
+
+def store_of(*turns: int | None) -> MemoryReceiptStore:
+    """A store that has requests of one session, in this order."""
+    store = MemoryReceiptStore()
+    for number, turn in enumerate(turns, 1):
+        event = opened(Caller(session_id=Attributed("s", "header")), session_turn=turn)
+        store.append(sealed(number, [event]).payloads)
+    return store
+
+
+def test_turns_that_count_on_hold_and_those_that_sessions_did_not_give_are_counted() -> None:
+    assert check_turns(store_of(1, 2, 3), Counter()) == 0
+    assert check_turns(store_of(None, 1, None, 2), Counter(s=2)) == 2
+
+
+@pytest.mark.parametrize("turns", [(2,), (1, 1), (1, 3), (1, None, 3), (1, None, 1)])
+def test_a_wrong_turn_is_found_whatever_sessions_did_not_give(turns: tuple[int | None, ...]) -> None:
+    with pytest.raises(Broken, match="says that it is turn"):
+        check_turns(store_of(*turns), Counter(s=9))
+
+
+def test_a_request_without_a_turn_that_no_daemon_has_told_of_is_found() -> None:
+    with pytest.raises(Broken, match="'s': 1"):
+        check_turns(store_of(1, None, None, 2), Counter(s=1, other=5))

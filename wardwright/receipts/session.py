@@ -9,21 +9,29 @@ _SOON_S = 5.0
 """A session hears of a request's end a moment after its receipt says so."""
 
 
-def facts_after(newest: Sequence[Entry], earlier: Iterable[Sequence[Entry]] = ()) -> SessionFacts | None:
-    """State what is known of a session after the request of its newest receipt; None when that is of no session. Purity: pure.
+def turn_of(entries: Sequence[Entry]) -> int | None:
+    """The number of a receipt's request in its session; None without a session, or where that did not answer in time. Purity: pure."""
+    opened = entries[0].event if entries else None
+    return opened.session_turn if isinstance(opened, Opened) else None
 
-    `earlier` are receipts of requests that may have been under way when that one began: what they came to then is in none of its facts.
+
+def facts_after(counted: Sequence[Entry], others: Iterable[Sequence[Entry]] = ()) -> SessionFacts:
+    """State what is known of a session after the request of its newest receipt that has a turn. Purity: pure.
+
+    Where none has one that is any older receipt, and no turn was taken yet. `others` are receipts of requests whose outcome is in none of
+    its facts: they may have been under way when that one began, or came after it and got no turn.
     """
-    opened = newest[0].event if newest else None
-    if not isinstance(opened, Opened) or opened.session_turn is None:
-        return None
-    known = opened.decision.facts.session or SessionFacts(opened.session_turn)
-    since = newest[0].at - _SOON_S
-    under_way = [entries for entries in earlier if entries and entries[-1].at > since]
+    opened = counted[0].event if counted else None
+    if not isinstance(opened, Opened):
+        return SessionFacts(0)
+    turn = opened.session_turn or 0
+    known = opened.decision.facts.session or SessionFacts(turn)
+    since = counted[0].at - _SOON_S
+    late = [entries for entries in others if entries and entries[-1].at > since]
     sticky, spent = known.sticky, known.spent_rules
-    for entries in sorted([*under_way, newest], key=lambda entries: (entries[-1].at, entries[0].receipt_id)):
+    for entries in sorted([*late, counted], key=lambda entries: (entries[-1].at, entries[0].receipt_id)):
         sticky, spent = _sticky_after(sticky, entries), _spent_after(spent, entries)
-    return SessionFacts(opened.session_turn, sticky, spent)
+    return SessionFacts(turn, sticky, spent)
 
 
 def _sticky_after(sticky: Mapping[str, str], entries: Sequence[Entry]) -> Mapping[str, str]:

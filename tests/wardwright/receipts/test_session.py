@@ -6,7 +6,7 @@ import pytest
 from tests.wardwright.receipts.receipt_samples import opened
 from wardwright.domain.route import SessionFacts, StickyChoice
 from wardwright.receipts.events import AttemptFinished, Closed, Entry, Event, StreamFinding
-from wardwright.receipts.session import facts_after, settled
+from wardwright.receipts.session import facts_after, settled, turn_of
 
 CHOICES = (StickyChoice("blend", ("p/a", "p/b")), StickyChoice("other", ("q/c",)))
 
@@ -92,9 +92,21 @@ class TestRequestsAtTheSameTime:
         )
 
 
-def test_a_receipt_of_no_session_tells_nothing() -> None:
-    assert facts_after(entries(of_session(None, {}))) is None
-    assert facts_after([]) is None
+class TestRequestsWithoutATurn:
+    def test_one_after_the_newest_that_counts_is_not_counted_and_what_it_came_to_holds(self) -> None:
+        counted = timed("rcpt_4", 100.0, 101.0, of_session(4, {"blend": "p/a"}, spent=("early",)), None)
+        after = timed("rcpt_5", 110.0, 111.0, of_session(None, {}), None, "late")
+        assert facts_after(counted, [after]) == SessionFacts(4, {"blend": "p/a"}, ("early", "late"))
+
+    def test_where_none_has_one_no_turn_was_taken(self) -> None:
+        first = timed("rcpt_1", 100.0, 101.0, of_session(None, {}), None, "a")
+        second = timed("rcpt_2", 200.0, 201.0, of_session(None, {}), None, "b")
+        assert facts_after(first, [second]) == SessionFacts(0, {}, ("a", "b"))
+        assert facts_after([]) == SessionFacts(0)
+
+    def test_they_are_told_apart_from_those_that_have_one(self) -> None:
+        receipts = [entries(of_session(4, {})), entries(of_session(None, {})), entries(attempt()), []]
+        assert [turn_of(receipt) for receipt in receipts] == [4, None, None, None]
 
 
 def test_what_does_not_change_is_not_copied() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from supervisors import child_path, terminate_child
 from supervisors.testing import settle
+from tests.wardwright.runtime.conftest import Logs
 from tests.wardwright.runtime.providers import Hanging, Watched, failing
 from tests.wardwright.runtime.responders import RecordingResponder
 from tests.wardwright.runtime.stage import InlineThreads, Stage, cascade, chat_request, stage
@@ -27,6 +28,11 @@ from wardwright.runtime.tree import ROOT, sessions_path
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("threads")]
 
 SESSIONS = sessions_path("test-model")
+OUT_OF_ORDER = Failure("server_error", "out of order", status=500)
+TARGETS = (Target("first/m", "first", "m", 8192), Target("second/m", "second", "m", 8192))
+STICKY = ModelDefinition(
+    "test-model", "v1", "in-order", (Cascade("in-order", ("first/m", "second/m"), sticky=True),), TARGETS
+)
 
 
 def member_of(session_id: str) -> Caller:
@@ -118,7 +124,50 @@ class TestSessions:
             await terminate_child(on.system.named(f"{ROOT}/models/test-model"), "sessions")
             began = anyio.current_time()
             assert await turn_of(on, member_of("a")) is None
-            assert anyio.current_time() - began <= 1.0
+            assert anyio.current_time() - began <= 5.0
+
+    async def test_after_a_request_that_did_not_wait_for_its_session_it_goes_on_with_the_turn_it_has_reached(
+        self, threads: InlineThreads, logs: Logs
+    ) -> None:
+        async with stage(failing("first", OUT_OF_ORDER, times=1), Watched("second"), definition=STICKY) as on:
+            asked = [await target_of(on, member_of("a")) for _ in range(2)]
+            on.kill(f"{SESSIONS}/a")
+            threads.takes_s = 6.0
+            await settle()
+            assert await turn_of(on, member_of("a")) is None
+            threads.takes_s = 0.0
+            on.kill(f"{SESSIONS}/a")
+            await settle()
+            assert await on.gateway.sessions.peek("test-model", "a") == SessionFacts(3, {"in-order": "second/m"})
+            assert (asked, await turn_of(on, member_of("a"))) == (["second/m"] * 2, 3)
+        assert [(one["model"], one["session"]) for one in logs if "without its session" in one["event"]] == [
+            ("test-model", "a")
+        ]
+
+    async def test_a_session_that_is_read_slowly_is_waited_for(self, threads: InlineThreads) -> None:
+        async with stage(Watched()) as on:
+            await turn_of(on, member_of("a"))
+            await terminate_child(on.system.named(SESSIONS), "a")
+            threads.takes_s = 4.0
+            assert await turn_of(on, member_of("a")) == 2
+
+    async def test_a_request_waits_on_when_the_one_that_began_to_start_its_session_has_left(
+        self, threads: InlineThreads
+    ) -> None:
+        async with stage(Watched()) as on:
+            await turn_of(on, member_of("a"))
+            await terminate_child(on.system.named(SESSIONS), "a")
+            threads.takes_s = 2.0
+            turns: list[int | None] = []
+
+            async def ask() -> None:
+                turns.append(await turn_of(on, member_of("a")))
+
+            async with anyio.create_task_group() as tasks:
+                with anyio.move_on_after(1):
+                    tasks.start_soon(ask)  # which finds the session starting
+                    await ask()
+            assert turns == [2]
 
     async def test_a_session_goes_on_where_its_receipts_have_left_it(self) -> None:
         async with stage(Watched()) as on:
@@ -131,11 +180,7 @@ class TestSessions:
             assert await turn_of(on, member_of("a")) == 4
 
     async def test_a_sticky_selector_stays_on_the_target_that_answered(self) -> None:
-        targets = (Target("first/m", "first", "m", 8192), Target("second/m", "second", "m", 8192))
-        selector = Cascade("in-order", ("first/m", "second/m"), sticky=True)
-        model = ModelDefinition("test-model", "v1", "in-order", (selector,), targets)
-        refused = Failure("server_error", "out of order", status=500)
-        async with stage(failing("first", refused, times=1), Watched("second"), definition=model) as on:
+        async with stage(failing("first", OUT_OF_ORDER, times=1), Watched("second"), definition=STICKY) as on:
             asked = [await target_of(on, member_of("a")) for _ in range(2)]
             on.kill(f"{SESSIONS}/a")
             await settle()

@@ -10,6 +10,7 @@ import pytest
 from supervisors import (
     ActorRef,
     Call,
+    CallTimeout,
     DynamicSupervisor,
     System,
     UnexpectedRequest,
@@ -17,6 +18,7 @@ from supervisors import (
     start_child,
     which_children,
 )
+from supervisors.sys import resume, suspend
 from supervisors.testing import settle
 from wardwright.domain.route import SessionFacts, StickyChoice
 from wardwright.runtime.session import PASSIVE_AFTER_S, NextTurn, Served, SessionActor, session_spec
@@ -61,6 +63,16 @@ async def test_concurrent_requests_get_turns_of_their_own() -> None:
             for _ in range(20):
                 tasks.start_soon(take)
     assert sorted(taken) == list(range(1, 21))
+
+
+async def test_a_request_that_has_ceased_to_wait_is_not_counted() -> None:
+    async with sessions() as system:
+        session = await start(system)
+        await suspend(session)
+        with pytest.raises(CallTimeout):
+            await session.call(NextTurn(), timeout=1)
+        await resume(session)
+        assert await turns(session, 2) == [1, 2]
 
 
 async def test_it_stays_on_the_target_that_served_where_a_selector_may_keep_it() -> None:

@@ -99,15 +99,14 @@ def _read(text: str) -> tuple[str, str]:
     """A filter of the API and its value. A value that no receipt can have is a mistake here, where a person typed it."""
     from wardwright.domain.policy import StreamAction
     from wardwright.domain.tools import ToolPhase, ToolSource
-    from wardwright.receipts.events import FinalStatus
-    from wardwright.receipts.query import FILTERS
+    from wardwright.receipts.query import FILTERS, STATUSES
 
     name, equals, value = text.partition("=")
     if not equals:
         raise typer.BadParameter(f"{text!r} is not NAME=VALUE", param_hint="--where")
     name = _SHORT.get(name) or known(name, (*_SHORT, *FILTERS), "--where")
     words: Mapping[str, tuple[str, ...]] = {
-        "status": get_args(FinalStatus),
+        "status": STATUSES,
         "stream_policy_action": get_args(StreamAction),
         "simulation": ("true", "false"),
         "tool_phase": get_args(ToolPhase),

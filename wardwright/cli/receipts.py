@@ -24,7 +24,8 @@ def list_receipts(  # noqa: PLR0913 - each is an option of the command
     until: UntilOption = None,
     model: ModelOption = None,
     status: Annotated[
-        str | None, typer.Option("--status", metavar="STATUS", help="Only of this final status, such as completed.")
+        str | None,
+        typer.Option("--status", metavar="STATUS", help="Only of this final status, such as completed, or open."),
     ] = None,
     session: Annotated[str | None, typer.Option("--session", metavar="ID", help="Only of this session id.")] = None,
     rules_did: Annotated[
@@ -84,9 +85,9 @@ def show_receipt(
 
 
 def _known_status(status: str | None) -> str | None:
-    from wardwright.receipts.events import FinalStatus
+    from wardwright.receipts.query import STATUSES
 
-    return None if status is None else known(status, get_args(FinalStatus), "--status")
+    return None if status is None else known(status, STATUSES, "--status")
 
 
 def _known_action(action: str | None) -> str | None:

@@ -8,12 +8,12 @@ import base64
 import binascii
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import msgspec
 
 from wardwright.domain.errors import RequestError
-from wardwright.receipts.events import Entry
+from wardwright.receipts.events import Entry, FinalStatus
 from wardwright.receipts.fold import Receipt, Summary, fold, summarise, summary_of
 
 DEFAULT_LIMIT = 50
@@ -51,6 +51,9 @@ TOOL_FIELDS = (
     "tool_source",
     "tool_call_id",
 )
+OPEN = "open"
+"""What to ask `status` for to find receipts that have none yet."""
+STATUSES = (*get_args(FinalStatus), OPEN)
 FILTERS = (*_EXACT, *TOOL_FIELDS, "model", "simulation", "created_at_min", "created_at_max")
 
 _MODEL_PREFIX = "wardwright/"
@@ -58,13 +61,13 @@ _CURSOR_VERSION = "1:"
 
 
 class ReceiptFilter(msgspec.Struct, frozen=True):
-    """What a caller asked to see. `exact` pairs summary fields with the value they must have.
+    """What a caller asked to see. `exact` pairs summary fields with the value they must have; a `status` of None asks for what is open.
 
     `before` is the receipt id that the cursor named: only older receipts follow, down to the one of the id `least`. Times are inclusive
     Unix seconds.
     """
 
-    exact: tuple[tuple[str, str | bool], ...] = ()
+    exact: tuple[tuple[str, str | bool | None], ...] = ()
     created_at_min: float = -math.inf
     created_at_max: float = math.inf
     limit: int = DEFAULT_LIMIT
@@ -100,12 +103,16 @@ class ReceiptFilter(msgspec.Struct, frozen=True):
         """Whether every receipt is asked for. Purity: pure."""
         return not self.exact and self.created_at_min == -math.inf and self.created_at_max == math.inf
 
+    def takes_only_open(self) -> bool:
+        """Whether only receipts without a closing entry are asked for. Purity: pure."""
+        return ("status", None) in self.exact
+
     def traces(self) -> tuple[bytes, ...]:
         """Bytes that the encoded entries of every receipt contain which matches: each is in one of them. Purity: pure.
 
         Whoever looks through many receipts searches for these first, which costs a tenth of decoding.
         """
-        return tuple(_trace(value) for _, value in self.exact if value is not False)
+        return tuple(_trace(value) for _, value in self.exact if value is not False and value is not None)
 
     def going_on(self, next_cursor: str) -> "ReceiptFilter":
         """The same question below a page's cursor. Purity: pure. Raises: RequestError when it is no cursor."""
@@ -172,8 +179,12 @@ def cursor(receipt_id: str) -> str:
     return base64.urlsafe_b64encode(f"{_CURSOR_VERSION}{receipt_id}".encode()).decode().rstrip("=")
 
 
-def _exact(given: Mapping[str, str]) -> tuple[tuple[str, str | bool], ...]:
-    exact: list[tuple[str, str | bool]] = [(name, given[name]) for name in (*_EXACT, *TOOL_FIELDS) if name in given]
+def _exact(given: Mapping[str, str]) -> tuple[tuple[str, str | bool | None], ...]:
+    exact: list[tuple[str, str | bool | None]] = [
+        (name, None if (name, given[name]) == ("status", OPEN) else given[name])
+        for name in (*_EXACT, *TOOL_FIELDS)
+        if name in given
+    ]
     if "model" in given:
         exact.append(("model_id", given["model"].removeprefix(_MODEL_PREFIX)))
     if "simulation" in given:

@@ -11,7 +11,15 @@ from typing import NamedTuple
 import apsw
 
 from wardwright.receipts.query import CLOCK_SLACK_S, ReceiptFilter
-from wardwright.storage.sqlite_query import NEVER, Condition, bounded, exact_condition, is_bounded, time_conditions
+from wardwright.storage.sqlite_query import (
+    IS_OPEN,
+    NEVER,
+    Condition,
+    bounded,
+    exact_condition,
+    is_bounded,
+    time_conditions,
+)
 
 MOST_LOOKED_AT = 2_000
 
@@ -46,7 +54,7 @@ def narrowed(found: apsw.Cursor, wanted: ReceiptFilter, before: str | None, colu
     others = [condition for name, condition in conditions if name != driver] + list(time_conditions(wanted))
     sooner = _id_after(found, wanted.created_at_max + CLOCK_SLACK_S)
     return Search(
-        through="receipts_by_id" if driver is None else f"receipts_by_{driver}",
+        through="receipts_by_id" if driver is None else _index_of(driver, dict(driven)[driver]),
         driving=Condition("1") if driver is None else dict(driven)[driver],
         others=others,
         before=before if sooner is None or (before is not None and before < sooner) else sooner,
@@ -89,6 +97,10 @@ def matching(found: apsw.Cursor, search: Search, below: str, at_most: int) -> Sc
     return Scan(receipts, None if is_all else receipt_id, looked_at)
 
 
+def _index_of(name: str, condition: Condition) -> str:
+    return "open_receipts" if condition == IS_OPEN else f"receipts_by_{name}"
+
+
 def _rarest(found: apsw.Cursor, driven: Sequence[tuple[str, Condition]], before: str | None) -> str | None:
     """The name of the condition that the fewest receipts meet, as far as it is worth counting; None when there is none."""
     if len(driven) < 2:
@@ -97,7 +109,7 @@ def _rarest(found: apsw.Cursor, driven: Sequence[tuple[str, Condition]], before:
     for name, condition in driven:
         above = "" if before is None else "AND receipt_id < ?"
         sql = (
-            f"SELECT count(*) FROM (SELECT 1 FROM receipts INDEXED BY receipts_by_{name} "  # noqa: S608 - our own words
+            f"SELECT count(*) FROM (SELECT 1 FROM receipts INDEXED BY {_index_of(name, condition)} "  # noqa: S608 - our own words
             f"WHERE {condition.sql} {above} LIMIT {MOST_LOOKED_AT})"
         )
         values = condition.values if before is None else (*condition.values, before)

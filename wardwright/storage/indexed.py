@@ -1,7 +1,7 @@
 """The reading half that all stores share: everything the port can be asked, answered from an index and a way to fetch payloads."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import inf
 from typing import Generic, TypeVar
 
@@ -11,7 +11,7 @@ from wardwright.domain.errors import StorageUnavailable
 from wardwright.receipts.events import Entry, decode_entry
 from wardwright.receipts.fold import Receipt
 from wardwright.receipts.query import CLOCK_SLACK_S, Page, ReceiptFilter, Unlike, page, select
-from wardwright.storage.index import Places
+from wardwright.storage.index import CLOSED, Places, head_of
 
 P = TypeVar("P")
 
@@ -79,17 +79,17 @@ class IndexedReceipts(ABC, Generic[P]):
 
     def _candidates(self, wanted: ReceiptFilter, at_most: int) -> Iterator[tuple[Entry, ...] | Unlike]:
         """What may match, so many looked up and fetched at a time."""
-        traces, before = wanted.traces(), self._beginning(wanted)
+        is_unlike, before = _unlikeness(wanted), self._beginning(wanted)
         while True:
             found = self._places.candidates(wanted, before, at_most)
             places = [places for _, places in found.receipts]
             for (receipt_id, _), payloads in zip(found.receipts, self._fetch_each(places), strict=True):
                 if not payloads:
                     continue  # it was forgotten this very moment
-                elif not traces or all(any(trace in payload for payload in payloads) for trace in traces):
-                    yield self._decoded(receipt_id, payloads)
-                else:
+                elif is_unlike(payloads):
                     yield self._unlike(receipt_id, payloads[0])
+                else:
+                    yield self._decoded(receipt_id, payloads)
             before = found.reached
             if before is None:
                 return
@@ -133,6 +133,25 @@ class IndexedReceipts(ABC, Generic[P]):
             return Unlike(receipt_id, _decode_opening(opening).at)
         except msgspec.DecodeError as error:
             raise _unreadable(receipt_id, error) from error
+
+
+def _unlikeness(wanted: ReceiptFilter) -> Callable[[Sequence[bytes]], bool]:
+    """How to tell of most receipts that do not match, by their payloads, that they do not."""
+    traces, only_open = wanted.traces(), wanted.takes_only_open()
+
+    def is_unlike(payloads: Sequence[bytes]) -> bool:
+        if only_open and _is_closing(payloads[-1]):
+            return True
+        return not all(any(trace in payload for payload in payloads) for trace in traces)
+
+    return is_unlike
+
+
+def _is_closing(payload: bytes) -> bool:
+    try:
+        return head_of(payload).event.type == CLOSED
+    except ValueError:
+        return False  # whoever decodes it will say what is wrong
 
 
 def _unreadable(receipt_id: str, error: msgspec.DecodeError) -> StorageUnavailable:

@@ -77,7 +77,9 @@ def _conditions(wanted: ReceiptFilter, columns: Container[str]) -> Iterator[Cond
         yield Condition("created_at <= %s", (_bounded(wanted.created_at_max),))
 
 
-def _exact(name: str, value: str | bool, columns: Container[str]) -> Condition:
+def _exact(name: str, value: str | bool | None, columns: Container[str]) -> Condition:
+    if value is None:
+        return Condition("is_open")  # no other field is asked for nothing
     if name == "simulation":
         return Condition("simulation = %s", (value,)) if isinstance(value, bool) else _NEVER
     key = key_of_value(str(value))

@@ -25,6 +25,8 @@ class Condition(NamedTuple):
 NEVER = Condition("0")
 """What nothing meets."""
 
+IS_OPEN = Condition("is_open")
+
 
 def matching_ids(wanted: ReceiptFilter, columns: Container[str]) -> Condition:
     """The statement that finds the ids of a page, and one more where another page follows. Purity: pure.
@@ -63,8 +65,10 @@ def time_conditions(wanted: ReceiptFilter) -> Iterator[Condition]:
         yield Condition("created_at <= ?", (bounded(wanted.created_at_max),))
 
 
-def exact_condition(name: str, value: str | bool, columns: Container[str]) -> Condition:
+def exact_condition(name: str, value: str | bool | None, columns: Container[str]) -> Condition:
     """That a field of the summary has a value: none has one that is no column. Purity: pure."""
+    if value is None:
+        return IS_OPEN  # no other field is asked for nothing
     if name == "simulation":
         return Condition("simulation = ?", (int(value),)) if isinstance(value, bool) else NEVER
     if name not in columns or not _is_encodable(str(value)):

@@ -27,7 +27,7 @@ from wardwright.receipts.events import (
     decode_entry,
 )
 from wardwright.receipts.fading import faded
-from wardwright.receipts.query import CLOCK_SLACK_S, MAX_LIMIT, TOOL_FIELDS, ReceiptFilter, cursor
+from wardwright.receipts.query import CLOCK_SLACK_S, MAX_LIMIT, STATUSES, TOOL_FIELDS, ReceiptFilter, cursor
 
 AT = 1_800_000_000
 SPACING_S = 10
@@ -217,7 +217,7 @@ def queries(most: int) -> st.SearchStrategy[ReceiptFilter]:
         "model": st.sampled_from([*MODELS, "wardwright/coding", "none"]),
         "model_id": st.sampled_from(MODELS),
         "model_version": st.sampled_from(VERSIONS),
-        "status": st.sampled_from(get_args(FinalStatus)),
+        "status": st.sampled_from(STATUSES),
         "selected_model": st.sampled_from(list(TARGETS)),
         "selected_provider": st.sampled_from(["local", "cloud"]),
         "simulation": st.sampled_from(["true", "false", "perhaps"]),

@@ -332,9 +332,12 @@ class TestQueries(Clauses):
         record = plain(1).payloads
         receipts.append(record[:-1])
         completed = ReceiptFilter.parse({"status": "completed"})
+        unfinished = ReceiptFilter.parse({"status": "open"})
         assert receipts.page(completed).data == ()
+        assert [summary.receipt_id for summary in receipts.page(unfinished).data] == [receipt_id(1)]
         receipts.append(record[-1:])
         assert [summary.receipt_id for summary in receipts.page(completed).data] == [receipt_id(1)]
+        assert receipts.page(unfinished).data == ()
 
 
 class TestHealth(Clauses):

@@ -50,6 +50,10 @@ def test_the_end_of_a_span_is_not_in_it() -> None:
     assert filters_of(since=1000, until=2000) == {"created_at_min": "1000", "created_at_max": "1999"}
 
 
+def test_receipts_that_have_not_ended_can_be_asked_for() -> None:
+    assert filters_of(where=["status=open"]) == {"status": "open"}
+
+
 def test_whatever_stats_groups_by_can_be_asked_for_by_the_same_word() -> None:
     for word in GROUPINGS:
         (name,) = filters_of(where=[f"{word}={'completed' if word == 'status' else 'x=y'}"])

@@ -122,6 +122,8 @@ def test_an_open_receipt_has_no_status_to_match() -> None:
     open_receipt = fold(entries([opened()]))
     assert not ReceiptFilter.parse({"status": "completed"}).matches(open_receipt)
     assert ReceiptFilter.parse({}).matches(open_receipt)
+    assert ReceiptFilter.parse({"status": "open"}).matches(open_receipt)
+    assert not ReceiptFilter.parse({"status": "open"}).matches(RECEIPT)
 
 
 @pytest.mark.parametrize("limit", ["1", "500", " 7 "])

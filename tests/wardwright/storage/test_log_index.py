@@ -118,6 +118,24 @@ def test_a_search_that_finds_nothing_is_bounded_and_goes_on(path: Path, monkeypa
     store.close()
 
 
+def test_receipts_that_are_open_are_found_without_a_look_at_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = kept(tmp_path)
+    for number in range(RECEIPTS):
+        store.append(plain(number, closed=number != 3).payloads)
+    while store.tend():
+        pass
+    monkeypatch.setattr("wardwright.storage.index_query.MOST_LOOKED_AT", 2)
+    tail = {place for number in range(RECEIPTS - 4, RECEIPTS) for place in store._index.places(receipt_id(number))}
+    fetched = Fetched(monkeypatch)
+    for more in ({}, {"model": "coding"}):
+        page = store.page(ReceiptFilter.parse({"status": "open", **more}))
+        assert ([summary.receipt_id for summary in page.data], page.next_cursor) == ([receipt_id(3)], None)
+    assert set(fetched.places) <= {*store._index.places(receipt_id(3))} | tail
+    store.close()
+
+
 def _remove(path: Path) -> None:
     shutil.rmtree(path / "index")
 

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import apsw
@@ -89,6 +90,19 @@ def test_it_is_not_done_before_it_is_gone_from_disk(folder: Path, run: Run, monk
     reading.close()
     assert run("receipts", "erase", "--user", "anna", "--yes").stdout == "there is nothing of anna to erase\n"
     assert not any(b"anna" in path.read_bytes() for path in (folder / "data").rglob("*") if path.is_file())
+
+
+def test_what_a_migration_has_left_is_told(recorded: Path, folder: Path, run: Run) -> None:
+    assert run("storage", "migrate", "sqlite").exit_code == 0
+    text = (folder / "wardwright.toml").read_text()
+    assert "data/sqlite/wardwright.db has receipts too" in run("receipts", "erase", "--user", "nobody").stderr
+    (folder / "wardwright.toml").write_text(text.replace("[storage]", '[storage]\nkind = "sqlite"'))
+    result = run("receipts", "erase", "--user", "bert", "--yes")
+    assert result.stdout == "1 receipt of bert erased\n"
+    assert "data/receipts has receipts too, from before another kind was set; nothing in it was erased" in result.stderr
+    shutil.rmtree(recorded / "receipts")
+    shutil.rmtree(recorded / "control", ignore_errors=True)
+    assert "has receipts too" not in run("receipts", "erase", "--user", "bert").stderr
 
 
 def test_a_daemon_is_asked_step_by_step(daemon: FakeDaemon, run: Run) -> None:

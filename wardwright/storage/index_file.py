@@ -189,6 +189,8 @@ class IndexFile:
                 state = _state(found)
         except StorageUnavailable as error:
             raise Unfit(error.message) from error
+        if not home:
+            raise Unfit("a process ended while entries were being replaced")
         if home != self.path.stat().st_ino:
             raise Unfit("it was copied here")
         if not {number for (number,) in held} <= set(log.numbers()):

@@ -20,6 +20,8 @@ from wardwright.runtime.erasure import Erased, receipts_of
 from wardwright.runtime.erasure import erase as erase_some
 from wardwright.storage import sqlite_database, turns
 from wardwright.storage.file import FileReceiptStore
+from wardwright.storage.index_file import IndexFile, Unfit
+from wardwright.storage.log_folder import LogFolder
 from wardwright.storage.memory import MemoryReceiptStore
 from wardwright.testing.sample_receipts import Written, after_fading, erasures, fadings, governed, opened, sealed
 
@@ -156,6 +158,8 @@ def test_an_index_that_was_left_in_between_is_made_anew(
         erase(store, range(19), at_a_time=19)
     monkeypatch.undo()
     assert found(left, range(20)) != [], "the index still says who it was"
+    with pytest.raises(Unfit, match="while entries were being replaced"):
+        IndexFile(left / "index" / "receipts.db", is_writer=False).checked(LogFolder(left))
     reopened = FileReceiptStore(left)
     assert found(left, range(20)) == []
     assert len(list(reopened.newest())) == 20

@@ -293,7 +293,8 @@ def _status(receipts: ReceiptReader, receipt_id: str) -> str | None:
 def check_turns(receipts: ReceiptReader, left_alone: Counter[str]) -> int:
     """The turns of each session count on from 1, in the order of ids; tell how many requests have none.
 
-    Raises: Broken, also where more of a session's requests have none than daemons have said that they left alone.
+    Raises: Broken, also where more of a session's requests have none than daemons have said that they left alone, or most of all: no
+    machine that is worth a run is as slow as that.
     """
     turns, without = Counter[str](), Counter[str]()
     for entries in reversed(list(receipts.newest())):
@@ -309,4 +310,6 @@ def check_turns(receipts: ReceiptReader, left_alone: Counter[str]) -> int:
             raise Broken(f"turn {turns[session.value]} of {session.value} says that it is turn {opened.session_turn}")
     if unsaid := without - left_alone:
         raise Broken(f"no daemon has said why these requests of sessions got no turn: {dict(unsaid)}")
+    if without.total() > turns.total():
+        raise Broken(f"{without.total()} requests got no turn from their sessions, and only {turns.total()} did")
     return without.total()

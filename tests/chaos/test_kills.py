@@ -67,3 +67,8 @@ def test_a_wrong_turn_is_found_whatever_sessions_did_not_give(turns: tuple[int |
 def test_a_request_without_a_turn_that_no_daemon_has_told_of_is_found() -> None:
     with pytest.raises(Broken, match="'s': 1"):
         check_turns(store_of(1, None, None, 2), Counter(s=1, other=5))
+
+
+def test_sessions_that_hardly_ever_answer_are_found() -> None:
+    with pytest.raises(Broken, match="3 requests got no turn"):
+        check_turns(store_of(1, None, None, None, 2), Counter(s=3))

@@ -45,7 +45,9 @@ class Capability(StrEnum):
 class StoreHealth(msgspec.Struct, frozen=True):
     """What a store says of itself. `path` says where it is, and is None for stores that are nowhere.
 
-    `contract` is the version of the contract that it keeps, `capabilities` are those of its provider.
+    `contract` is the version of the contract that it keeps, `capabilities` are those of its provider. `index_progress` is None, unless
+    the store is making anew, beside everything else, what questions are answered from: then it is the part that is made, 0 to 1, and
+    questions are refused until it is whole.
     """
 
     kind: str
@@ -56,6 +58,7 @@ class StoreHealth(msgspec.Struct, frozen=True):
     recovered_bytes: int = 0
     contract: int = CONTRACT
     capabilities: tuple[Capability, ...] = ()
+    index_progress: float | None = None
 
 
 class MarkDamaged(StorageUnavailable):

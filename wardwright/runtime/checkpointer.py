@@ -42,6 +42,7 @@ from wardwright.runtime.visible import StorageLost, StorageRecovered, Tell, tell
 from wardwright.runtime.worker import Worker
 
 _TENDED_EVERY = 1024  # entries
+_TENDED_EVERY_S = 10.0
 _NEIGHBOURS_INTERVAL_S = 30.0
 
 _log = structlog.get_logger("wardwright.storage")
@@ -322,7 +323,9 @@ class Checkpointer(Actor):
 
     async def _tend(self) -> None:
         while True:
-            await self._untended.wait()
+            # Now and then also where little is appended: what is to be mended nobody tells of.
+            with anyio.move_on_after(_TENDED_EVERY_S):
+                await self._untended.wait()
             self._untended = anyio.Event()
             try:
                 store = (

@@ -8,7 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 
@@ -19,9 +19,12 @@ from wardwright.ports.storage import StoreHealth
 from wardwright.storage.compaction import Compacted, compact_segments, size_of, unpacked_segments
 from wardwright.storage.file_reading import CAPABILITIES, FileReceiptReader, FileReceipts, note
 from wardwright.storage.files import FileOps, FolderLock, disk_faults, make_folder
-from wardwright.storage.index import check_replacement, head_of
+from wardwright.storage.index import Head, check_replacement, head_of
 from wardwright.storage.index_file import FORMAT as INDEX_FORMAT
+from wardwright.storage.index_file import IndexDamaged
 from wardwright.storage.index_format import note_format
+from wardwright.storage.index_making import IndexMaking
+from wardwright.storage.interim import Interim
 from wardwright.storage.log import ROOM_BYTES, SEGMENT_BYTES, Durability, LogWriter
 from wardwright.storage.log_folder import LogFolder, Place
 from wardwright.storage.log_index import LogIndex
@@ -32,6 +35,7 @@ from wardwright.storage.segments import LogReader
 
 TAIL_ENTRIES = 16_384
 _STEP = 256
+_MADE_ANEW = "the index of the receipts is made anew from the log"
 
 _log = structlog.get_logger("wardwright.storage")
 
@@ -62,6 +66,8 @@ class FileReceiptStore(FileReceipts):
         self._writing = threading.Lock()
         self._indexing = threading.Lock()
         self._unpackable: set[int] = set()
+        self._interim: Interim | None = None  # in place of an index that was given up, until another is made
+        self._making: IndexMaking | None = None
         self._log: LogWriter | None = None
         self._marks = Marks(path, self._files, is_durable=durability != "none")
         self._lock = FolderLock(path)
@@ -71,10 +77,9 @@ class FileReceiptStore(FileReceipts):
         try:
             log = LogFolder(path)
             sweep(log, self._files)
-            super().__init__(path, LogIndex(log, read_bound(path), is_writer=True))
-            reader = LogReader(log, self._index.covered)
-            deque(self._recover(reader), maxlen=0)
-            self._index.recovered()
+            self._index = LogIndex(log, read_bound(path), is_writer=True)
+            super().__init__(path, self._index)
+            reader = self._read_up()
             note_format(path, INDEX_FORMAT, self._files, is_durable=durability != "none")
             self._log = LogWriter(
                 self._segments,
@@ -112,25 +117,32 @@ class FileReceiptStore(FileReceipts):
         """
         with self._writing:
             log = self._writer()
-            chosen = self._index.unknown(payloads)
+            chosen = self._unknown(payloads)
             if chosen:
                 places = log.append([payload for _, payload in chosen])
-                self._index.add([head for head, _ in chosen], places)
+                (self._interim or self._index).add([head for head, _ in chosen], places)
                 self._last_end = log.end()
-        if self._index.tail_length() > self._most_in_tail:
-            self._shorten_tail()
+        if self._behind() > self._most_in_tail:
+            self._catch_up()
 
     def tend(self) -> bool:
         """See `ReceiptStore.tend`. Moves the oldest entries that are known in memory alone into the index beside the log, and packs segments.
 
-        Packing one takes about half a second, in which appends go on.
+        Packing one takes about half a second, in which appends go on. An index that was given up is made anew before anything else.
         """
         with self._indexing:
             if self._log is None:
                 return False
+            if self._interim is None and self._index.is_damaged:
+                with self._writing:
+                    self._set_aside()
+            if self._interim is not None:
+                self._make_index_on()
+                return True
             step = min(_STEP, self._tail_entries)
             if self._index.tail_length() >= step:
-                self._index.move(step, self._make_durable)
+                with suppress(IndexDamaged):  # which the next step does something about
+                    self._index.move(step, self._make_durable)
                 return True
             return self._pack_one(self._log.end().segment)
 
@@ -142,15 +154,15 @@ class FileReceiptStore(FileReceipts):
         """
         with self._indexing, self._writing:
             log, before = self._writer(), size_of(self._segments)
-            active, holds, forgotten = log.end().segment, self._index.holder(), 0
+            active, holds, forgotten = log.end().segment, self._whole_index().holder(), 0
             for number, count in compact_segments(
                 self._segments, active, self._index.forgotten_below, holds, self._files
             ):
                 forgotten += count
                 on_progress(number / active / 2)
-            self._index.begin_anew()
-            reader = LogReader(self._segments)
-            for place in self._recover(reader):
+            self._index.close()
+            self._index = self._places = LogIndex.anew(self._segments, self._index.forgotten_below)
+            for place in self._recover(LogReader(self._segments)):
                 on_progress(0.5 + Place.unpacked(place).segment / active / 2)
             while self._index.tail_length():
                 self._index.move(self._tail_entries, self._make_durable)
@@ -172,7 +184,7 @@ class FileReceiptStore(FileReceipts):
         """See `ReceiptStore.forget`. A segment is removed when nothing in it is known any more, and the last one never."""
         with self._indexing, self._writing:
             log = self._writer()
-            chosen, bound = self._index.forgettable(before, at_most)
+            chosen, bound = self._whole_index().forgettable(before, at_most)
             if bound != self._index.forgotten_below:
                 write_bound(self._path, bound, self._files)
             active = Place(log.end().segment, 0).packed()
@@ -192,33 +204,38 @@ class FileReceiptStore(FileReceipts):
         wanted = _by_receipt(payloads)
         with self._indexing:
             self._writer()  # which there is none of any more when the store is closed
-            if self._index.is_unsure:
-                with disk_faults("make durable what was made anew in", self._path):
-                    self._files.sync_directory(self._path)  # a segment has its name since, and perhaps not on disk
+            index = self._whole_index()
+            if index.is_unsure:
+                self._sync_names()
             elif not wanted:
                 return
             changes = {place: payload for receipt_id in wanted for place, payload in self._changes(receipt_id, wanted)}
-            while self._index.tail_length() >= _STEP:
-                self._index.move(_STEP, self._make_durable)
+            while index.tail_length() >= _STEP:
+                index.move(_STEP, self._make_durable)
             with self._writing:
-                self._settle(changes)
+                self._settle(self._whole_index(), changes)
             segments = sorted({Place.unpacked(place).segment for place in changes})
-            with self._index.remaking(wanted):
+            with index.remaking(wanted):
                 for number in segments:
                     rewrite_segment(self._segments, number, partial(_changed, changes), self._files)
 
-    def _settle(self, changes: Iterable[int]) -> None:
+    def _sync_names(self) -> None:
+        """Have on disk what a segment is named that was made anew: perhaps that could not be done."""
+        with disk_faults("make durable what was made anew in", self._path):
+            self._files.sync_directory(self._path)
+
+    def _settle(self, index: LogIndex, changes: Iterable[int]) -> None:
         """Have these places in sealed segments, and everything that is stored in the index beside the log."""
         log = self._writer()
-        while self._index.tail_length():
-            self._index.move(_STEP, self._make_durable)
+        while index.tail_length():
+            index.move(_STEP, self._make_durable)
         if any(Place.unpacked(place).segment == log.end().segment for place in changes):
             log.roll()
             self._last_end = log.end()
 
     def _changes(self, receipt_id: str, wanted: Mapping[str, Mapping[int, bytes]]) -> Iterator[tuple[int, bytes]]:
         """What is to stand at which place. Raises: ValueError."""
-        places = self._index.places(receipt_id)
+        places = self._places.places(receipt_id)
         for place, stored in zip(places, self._fetch(places), strict=True):
             before = head_of(stored)
             payload = wanted[receipt_id].get(before.seq, stored)
@@ -242,6 +259,21 @@ class FileReceiptStore(FileReceipts):
                     self._files.sync_directory(self._path)  # one after the other: a gap would be taken for damage
         self._index.drop_segments(first_needed)
 
+    def _read_up(self) -> LogReader:
+        """Have the index know of everything that the log holds. One that turns out to be damaged is made anew."""
+        reader = LogReader(self._segments, self._index.covered)
+        try:
+            deque(self._recover(reader), maxlen=0)
+            self._index.recovered()
+        except IndexDamaged as damaged:
+            _log.warning(_MADE_ANEW, index=str(self._path / "index"), reason=damaged.message)
+            self._index.close()
+            self._index = self._places = LogIndex.anew(self._segments, self._index.forgotten_below)
+            reader = LogReader(self._segments)
+            deque(self._recover(reader), maxlen=0)
+            self._index.recovered()
+        return reader
+
     def _recover(self, reader: LogReader) -> Iterator[int]:
         """Take note of what the log holds behind the index, moving it on as it goes: a start needs no more memory than running does.
 
@@ -253,15 +285,82 @@ class FileReceiptStore(FileReceipts):
                 self._index.move(self._tail_entries, self._make_durable)
                 yield place
 
-    def _shorten_tail(self) -> None:
-        """Move the tail on where nobody tends the store, or not fast enough. What was appended is stored whatever comes of this."""
+    def _unknown(self, payloads: Sequence[bytes]) -> list[tuple[Head, bytes]]:
+        """Choose those of a batch that are not stored yet. Where the index turns out to be damaged, that is done without it."""
+        if self._interim is None and not self._index.is_damaged:
+            try:
+                return self._index.unknown(payloads)
+            except IndexDamaged:
+                pass
+        return (self._interim or self._set_aside()).unknown(payloads)
+
+    def _set_aside(self) -> Interim:
+        """Do without the index that was given up, until another is made. Only for whoever may write."""
+        self._interim = self._places = interim = self._index.interim()
+        _log.warning(f"{_MADE_ANEW}, beside serving", index=str(self._path / "index"), reason="it is damaged")
+        return interim
+
+    def _whole_index(self) -> LogIndex:
+        """The index, if it is whole. Raises: StorageUnavailable."""
+        if self._interim is not None:
+            raise self._interim.refusal()
+        return self._index
+
+    def _make_index_on(self) -> None:
+        """Go on with making an index in the place of the one that was given up; with the last step it takes its place."""
+        interim = self._interim
+        if interim is None:
+            return
+        try:
+            self._make_a_little(interim)
+        except StorageUnavailable as error:
+            interim.problem = error.message
+            if isinstance(error, IndexDamaged):
+                self._making = None
+            raise
+        interim.problem = None
+
+    def _make_a_little(self, interim: Interim) -> None:
+        making = self._making
+        if making is None:
+            if self._index.is_unsure:
+                self._sync_names()  # for the new one will not be
+            self._index.close()
+            making = self._making = IndexMaking(self._segments, interim.forgotten_below, self._make_durable)
+        is_at_end = making.step(self._last_end)
+        interim.progress = making.progress(self._last_end)
+        if not is_at_end or making.index.complete_a_little():
+            return
+        with self._writing:
+            while not making.step(self._last_end):
+                pass  # what was appended since
+            making.index.recovered()
+            self._index = self._places = making.index
+            self._interim = self._making = None
+        _log.info("the index of the receipts is made anew", receipts=self._index.counts()[0])
+
+    def _behind(self) -> int:
+        """By how much appending is ahead of the index: entries that are in memory alone.
+
+        While an index is made, how many entries it should have read beside those that it has: two for each that is appended, so that it
+        comes to an end where nobody tends the store, or not fast enough.
+        """
+        if self._interim is None:
+            return self._index.tail_length()
+        return 2 * self._interim.appended - (0 if self._making is None else self._making.entries_read)
+
+    def _catch_up(self) -> None:
+        """Move the index on where nobody tends the store, or not fast enough. What was appended is stored whatever comes of this."""
         with self._indexing:
             try:
-                self._index.move(self._tail_entries, self._make_durable)
+                while self._interim is not None and self._behind() > self._tail_entries:
+                    self._make_index_on()
+                if self._interim is None:
+                    self._index.move(self._tail_entries, self._make_durable)
                 self._most_in_tail = self._tail_entries
             except StorageUnavailable as error:
                 _log.warning("the index of the receipts could not be moved on", problem=error.message)
-                self._most_in_tail = self._index.tail_length() + self._tail_entries  # not at every append
+                self._most_in_tail = self._behind() + self._tail_entries  # not at every append
 
     def _make_durable(self, segments: Iterable[int]) -> None:
         """The index must not know of more than is on disk: what it covers is not read again."""
@@ -278,7 +377,8 @@ class FileReceiptStore(FileReceipts):
 
     def health(self) -> StoreHealth:
         """Counts and facts; touches no disk."""
-        receipt_count, open_count = self._index.counts()
+        interim = self._interim
+        receipt_count, open_count = (interim or self._index).counts()
         return StoreHealth(
             kind="file",
             durable=self._durability == "strict",
@@ -287,6 +387,7 @@ class FileReceiptStore(FileReceipts):
             path=str(self._path),
             recovered_bytes=self._recovered_bytes,
             capabilities=tuple(sorted(CAPABILITIES)),
+            index_progress=None if interim is None else interim.progress,
         )
 
     def check_writable(self) -> None:
@@ -306,6 +407,8 @@ class FileReceiptStore(FileReceipts):
                 if log is not None:
                     closing.callback(log.close)
                 self._index.close()
+                if self._making is not None:
+                    self._making.index.close()
 
     def _writer(self) -> LogWriter:
         if self._log is None:
@@ -314,6 +417,10 @@ class FileReceiptStore(FileReceipts):
 
     def _end(self) -> Place:
         return self._last_end
+
+    def _misled(self, how: str) -> StorageUnavailable:
+        self._index.give_up()
+        return IndexDamaged(f"the index is damaged: {how}. It is made anew from the log")
 
 
 def _by_receipt(payloads: Sequence[bytes]) -> dict[str, dict[int, bytes]]:

@@ -3,13 +3,15 @@
 import os
 import threading
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import Protocol
 
 from wardwright.domain.errors import StorageUnavailable
 from wardwright.ports.storage import Capability, Stored, StoreHealth
 from wardwright.storage.files import disk_faults
+from wardwright.storage.index import Places
 from wardwright.storage.indexed import IndexedReceipts
 from wardwright.storage.log_folder import LogFolder, Place
 from wardwright.storage.log_index import LogIndex
@@ -30,16 +32,32 @@ CAPABILITIES = frozenset(
 )
 
 
+class LogPlaces(Places[int], Protocol):
+    """What reading asks of the index of a log."""
+
+    def holder(self) -> Callable[[bytes, int], bool]:
+        """How to tell whether an entry of the log counts, and counts as the one at its place."""
+        ...
+
+    def cuts(self, apart: int) -> Sequence[int]:
+        """Where to cut the log for `replay`."""
+        ...
+
+    def id_cuts(self, apart: int) -> Sequence[str]:
+        """Where to cut it for `select`."""
+        ...
+
+
 class FileReceipts(IndexedReceipts[int]):
     """Reads a log through an index of packed places, which are the positions of its entries too."""
 
     capabilities = CAPABILITIES
+    _places: LogPlaces
 
-    def __init__(self, path: Path, index: LogIndex) -> None:
+    def __init__(self, path: Path, index: LogPlaces) -> None:
         super().__init__(index)
         self._path = path
         self._segments = LogFolder(path)
-        self._index = index
 
     @abstractmethod
     def _end(self) -> Place:
@@ -55,12 +73,12 @@ class FileReceipts(IndexedReceipts[int]):
     def cuts(self, apart: int) -> Sequence[int]:
         """See `ReceiptReader.cuts`. They are where segments begin."""
         self._refresh()
-        return self._index.cuts(apart)
+        return self._places.cuts(apart)
 
     def id_cuts(self, apart: int) -> Sequence[str]:
         """See `ReceiptReader.id_cuts`."""
         self._refresh()
-        return self._index.id_cuts(apart)
+        return self._places.id_cuts(apart)
 
     def mark(self, name: str) -> bytes | None:
         """See `ReceiptReader.mark`."""
@@ -84,7 +102,7 @@ class FileReceipts(IndexedReceipts[int]):
         return place
 
     def _replay(self, start: Place | None, until: int) -> Iterator[Stored]:
-        holds = self._index.holder()
+        holds = self._places.holder()
         begin = 0 if start is None else start.packed()
         for position, payload in LogReader(self._segments, start).catch_up(Place.unpacked(until - 1).segment):
             if position > until:
@@ -105,10 +123,27 @@ class FileReceipts(IndexedReceipts[int]):
         """The entries of one receipt; nothing, when its beginning was given back since its places were looked up."""
         try:
             return self._read(places)
-        except StorageUnavailable:
+        except StorageUnavailable as error:
+            is_misled = any(map(self._is_nowhere, places))
             if self._segments.is_given_back(Place.unpacked(places[0]).segment):
                 return []
+            if is_misled:
+                raise self._misled("it leads to where nothing ever began") from error
             raise
+
+    def _is_nowhere(self, place: int) -> bool:
+        """Whether no payload begins at a place, though the log is whole there or ends before. Raises: StorageUnavailable where it is not."""
+        try:
+            self._read([place])
+        except StorageUnavailable:
+            segment = Place.unpacked(place).segment
+            reader = LogReader(self._segments, Place(segment, 0))
+            for found, _ in reader.catch_up(segment):
+                if found >= place:
+                    return found != place
+            read_to = reader.tail or Place(segment, 0)
+            return read_to.packed() > place or self._end().packed() <= place
+        return False
 
     def _read(self, places: Sequence[int]) -> list[bytes]:
         return read_payloads(self._segments, places)
@@ -118,7 +153,8 @@ class FileReceiptReader(FileReceipts):
     """A file store opened for reading: shows what the writer has written whenever it is asked."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path, self._look(path))
+        self._index = self._look(path)
+        super().__init__(path, self._index)
         self._reader = LogReader(self._segments, self._index.covered)
         self._refreshing = threading.Lock()
         self._refresh()

@@ -158,7 +158,8 @@ class ReceiptIndex(Generic[P]):
         # May name a receipt that was forgotten since; then only one that is open can be left of its session.
         self._newest_of_session: dict[Session, str] = {}
         self._lock = threading.Lock()
-        self._has_strays = False
+        self.has_strays = False
+        """Whether a log may hold entries here that do not count."""
 
     def unknown(self, payloads: Iterable[bytes]) -> list[tuple[Head, bytes]]:
         """Choose those of a batch that are not stored yet, each with its head.
@@ -206,8 +207,8 @@ class ReceiptIndex(Generic[P]):
         gone = set(receipt_ids)
         with self._lock:
             self.forgotten_below = bound
-            self._has_strays = True
             if receipt_ids:
+                self.has_strays = True
                 end = bisect_left(self._ids, receipt_ids[-1]) + 1
                 self._ids[:end] = [receipt_id for receipt_id in self._ids[:end] if receipt_id not in gone]
             for receipt_id in gone:
@@ -262,7 +263,7 @@ class ReceiptIndex(Generic[P]):
 
         Raises: ValueError when the payload is no entry.
         """
-        return not self._has_strays or place in self.places(head_of(payload).receipt_id)
+        return not self.has_strays or place in self.places(head_of(payload).receipt_id)
 
     def below(self, receipt_id: str | None) -> str | None:
         """The greatest id below another, or of all; None when there is none."""
@@ -314,7 +315,7 @@ class ReceiptIndex(Generic[P]):
         return newest
 
     def _pass_over(self, place: P) -> None:
-        self._has_strays = True
+        self.has_strays = True
 
     def last_seq(self, receipt_id: str) -> int:
         """The number of a receipt's last entry; 0 when it is unknown."""
@@ -335,7 +336,7 @@ class ReceiptIndex(Generic[P]):
     def _drop(self, receipt_id: str) -> None:
         del self._places[receipt_id], self._ids[bisect_left(self._ids, receipt_id)]
         self._lost.pop(receipt_id, None)
-        self._has_strays = True
+        self.has_strays = True
 
     def _note_session(self, head: Head) -> Session | None:
         session = session_of(head)

@@ -7,6 +7,7 @@ been made in the middle of a change, is not taken for the original.
 """
 
 import os
+import threading
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ import msgspec
 
 from wardwright.domain.errors import StorageUnavailable
 from wardwright.receipts.query import ReceiptFilter
-from wardwright.storage.files import disk_faults
+from wardwright.storage.files import disk_faults, is_missing
 from wardwright.storage.frame import read_frame
 from wardwright.storage.index import Head, Session, decode_head
 from wardwright.storage.index_format import latest_format
@@ -44,6 +45,8 @@ FORMAT = 2
 _TOOLS_SINCE = 2
 
 _DAMAGE = (apsw.CorruptError, apsw.NotADBError, apsw.ConstraintError)
+
+_MADE_ANEW = "whoever writes to the log makes the index anew from it"
 
 _CACHE_KB = 16_000
 
@@ -95,6 +98,10 @@ _VISIBLE = "(receipt_id >= ? OR is_open)"
 
 class Unfit(Exception):
     """The index is not one of this log, or none that this version can use. The message says why."""
+
+
+class IndexDamaged(StorageUnavailable):
+    """The index does not hold together, or is gone, and is to be made anew. It says nothing any more."""
 
 
 class State(NamedTuple):
@@ -153,6 +160,10 @@ class IndexFile:
         self._is_writer = is_writer
         self._readers = Readers(path)
         self._writer: apsw.Connection | None = None
+        self._completed = 0
+        self.is_damaged = False
+        """Whether it was given up: whatever it is asked it refuses, also what was being asked."""
+        self._giving_up = threading.Lock()
 
     @classmethod
     def create(cls, path: Path) -> "IndexFile":
@@ -199,13 +210,18 @@ class IndexFile:
             raise Unfit("the log is not the one that it was made of")
         return state
 
-    def complete(self) -> None:
-        """Make of what was begun an index that can be asked everything. Idempotent."""
+    def complete_a_little(self) -> bool:
+        """Make the next of the indexes that queries need, and after the last an index for everybody; tell whether more is to be done.
+
+        One takes some seconds where there are millions of receipts.
+        """
         with self._damage_noticed(), database_faults("write to", self.path):
             connection = self._connection()
-            if connection.pragma("user_version") == 0:
-                for statement in _INDEXES:
-                    connection.execute(statement)
+            if connection.pragma("user_version") != 0:
+                return False
+            connection.execute(_INDEXES[self._completed])
+            self._completed += 1
+            return self._completed < len(_INDEXES)
 
     def bring_forward(self) -> None:
         """Give an index of an earlier format, one that was checked, what this one has besides: nothing it covers has a say there. Idempotent."""
@@ -232,6 +248,12 @@ class IndexFile:
         """The receipts without a closing entry, by id."""
         with self._reading() as found:
             return _ids(found, "SELECT receipt_id FROM receipts WHERE is_open ORDER BY receipt_id")
+
+    def open_seqs(self) -> dict[str, int]:
+        """The receipts without a closing entry, each with the number of its last one."""
+        with self._reading() as found:
+            rows: list[Any] = found.execute("SELECT receipt_id, last_seq FROM receipts WHERE is_open").fetchall()
+        return dict(rows)
 
     def closed_below(self, receipt_id: str, at_most: int) -> list[str]:
         """The first closed receipts below an id."""
@@ -351,6 +373,17 @@ class IndexFile:
         with self._changing() as changed:
             changed.execute("DELETE FROM segments WHERE number < ?", (before,))
 
+    def give_up(self) -> None:
+        """Be no index any more, and be removed. Idempotent. Only for the writer.
+
+        The file that has its name later is another's: who asks this one must not be answered from that.
+        """
+        with self._giving_up:
+            if not self.is_damaged:
+                self.is_damaged = True
+                with disk_faults("remove", self.path):
+                    discard(self.path)
+
     def close(self) -> None:
         """Let go of every connection. Idempotent; reading stays possible."""
         self._readers.close()
@@ -371,15 +404,21 @@ class IndexFile:
 
     @contextmanager
     def _damage_noticed(self) -> Iterator[None]:
-        """Remove an index that turns out to be damaged: the next start makes another."""
+        """Give up an index that turns out to be damaged or gone. Raises: IndexDamaged."""
+        self._refuse_if_damaged()
         try:
             yield
         except StorageUnavailable as error:
-            if self._is_writer and isinstance(error.__cause__, _DAMAGE):
-                with disk_faults("remove", self.path):
-                    discard(self.path)
-                raise StorageUnavailable(f"{error.message}; it is made anew from the log at the next start") from error
-            raise
+            if not isinstance(error.__cause__, _DAMAGE) and not is_missing(self.path):
+                raise
+            if self._is_writer:
+                self.give_up()
+            raise IndexDamaged(f"{error.message}; {_MADE_ANEW}") from error
+        self._refuse_if_damaged()
+
+    def _refuse_if_damaged(self) -> None:
+        if self.is_damaged:
+            raise IndexDamaged(f"{self.path} is damaged; {_MADE_ANEW}")
 
     def _connection(self) -> apsw.Connection:
         if self._writer is None:

@@ -123,10 +123,12 @@ class IndexedReceipts(ABC, Generic[P]):
             raise _unreadable(receipt_id, error) from error
         for entry in entries:
             if entry.receipt_id != receipt_id:
-                raise StorageUnavailable(
-                    f"the index is damaged: where it has {receipt_id} is another receipt. It is made anew by a start without it"
-                )
+                raise self._misled(f"where it has {receipt_id} is another receipt")
         return entries
+
+    def _misled(self, how: str) -> StorageUnavailable:
+        """What to raise where the index has led elsewhere than to what it names."""
+        return StorageUnavailable(f"the index is damaged: {how}. It is made anew by a start without it")
 
     def _unlike(self, receipt_id: str, opening: bytes) -> Unlike:
         try:

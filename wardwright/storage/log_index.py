@@ -7,6 +7,7 @@ answer is put together of both, the tail asked first: what moves from the one to
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import msgspec
 import structlog
@@ -16,7 +17,8 @@ from wardwright.receipts.fold import summary_of
 from wardwright.receipts.query import ReceiptFilter
 from wardwright.storage.files import disk_faults
 from wardwright.storage.index import CLOSED, Candidates, Head, head_of, just_above, unknown
-from wardwright.storage.index_file import Addition, IndexFile, Row, State, Unfit, discard
+from wardwright.storage.index_file import Addition, IndexDamaged, IndexFile, Row, State, Unfit, discard
+from wardwright.storage.interim import Interim, Remembered
 from wardwright.storage.log_folder import LogFolder, Place
 from wardwright.storage.segments import read_payloads
 from wardwright.storage.sqlite_query import facets_of
@@ -36,20 +38,31 @@ class LogIndex:
     def __init__(self, log: LogFolder, forgotten_below: str, *, is_writer: bool) -> None:
         self._log = log
         self._is_writer = is_writer
-        self._path = log.path / "index" / "receipts.db"
+        self._path = _path(log)
         self._state = State()
-        self._file = self._opened()
+        self._impure = frozenset[int]()
+        self._file = self._opened(forgotten_below)
         self._tail = Tail(forgotten_below)
-        self._impure = frozenset[int]() if self._file is None else self._file.impure_segments()
         self._moving = threading.Lock()
         self._is_recovering = is_writer
         self._unsure: set[str] = set()  # receipts of which the index may say what the log no longer does
         # What went on behind what the index covers and is forgotten: open there until it is removed, before the index is moved on. No
         # answer has it meanwhile. To remove it at once would be to change the index from the thread that appends.
         self._gone: set[str] = set()
-        if is_writer and self._file is not None:
-            self._file.bring_forward()
-            self._catch_up_forgetting(self._file, forgotten_below)
+        # The last numbers of open receipts: so much appends must know whatever becomes of the index.
+        self._going_on: dict[str, int] = {}
+
+    @classmethod
+    def anew(cls, log: LogFolder, forgotten_below: str) -> "LogIndex":
+        """An index that knows nothing, in the place of any other; whoever calls this reads the log from its beginning."""
+        with disk_faults("remove", _path(log)):
+            discard(_path(log))
+        return cls(log, forgotten_below, is_writer=True)
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether the index beside the log was given up: then another is to be made, and this one asked no more."""
+        return self._file is not None and self._file.is_damaged
 
     @property
     def covered(self) -> Place | None:
@@ -80,23 +93,41 @@ class LogIndex:
         """Let go of what the index covers by now. For readers, after they have read the log."""
         self._tail.settle(self._state.covered, {})
 
-    def begin_anew(self) -> None:
-        """Know nothing, and remove the index beside the log; whoever calls this reads the log again from its beginning."""
-        with self._moving, disk_faults("remove", self._path):
-            if self._file is not None:
-                self._file.close()
-            discard(self._path)
-            self._file, self._state, self._impure = None, State(), frozenset()
-            self._tail = Tail(self.forgotten_below)
-            self._unsure.clear()
-            self._gone.clear()
-            self._is_recovering = True
-
     def recovered(self) -> None:
-        """End what a start or `begin_anew` has begun: from now on the index is asked questions, and moved on bit by bit."""
+        """End what a start or `anew` has begun: from now on the index is asked questions, and moved on bit by bit."""
+        while self.complete_a_little():
+            pass
         self._is_recovering = False
+        there = {} if self._file is None else self._file.open_seqs()
+        there = {receipt_id: last_seq for receipt_id, last_seq in there.items() if receipt_id not in self._tail}
+        self._going_on = {**there, **self._tail.last_seqs(are_open=True)}
+
+    def complete_a_little(self) -> bool:
+        """Do something of what `recovered` does; tell whether more of it is left that takes long."""
+        return self._file is not None and self._file.complete_a_little()
+
+    def give_up(self) -> None:
+        """Take the index beside the log for damaged."""
         if self._file is not None:
-            self._file.complete()
+            self._file.give_up()
+
+    def interim(self) -> Interim:
+        """What is to be known while another index is made in the place of this one."""
+        with self._moving:
+            return Interim(
+                Remembered(
+                    going_on=self._going_on.copy(),
+                    closed=self._tail.last_seqs(are_open=False),
+                    newest=self._state.newest,
+                    forgotten_below=self.forgotten_below,
+                    receipt_count=self._counted()[0],
+                    impure=self._impure if self._is_sure_of_impure() else None,
+                )
+            )
+
+    def _is_sure_of_impure(self) -> bool:
+        """Whether whatever does not count is in the segments that are known for it."""
+        return not self._gone and not self._tail.has_strays and self._state.below == self.forgotten_below
 
     def unknown(self, payloads: Iterable[bytes]) -> list[tuple[Head, bytes]]:
         """Choose those of a batch that are not stored yet; see `index.unknown`.
@@ -116,6 +147,10 @@ class LogIndex:
         with self._moving:
             self._tail.add(heads, places)
             self._tail.hold(frozenset())
+            for head in heads:
+                self._going_on[head.receipt_id] = head.seq
+                if head.event.type == CLOSED:
+                    del self._going_on[head.receipt_id]
             self._drop([head.receipt_id for head in heads if head.event.type == CLOSED])
 
     def recover(self, payload: bytes, place: int) -> None:
@@ -303,25 +338,29 @@ class LogIndex:
     def counts(self) -> tuple[int, int]:
         """How many receipts there are, and how many of them are open."""
         with self._moving:
-            state, tail, known, gone = self._state, self._tail.counts(), self._tail.known_counts(), len(self._gone)
-        receipts = state.receipt_count + tail[0] - known[0] - gone
+            state, (receipts, are_open) = self._state, self._counted()
         if self._file is not None and state.below < self.forgotten_below:
             receipts -= self._file.count_closed_below(self.forgotten_below)
-        return receipts, state.open_count + tail[1] - known[1] - gone
+        return receipts, are_open
 
     def close(self) -> None:
         """Let go of the index's connections. Idempotent; reading stays possible."""
         if self._file is not None:
             self._file.close()
 
-    def _opened(self) -> IndexFile | None:
+    def _opened(self, bound: str) -> IndexFile | None:
         if not self._path.exists():
             return None
         file = IndexFile(self._path, is_writer=self._is_writer)
         try:
             self._state = file.checked(self._log)
-        except Unfit as unfit:
+            if self._is_writer:
+                file.bring_forward()
+                self._catch_up_forgetting(file, bound)
+            self._impure = file.impure_segments()
+        except (Unfit, IndexDamaged) as unfit:
             file.close()
+            self._state = State()
             if self._is_writer:
                 _log.warning(
                     "the index of the receipts is made anew from the log", index=str(self._path), reason=str(unfit)
@@ -335,7 +374,8 @@ class LogIndex:
         if self._file is None:
             self._file = IndexFile.create(self._path)
             if not self._is_recovering:
-                self._file.complete()
+                while self._file.complete_a_little():
+                    pass
         return self._file
 
     def _catch_up_forgetting(self, file: IndexFile, bound: str) -> None:
@@ -343,7 +383,10 @@ class LogIndex:
         while self._state.below < bound:
             gone = file.closed_below(bound, 1000)
             self._state = file.remove(gone, self._state.below if gone else bound)
-        self._impure = file.impure_segments()
+
+    def _counted(self) -> tuple[int, int]:
+        state, tail, known, gone = self._state, self._tail.counts(), self._tail.known_counts(), len(self._gone)
+        return state.receipt_count + tail[0] - known[0] - gone, state.open_count + tail[1] - known[1] - gone
 
     def _is_forgotten(self, receipt_id: str, *, is_open: bool) -> bool:
         return receipt_id in self._gone or (receipt_id < self.forgotten_below and not is_open)
@@ -381,6 +424,10 @@ class LogIndex:
     def _read_places(self, wanted: Iterable[int]) -> dict[int, bytes]:
         places = sorted(set(wanted))
         return dict(zip(places, read_payloads(self._log, places), strict=True))
+
+
+def _path(log: LogFolder) -> Path:
+    return log.path / "index" / "receipts.db"
 
 
 def _row(receipt_id: str, places: Sequence[int], payloads: dict[int, bytes]) -> Row:

@@ -65,6 +65,11 @@ class Tail(ReceiptIndex[int]):
         with self._lock:
             self._held = receipt_ids
 
+    def last_seqs(self, *, are_open: bool) -> dict[str, int]:
+        """The receipts that are open, or those that are not, each with the number of its last entry."""
+        with self._lock:
+            return {one: self.last_seq(one) for one in self._places if (one in self._open) is are_open}
+
     def portion(self, at_most: int) -> Portion | None:
         """The oldest entries, so many at most; None when there are none."""
         with self._lock:

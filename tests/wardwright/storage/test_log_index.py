@@ -314,23 +314,6 @@ def test_a_store_goes_on_where_no_index_can_be_made(tmp_path: Path) -> None:
     assert ids(FileReceiptStore.read_only(tmp_path)) == ids(store)
 
 
-def test_damage_in_the_index_is_told_and_the_next_start_makes_another(path: Path) -> None:
-    with sqlite3.connect(index_of(path)) as database:
-        ((page,),) = database.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'open_receipts'").fetchall()
-        ((size,),) = database.execute("PRAGMA page_size").fetchall()
-    content = bytearray(index_of(path).read_bytes())
-    content[(page - 1) * size : page * size] = b"\xff" * size
-    index_of(path).write_bytes(content)
-    store = kept(path)
-    with pytest.raises(StorageUnavailable, match="it is made anew from the log at the next start"):
-        store.open_receipts()
-    store.close()
-    again = kept(path)
-    assert again.open_receipts() == ()
-    assert ids(again) == [receipt_id(number) for number in reversed(range(RECEIPTS))]
-    again.close()
-
-
 def test_a_death_between_the_bound_and_the_index_is_made_up_for(path: Path) -> None:
     store = kept(path)
     store.forget(receipt_id(20))

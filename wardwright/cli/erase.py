@@ -61,14 +61,16 @@ def erase(
 
 
 def _tell_of_other_storage(config: Path | None) -> None:
-    """Say where a storage of another kind was left, as a migration does: nobody looks into it any more, and the person may be in it."""
+    """Say where there is storage of another kind, as a migration leaves it: nobody looks into it any more, and the person may be in it."""
     from wardwright.app.storage import storages_in
     from wardwright.cli.client import settings_of
 
     storage = settings_of(config, None).storage
     for other in storages_in(Path(storage.path)):
         if other.kind != storage.kind and not other.is_new():
-            tell(f"{other.where} has receipts too, from before another kind was set; nothing in it was erased")
+            tell(
+                f"{other.where} has receipts too, which no daemon of this configuration reads; nothing in it was erased"
+            )
 
 
 @contextlib.contextmanager

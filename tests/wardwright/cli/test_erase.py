@@ -99,7 +99,7 @@ def test_what_a_migration_has_left_is_told(recorded: Path, folder: Path, run: Ru
     (folder / "wardwright.toml").write_text(text.replace("[storage]", '[storage]\nkind = "sqlite"'))
     result = run("receipts", "erase", "--user", "bert", "--yes")
     assert result.stdout == "1 receipt of bert erased\n"
-    assert "data/receipts has receipts too, from before another kind was set; nothing in it was erased" in result.stderr
+    assert "data/receipts has receipts too, which no daemon of this configuration reads; nothing" in result.stderr
     shutil.rmtree(recorded / "receipts")
     shutil.rmtree(recorded / "control", ignore_errors=True)
     assert "has receipts too" not in run("receipts", "erase", "--user", "bert").stderr

@@ -266,21 +266,22 @@ class Daemon:
 
     async def _heed_signals(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
         """The first signal asks for an orderly stop; the next one ends its patience with live requests. SIGHUP is no such signal."""
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
-            task_status.started()
-            async for number in signals:
-                name = signal.Signals(number).name
-                if number == signal.SIGHUP:
-                    if self._desk is not None:
-                        await follow(self._desk)
-                    continue
-                live = 0 if self._gateway is None else self._gateway.live_requests
-                if not self._asked_to_stop.is_set():
-                    self._say_stopping(name, live)
-                    self._asked_to_stop.set()
-                elif self._gateway is not None:
-                    _log.warning("stopping now: live requests are cut", signal=name, live_requests=live)
-                    self._gateway.hasten()
+        async with anyio.create_task_group() as following:
+            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+                task_status.started()
+                async for number in signals:
+                    name = signal.Signals(number).name
+                    if number == signal.SIGHUP:
+                        if self._desk is not None:
+                            following.start_soon(follow, self._desk)
+                        continue
+                    live = 0 if self._gateway is None else self._gateway.live_requests
+                    if not self._asked_to_stop.is_set():
+                        self._say_stopping(name, live)
+                        self._asked_to_stop.set()
+                    elif self._gateway is not None:
+                        _log.warning("stopping now: live requests are cut", signal=name, live_requests=live)
+                        self._gateway.hasten()
 
     def _say_stopping(self, signal_name: str, live: int) -> None:
         if not live:

@@ -1,5 +1,6 @@
 """The catalog as operators see it: every model through time, read from the boards, and decisions, asked of the catalog's actor."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
 
@@ -25,6 +26,7 @@ VersionState = Literal["active", "canary", "draft", "superseded"]
 _PATIENCE_S = 30.0
 _TRIES = 3
 _IN_DOUBT = "the catalog crashed over this and the outcome is not known: look at the model's versions, then ask again"
+_LATE = f"the catalog took more than {_PATIENCE_S:g} s and the outcome is not known: look at the model's versions, then ask again"
 _BEGINNINGS = ("published", "rolled_back")
 
 R = TypeVar("R")
@@ -179,21 +181,24 @@ class CatalogDesk:
         return await self._ask(PlaceInline(model), bears_repetition=True)
 
     async def reload(self) -> None:
-        """Have the configuration read again. Raises: ConfigError, StorageUnavailable, ActorRestarting."""
-        await self._ask(Reload(), bears_repetition=True)
+        """Have the configuration read again, for as long as it takes: nobody asks again for one who has given up.
 
-    async def _ask(self, request: Call[R], *, bears_repetition: bool = False) -> R:
+        Raises: ConfigError, StorageUnavailable, ActorRestarting.
+        """
+        await self._ask(Reload(), bears_repetition=True, patience_s=math.inf)
+
+    async def _ask(self, request: Call[R], *, bears_repetition: bool = False, patience_s: float = _PATIENCE_S) -> R:
         """Have the catalog decide; when it dies over it, once more where that cannot do anything twice."""
         for tries_left in reversed(range(_TRIES)):
             try:
-                return await self._system.named(CATALOG).call(request, timeout=_PATIENCE_S)
+                return await self._system.named(CATALOG).call(request, timeout=patience_s)
             except ActorDown as down:
                 if not down.started:
                     raise ActorRestarting("the catalog is restarting and was not back in time") from down
                 if not bears_repetition or not tries_left:
                     raise ActorRestarting(_IN_DOUBT) from down
             except CallTimeout as slow:
-                raise ActorRestarting(_IN_DOUBT if slow.started else "the catalog is busy") from slow
+                raise ActorRestarting(_LATE if slow.started else "the catalog is busy") from slow
             except MailboxFull as full:
                 raise ActorRestarting("more is waiting for the catalog than it may queue") from full
         raise ActorRestarting(_IN_DOUBT)

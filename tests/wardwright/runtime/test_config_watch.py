@@ -10,6 +10,7 @@ from supervisors import ChildSpec, CrashReport, start_child
 from supervisors.testing import settle
 from tests.wardwright.runtime.catalog_rig import Rig, model, rig
 from tests.wardwright.runtime.conftest import Logs
+from tests.wardwright.runtime.stage import InlineThreads
 from tests.wardwright.runtime.test_catalog import FailingLog
 from wardwright.runtime.config_watch import ConfigWatch
 from wardwright.runtime.tree import RUNS
@@ -63,3 +64,18 @@ async def test_a_disk_that_fails_is_said_so(tmp_path: Path, logs: Logs) -> None:
         assert on.active() == {"m": "v1"}
         said = [entry for entry in logs if entry["event"] == "the configuration could not be followed"]
         assert [entry["reason"] for entry in said] == ["the disk is full"]
+
+
+async def test_a_configuration_that_takes_long_to_follow_is_followed(
+    tmp_path: Path, logs: Logs, threads: InlineThreads
+) -> None:
+    async with rig(tmp_path, model("m", version="v1")) as on:
+        on.write(model("m", "local/large", version="v2"))
+        threads.takes_s = 45.0
+        await watch(on)
+        await anyio.sleep(40)
+        assert on.active() == {"m": "v1"}
+        threads.takes_s = 0.0
+        await anyio.sleep(10)
+        assert on.active() == {"m": "v2"}
+        assert [entry for entry in logs if entry["log_level"] in ("warning", "error")] == []

@@ -357,21 +357,31 @@ def daemon() -> Iterator[Daemon]:
         yield running
 
 
-@pytest.mark.parametrize("exchange", EXCHANGES, ids=lambda exchange: exchange.id)
-def test_answers_are_what_the_document_says(daemon: Daemon, exchange: Exchange) -> None:
+@pytest.fixture(scope="module")
+def answers(daemon: Daemon) -> list[httpx2.Response]:
+    """What every exchange was answered with: made once, in their order, for some build upon others."""
+    with daemon.client() as client:
+        return [ask(daemon, client, exchange) for exchange in EXCHANGES]
+
+
+def ask(daemon: Daemon, client: httpx2.Client, exchange: Exchange) -> httpx2.Response:
     values = dict(exchange.values)
     if values.get("receipt_id") == "newest":
         values["receipt_id"] = daemon.receipts(limit=1)[0]["receipt_id"]
     if values.get("key_id") == "newest":
         values["key_id"] = daemon.get(KEYS[1])["data"][0]["id"]
-    with daemon.client() as client:
-        answer = client.request(
-            exchange.method,
-            exchange.path.format(**values),
-            params=dict(exchange.query),
-            headers={"content-type": "application/json", **exchange.headers},
-            content=None if exchange.body is None else json.dumps(exchange.body),
-        )
+    return client.request(
+        exchange.method,
+        exchange.path.format(**values),
+        params=dict(exchange.query),
+        headers={"content-type": "application/json", **exchange.headers},
+        content=None if exchange.body is None else json.dumps(exchange.body),
+    )
+
+
+@pytest.mark.parametrize("number", range(len(EXCHANGES)), ids=lambda number: EXCHANGES[number].id)
+def test_answers_are_what_the_document_says(answers: list[httpx2.Response], number: int) -> None:
+    exchange, answer = EXCHANGES[number], answers[number]
     assert answer.status_code == exchange.status, answer.text
     check_answer(answer, OPERATIONS[exchange.method, exchange.path])
     if exchange.code is not None:

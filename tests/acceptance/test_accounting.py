@@ -5,7 +5,6 @@ Afterwards no permit is taken, nothing is reserved, the budget is the sum of the
 
 import random
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ import pytest
 from tests.acceptance.conftest import BACKENDS, StartDaemon
 from tests.acceptance.daemon import _NO_TLS, Daemon
 from tests.support.upstream import Upstream
+from tests.support.waiting import wait_until
 
 REQUESTS = 1000
 SESSIONS = 50
@@ -125,11 +125,13 @@ def killing(daemon: Daemon, draw: random.Random) -> Iterator[None]:
 
 def wait_until_calm(daemon: Daemon) -> None:
     """Wait until the last kill is mended, and the receipt of every request that it cut is closed."""
-    give_up = time.monotonic() + 60
     with daemon.client() as client:
-        while client.get("/readyz").status_code != 200 or client.get("/admin/storage").json()["open_count"] > 0:
-            assert time.monotonic() < give_up, "the daemon does not become ready again, or does not close its receipts"
-            time.sleep(0.05)
+
+        def is_calm() -> bool:
+            is_ready = client.get("/readyz").status_code == 200
+            return is_ready and client.get("/admin/storage").json()["open_count"] == 0
+
+        wait_until(is_calm, "the daemon does not become ready again, or does not close its receipts")
 
 
 def all_receipts(daemon: Daemon) -> list[str]:

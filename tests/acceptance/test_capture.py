@@ -11,6 +11,7 @@ import pytest
 from tests.acceptance.conftest import StartDaemon, gateway_config_of
 from tests.acceptance.daemon import Daemon, run_daemon
 from tests.support.upstream import Upstream, answer_text
+from tests.support.waiting import wait_until
 from tests.wardwright.receipts.receipt_samples import full_story, numbered_salts, sealed
 from wardwright.app.storage import storage_at
 from wardwright.receipts.chain import verify
@@ -88,10 +89,7 @@ def test_content_is_kept_without_its_secrets_where_a_model_says_so(
         assert tool["content"] == "paid by [redacted:staff]"
         assert answer["content"]["choices"][0]["text"] == answer_text(3)
         assert request["redactions"] == {"api_key": 1, "email": 1, "card": 1, "secret": 1, "staff": 2}
-    until = time.monotonic() + 60
-    while not (sent.exists() and full["receipt_id"] in sent.read_text()):
-        assert time.monotonic() < until
-        time.sleep(0.02)
+    wait_until(lambda: sent.exists() and full["receipt_id"] in sent.read_text(), "the receipt is not sent on")
     records = [json.loads(line) for line in sent.read_text().splitlines()]
     assert full["content"] in [record.get("content") or record.get("receipt", {}).get("content") for record in records]
     stored = bytes_of(tmp_path / "daemon" / "data") + sent.read_bytes()
@@ -166,10 +164,7 @@ def test_content_goes_after_its_days_and_its_receipt_stays(
     store.close()
     config = gateway_config_of(upstream, {"m": ["ok"]}, extra="[storage]\nretention = { content_days = 2 }\n")
     daemon = start_daemon(config)
-    until = time.monotonic() + 60
-    while "erased" not in daemon.receipt(old)["content"]["answer"]:
-        assert time.monotonic() < until
-        time.sleep(0.02)
+    wait_until(lambda: "erased" in daemon.receipt(old)["content"]["answer"], "the old content stays")
     receipt = daemon.receipt(old)
     assert set(receipt["content"]["request"]) == {"redactions", "erased"}
     assert receipt["caller"]["consuming_user_id"]["value"] == "u1"

@@ -2,7 +2,6 @@
 
 import socket
 import struct
-import time
 
 import pytest
 
@@ -10,16 +9,18 @@ from tests.acceptance.conftest import StartDaemon, gateway_config
 from tests.acceptance.daemon import Daemon
 from tests.acceptance.load import send_chat
 from tests.support.upstream import Upstream
+from tests.support.waiting import wait_until
 
 
-def final_status(daemon: Daemon, within: float = 60.0) -> str:
+def final_status(daemon: Daemon) -> str:
     """The final status of the one receipt, once it is closed."""
-    deadline = time.monotonic() + within
-    while time.monotonic() < deadline:
+
+    def status() -> str | None:
         [summary] = daemon.receipts()
-        if summary["status"]:
-            return str(summary["status"])
-    raise AssertionError("the receipt was not closed")
+        found: str | None = summary["status"]
+        return found
+
+    return wait_until(status, "the receipt is not closed") or ""
 
 
 @pytest.mark.parametrize(

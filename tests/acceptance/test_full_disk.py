@@ -5,7 +5,6 @@ The stand-in for a full disk is the size that the daemon's files may have, which
 
 import resource
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,12 +14,11 @@ from tests.acceptance.conftest import StartDaemon, gateway_config
 from tests.acceptance.daemon import Daemon
 from tests.acceptance.load import streams
 from tests.support.upstream import Upstream
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="limits of a running process are changed as Linux has it"
 )
-
-READY_AGAIN_WITHIN_S = 90
 
 
 @contextmanager
@@ -68,9 +66,7 @@ def test_while_nothing_can_be_stored_nothing_is_answered_and_then_all_is_as_befo
             assert one.ended.wait(60), "a stream under way is told, too, when its end cannot be recorded"
 
     assert [(one.done, one.error and one.error["code"]) for one in cut_off] == [(False, "storage_unavailable")] * 3
-    give_up = time.monotonic() + READY_AGAIN_WITHIN_S
-    while readiness(daemon)[0] != 200:
-        assert time.monotonic() < give_up, readiness(daemon)
+    wait_until(lambda: readiness(daemon)[0] == 200, "the daemon is not ready again")
     assert daemon.chat().status_code == 200
     daemon.wait_logged("receipts can be stored again")
     assert daemon.stop() == 0

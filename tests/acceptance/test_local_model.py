@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 
 from tests.acceptance.daemon import Daemon, run_daemon
 from tests.acceptance.load import streams
+from tests.support.waiting import wait_until
 from tests.support.weights import shared_weights
 
 CONFIG = """
@@ -205,7 +205,4 @@ def test_the_server_goes_with_its_daemon(tmp_path: Path) -> None:
         daemon.process.kill()
         daemon.process.wait()
 
-        deadline = time.monotonic() + 60
-        while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
-            time.sleep(0.02)  # another process's end, in real time
-        assert not Path(f"/proc/{pid}").exists()
+        wait_until(lambda: not Path(f"/proc/{pid}").exists(), "the server has not ended")

@@ -1,7 +1,6 @@
 """Daemons that keep their receipts in PostgreSQL: `kill -9` of one beside another that serves, and a server that goes away under load."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -10,6 +9,7 @@ from tests.acceptance.conftest import StartDaemon, gateway_config
 from tests.acceptance.daemon import Daemon
 from tests.support.postgres import PostgresServer
 from tests.support.upstream import Upstream
+from tests.support.waiting import wait_until
 
 SCHEMA = "acceptance"
 VARIABLE = "WARDWRIGHT_POSTGRES_URL"
@@ -42,7 +42,7 @@ def test_a_daemon_that_was_killed_finds_its_receipts_closed_and_its_neighbours_u
 
     with begun(second) as going_on:
         with begun(first) as cut:
-            wait_until(lambda: bool(second.get("/admin/storage")["open_count"] == 2))
+            wait_until(lambda: second.get("/admin/storage")["open_count"] == 2, "the requests are not accepted")
             first.process.kill()
             first.process.wait()
         third = start_daemon(config, folder="first", environment=environment)
@@ -50,7 +50,7 @@ def test_a_daemon_that_was_killed_finds_its_receipts_closed_and_its_neighbours_u
         assert second.receipt(cut) == third.receipt(cut)
         assert third.receipt(going_on)["final"] is None, "its daemon is alive"
 
-    wait_until(lambda: bool(third.get("/admin/storage")["open_count"] == 0))
+    wait_until(lambda: third.get("/admin/storage")["open_count"] == 0, "receipts of the dead stay open")
     assert third.receipt(going_on)["final"]["status"] == "client_cancelled"
     health = third.get("/admin/storage")
     assert (health["kind"], health["receipt_count"]) == ("postgres", 2)
@@ -58,14 +58,6 @@ def test_a_daemon_that_was_killed_finds_its_receipts_closed_and_its_neighbours_u
     for daemon in (second, third):
         assert daemon.stop() == 0
         assert "postgres@" not in "".join(daemon.raw_log), "nothing that is logged shows who connects"
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    """Wait for what a daemon does by itself."""
-    deadline = time.monotonic() + 60
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_while_the_server_is_away_requests_are_refused_and_afterwards_served(

@@ -7,6 +7,7 @@ import pytest
 
 from tests.acceptance.conftest import StartDaemon, gateway_config
 from tests.support.upstream import Upstream
+from tests.support.waiting import wait_until
 from tests.wardwright.receipts.receipt_samples import fallback_story, sealed
 from wardwright.app.storage import storage_at
 from wardwright.receipts.audit import Audit
@@ -28,10 +29,7 @@ def test_receipts_older_than_they_are_kept_for_are_gone_and_younger_ones_stay(
         gateway_config(upstream, "ok", extra=f'[storage]\nkind = "{kind}"\nretention = {{ receipts_days = 2 }}\n')
     )
 
-    until = time.monotonic() + 60
-    while [summary["receipt_id"] for summary in daemon.receipts()] != [young]:
-        assert time.monotonic() < until
-        time.sleep(0.02)
+    wait_until(lambda: [summary["receipt_id"] for summary in daemon.receipts()] == [young], "the old receipt stays")
     with daemon.client() as client:
         assert client.get(f"/v1/receipts/{old}").status_code == 404
         assert client.get(f"/v1/receipts/{young}").status_code == 200
@@ -57,10 +55,8 @@ def test_events_fade_after_their_days_and_why_and_how_it_ended_stays(
     retention = "retention = { receipts_days = 90, events_days = 30, content_days = 7 }\n"
     daemon = start_daemon(gateway_config(upstream, "ok", extra=storage + retention))
 
-    until = time.monotonic() + 60
-    while not (receipt := daemon.receipt(old)).get("faded_events"):
-        assert time.monotonic() < until
-        time.sleep(0.02)
+    wait_until(lambda: daemon.receipt(old).get("faded_events"), "no events fade")
+    receipt = daemon.receipt(old)
     assert daemon.receipt(asked) == recent
     assert (receipt["decision"], receipt["attempts"], receipt["faded_events"]) == (recent["decision"], [], 4)
     assert receipt["final"]["status"] == recent["final"]["status"] == "completed"

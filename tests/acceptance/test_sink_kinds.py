@@ -7,13 +7,14 @@ import duckdb
 import pytest
 
 from tests.acceptance.conftest import StartDaemon, gateway_config
-from tests.acceptance.test_sinks import ask, facts, wait_for
+from tests.acceptance.test_sinks import ask, facts
 from tests.contracts.test_nats_sink import STREAM, messages_of
 from tests.support.kafka_mock import MockCluster, key_of
 from tests.support.nats_server import NatsServer
 from tests.support.otlp import attributes_of, spans_in
 from tests.support.receiver import Asked, Receiver, Reply
 from tests.support.upstream import Upstream
+from tests.support.waiting import wait_until
 
 TOKEN = "hush-hush"
 KINDS = ("traces", "fleet", "lake", "table")
@@ -95,7 +96,7 @@ def test_what_is_asked_before_and_after_a_kill_arrives_everywhere(
     environment = {"NATS_TOKEN": TOKEN}
     first = start_daemon(gateway_config(upstream, "ok", backend="asyncio", extra=extra), environment=environment)
     ask(first, 5)
-    wait_for(lambda: facts(first, "fleet")["delivered"] > 0)
+    wait_until(lambda: facts(first, "fleet")["delivered"] > 0, "nothing is delivered")
     first.process.kill()
     first.process.wait()
 
@@ -103,7 +104,9 @@ def test_what_is_asked_before_and_after_a_kill_arrives_everywhere(
     ask(second, 5)
     ids = {summary["receipt_id"] for summary in second.receipts(limit=500)}
     assert len(ids) == 10
-    wait_for(lambda: {facts(second, kind)["state"] for kind in KINDS} == {"idle"}, within_s=300)
+    wait_until(
+        lambda: {facts(second, kind)["state"] for kind in KINDS} == {"idle"}, "sinks do not come to rest", within_s=300
+    )
 
     assert {facts(second, kind)["lag_entries"] for kind in KINDS} == {0}
     assert set(collector.requests.values()) == ids

@@ -2,8 +2,7 @@
 
 import json
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from tests.acceptance.conftest import StartDaemon, gateway_config
 from tests.acceptance.daemon import Daemon
 from tests.support.receiver import Asked, Receiver, Reply
 from tests.support.upstream import Upstream
+from tests.support.waiting import wait_until
 from wardwright.sinks.webhook import parse_secrets, sign
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -79,13 +79,6 @@ def hooks() -> Iterator[Hooks]:
     made.server.stop()
 
 
-def wait_for(condition: Callable[[], bool], *, within_s: float = 60) -> None:
-    until = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < until, "it did not come to that"
-        time.sleep(0.02)
-
-
 def facts(daemon: Daemon, sink_id: str) -> dict[str, Any]:
     found: dict[str, Any] = daemon.get(f"/admin/sinks/{sink_id}")
     return found
@@ -122,7 +115,7 @@ def test_whatever_is_killed_everything_arrives_once_by_key_and_in_order(
     ask(first, 15)
     written = sum(map(len, all_events(first).values()))
 
-    wait_for(lambda: facts(first, "hook")["lag_entries"] == written)
+    wait_until(lambda: facts(first, "hook")["lag_entries"] == written, "the backlog is not counted")
     hook = facts(first, "hook")
     assert (hook["state"], hook["delivered"], hook["lag_seconds"] > 0) == ("failing", 0, True)
     assert "did not answer" in hook["last_error"]
@@ -130,7 +123,7 @@ def test_whatever_is_killed_everything_arrives_once_by_key_and_in_order(
     assert metric(first, "wardwright_sink_lag_entries", "hook") == written
     assert metric(first, "wardwright_sink_up", "hook") == 0
     assert first.get("/readyz")["status"] == "ready", "a sink that is down is in nobody's way"
-    wait_for(lambda: facts(first, "file")["delivered"] == 15)
+    wait_until(lambda: facts(first, "file")["delivered"] == 15, "the file waits for the hook")
     hooks.stalls_after = 4
     hooks.server.start()
     assert hooks.has_stalled.wait(60)
@@ -145,8 +138,8 @@ def test_whatever_is_killed_everything_arrives_once_by_key_and_in_order(
     second.kill_actor("wardwright/sinks/file")
     events = all_events(second)
     everything = [key for keys in events.values() for key in keys]
-    wait_for(lambda: set(hooks.keys) >= set(everything))
-    wait_for(lambda: facts(second, "file")["delivered"] >= 25)
+    wait_until(lambda: set(hooks.keys) >= set(everything), "something was not sent")
+    wait_until(lambda: facts(second, "file")["delivered"] >= 25, "something is not in the file")
 
     assert set(hooks.keys) == set(everything)
     assert len(dict(hooks.arrived)) == len(set(hooks.arrived)), "what came twice was the same"
@@ -161,7 +154,7 @@ def test_whatever_is_killed_everything_arrives_once_by_key_and_in_order(
     path.unlink()
     with second.client() as client:
         assert client.post("/admin/sinks/file/export", json={"from": 0}).status_code == 202
-    wait_for(lambda: path.exists() and len(path.read_bytes().splitlines()) == 25)
+    wait_until(lambda: path.exists() and len(path.read_bytes().splitlines()) == 25, "something is not in the file")
     assert path.read_bytes().splitlines() == lines, "what is rebuilt from the log is what was there"
 
 
@@ -173,13 +166,14 @@ def test_one_that_fails_closed_keeps_requests_out_until_it_has_caught_up(
     extra = SINKS.format(url=hooks.server.url, storage="memory", more=more)
     daemon = start_daemon(gateway_config(upstream, "ok", extra=extra), environment={"HOOK_SECRET": SECRET})
 
-    wait_for(lambda: daemon.chat().status_code == 200)  # nothing is taken on before it is known what waits
-    wait_for(lambda: daemon.chat().status_code == 503)
+    # nothing is taken on before it is known what waits
+    wait_until(lambda: daemon.chat().status_code == 200, "nothing is taken on")
+    wait_until(lambda: daemon.chat().status_code == 503, "nothing is refused")
     assert daemon.chat().json()["error"]["code"] == "storage_unavailable"
     with daemon.client() as client:
         ready = client.get("/readyz")
     assert (ready.status_code, ready.json()["problems"]) == (503, ["the sink 'hook' is too far behind"])
     hooks.server.start()
-    wait_for(lambda: facts(daemon, "hook")["state"] == "idle")
+    wait_until(lambda: facts(daemon, "hook")["state"] == "idle", "the hook does not come to rest")
     assert daemon.get("/readyz")["status"] == "ready"
     assert daemon.chat().status_code == 200

@@ -14,6 +14,7 @@ from tests.acceptance.conftest import StartDaemon, gateway_config_of
 from tests.acceptance.daemon import Daemon, run_daemon
 from tests.acceptance.load import send_chat
 from tests.support.upstream import Upstream
+from tests.support.waiting import wait_until
 
 STALL_S = 1.0
 CLIENTS = 8
@@ -38,12 +39,8 @@ def newest_receipt(daemon: Daemon, upstream: Upstream, calls: int) -> str:
 
 def final_status(daemon: Daemon, receipt_id: str) -> str:
     """How the request ended, once it has."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        final = daemon.receipt(receipt_id)["final"]
-        if final is not None:
-            return str(final["status"])
-    raise AssertionError("the receipt was not closed")
+    final = wait_until(lambda: daemon.receipt(receipt_id)["final"], "the receipt is not closed")
+    return str(final["status"])
 
 
 def is_quiet(daemon: Daemon) -> bool:
@@ -72,9 +69,7 @@ def test_one_that_takes_no_more_of_its_answer_is_cut(daemon: Daemon, shared_upst
         assert shared_upstream.wait_for_hang_ups(left + 1, timeout=60), "the upstream connection was not closed"
         assert final_status(daemon, receipt_id) == "client_cancelled"
         assert b"[DONE]" not in rest_of(connection)
-    deadline = time.monotonic() + 60
-    while not is_quiet(daemon):
-        assert time.monotonic() < deadline, "something is left of the request"
+    wait_until(lambda: is_quiet(daemon), "something is left of the request")
 
 
 def test_one_that_leaves_while_it_stalls_is_missed_at_once(daemon: Daemon, shared_upstream: Upstream) -> None:

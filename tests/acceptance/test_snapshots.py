@@ -7,6 +7,7 @@ import pytest
 
 from tests.acceptance.daemon import Daemon, run_daemon
 from tests.support.upstream import refusing_url
+from tests.support.waiting import wait_until
 
 OPEN_S = 900.0
 CONFIGURATION = """
@@ -83,8 +84,11 @@ def retry_in_s(daemon: Daemon) -> float:
 
 
 def wait_for_snapshot(daemon: Daemon, *, written_after: float) -> None:
-    while (snapshot := daemon.get("/admin/storage")["snapshot"]) is None or snapshot["written_at"] < written_after:
-        time.sleep(0.05)
+    def is_there() -> bool:
+        snapshot = daemon.get("/admin/storage")["snapshot"]
+        return snapshot is not None and snapshot["written_at"] >= written_after
+
+    wait_until(is_there, "no snapshot is written")
 
 
 @pytest.mark.timeout(300)

@@ -5,8 +5,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from tests.acceptance.conftest import StartDaemon, gateway_config, gateway_confi
 from tests.acceptance.daemon import Daemon
 from tests.acceptance.load import streams
 from tests.support.upstream import Upstream
+from tests.support.waiting import wait_until
 
 MODELS = "/admin/wardwright-models"
 STREAMS = 15
@@ -52,13 +51,6 @@ def replace(file: Path, text: str) -> None:
     new = file.with_suffix(".new")
     new.write_text(text)
     new.replace(file)
-
-
-def until(is_true: Callable[[], bool], within_s: float = 60.0) -> None:
-    end = time.monotonic() + within_s
-    while not is_true():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.02)
 
 
 def test_a_publication_under_load_disturbs_nobody(upstream: Upstream, start_daemon: StartDaemon, backend: str) -> None:
@@ -157,7 +149,11 @@ def test_a_file_with_problems_is_not_followed_and_all_of_them_are_logged(
     good = file.read_text()
     replace(file, good.replace("context_window = 8192", 'context_window = "big"').replace("base_url", "base_ulr"))
     daemon.wait_logged("the configuration has problems, so the one that runs stays")
-    until(lambda: sum(line.get("event") == "a problem of the configuration" for line in daemon.log) == 3)
+
+    def told() -> int:
+        return sum(line.get("event") == "a problem of the configuration" for line in daemon.log)
+
+    wait_until(lambda: told() == 3, "the file's problems are not told")
     assert version_of(daemon) == "v1"
     replace(file, good + "\n[server]\ndrain_seconds = 3\n")
     daemon.wait_logged("these keys take effect at the next start")

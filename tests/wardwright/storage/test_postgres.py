@@ -1,7 +1,6 @@
 """PostgreSQL storage where the contract does not look: servers that go away, rights that are missing, strangers, texts it cannot keep."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -12,6 +11,7 @@ import psycopg
 import pytest
 
 from tests.support.postgres import PostgresServer
+from tests.support.waiting import wait_until
 from tests.wardwright.storage.faulty_files import batches, flat
 from wardwright.domain.caller import Attributed, Caller
 from wardwright.domain.control import ControlEntry, KeyRevoked
@@ -335,10 +335,7 @@ class TestServersThatGoAway:
 def wait_until_vacuumed(server: PostgresServer) -> None:
     """Wait for the server's statistics, which lag behind."""
     sql = f"SELECT relname FROM pg_stat_all_tables WHERE schemaname = '{SCHEMA}' AND vacuum_count > 0 ORDER BY relname"
-    deadline = time.monotonic() + 60
-    while server.execute(sql) != [("entries",), ("receipts",)]:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: server.execute(sql) == [("entries",), ("receipts",)], "a table is not vacuumed")
 
 
 class TestErasing:

@@ -67,6 +67,17 @@ def _trickle(exchange: Exchange) -> None:
         exchange.event(chunk({"content": "more "})) if is_stream else exchange.piece(b" ")
 
 
+@behaviour("held")
+def _held(exchange: Exchange) -> None:
+    """Words, more of them when the test lets held answers go (`Upstream.holding`), and the end. Streams only."""
+    exchange.begin_stream()
+    exchange.words()
+    exchange.wait_until_let_go()
+    exchange.words()
+    exchange.finish()
+    exchange.done()
+
+
 @behaviour("flood")
 def _flood(exchange: Exchange) -> None:
     """200 MB, as fast as they are taken."""

@@ -61,6 +61,7 @@ class Exchange:
     tuning: Tuning
     connection: socket.socket
     stopping: socket.socket
+    held: socket.socket | None = None
     keep_open: bool = True
     sent_bytes: int = 0
 
@@ -139,6 +140,11 @@ class Exchange:
         self._wait(None)
         raise ClientGone
 
+    def wait_until_let_go(self) -> None:
+        """Wait for as long as the test holds answers, but notice a client that leaves meanwhile."""
+        if self.held is not None and self._wait(None, self.held):
+            raise ClientGone
+
     def reset(self) -> None:
         """Close with a TCP reset."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -148,13 +154,13 @@ class Exchange:
         """Close after this call."""
         self.keep_open = False
 
-    def _wait(self, until: float | None) -> bool:
-        """Wait until then, or for ever; True when there is no point in going on."""
+    def _wait(self, until: float | None, *ends: socket.socket) -> bool:
+        """Wait until then or for one of these ends, or for ever; True when there is no point in going on."""
         left = None if until is None else max(0.0, until - time.monotonic())
-        ready = readable(self.connection, self.stopping, timeout=left)
+        ready = readable(self.connection, self.stopping, *ends, timeout=left)
         if ready == [self.connection] and _has_data(self.connection):
             raise AssertionError("the client sent more before it had its answer")
-        return bool(ready)
+        return not set(ready) <= set(ends)
 
 
 def _has_data(connection: socket.socket) -> bool:

@@ -50,6 +50,8 @@ class Upstream:
         self._changed = threading.Condition()
         # Readable once its other end is closed: what ends every wait at once.
         self._stopping, self._running = socket.socketpair()
+        self._held: list[socket.socket] = []
+        self._is_holding = False
         self._threads: list[threading.Thread] = []
         self._live: set[socket.socket] = set()
         self._healed: set[str] = set()
@@ -80,6 +82,18 @@ class Upstream:
         """Behaviours for the next calls, whatever model they ask for."""
         self._script.extend(behaviours)
 
+    @contextmanager
+    def holding(self) -> Iterator[Callable[[], None]]:
+        """Hold the answers of the behaviour `held` that begin within the block, until what is yielded is called; or until its end."""
+        held, letting_go = socket.socketpair()
+        self._held.append(held)
+        self._is_holding = True
+        try:
+            yield letting_go.close  # which makes the other end readable
+        finally:
+            self._is_holding = False
+            letting_go.close()
+
     def stop(self) -> None:
         """Stop serving and close every connection. Idempotent."""
         self._running.close()
@@ -90,6 +104,8 @@ class Upstream:
             thread.join(60)
             assert not thread.is_alive(), "a connection of the test upstream did not end"
         self._listener.close()
+        for held in self._held:
+            held.close()
         self._stopping.close()
 
     def wait_for_hang_ups(self, count: int, timeout: float = 60.0) -> bool:
@@ -139,7 +155,7 @@ class Upstream:
             self.calls.append(call)
             self._changed.notify_all()
         behaviour, tuning = self._choose(call)
-        exchange = Exchange(call, tuning, connection, self._stopping)
+        exchange = Exchange(call, tuning, connection, self._stopping, self._held[-1] if self._is_holding else None)
         self.exchanges.append(exchange)
         try:
             behaviour(exchange)

@@ -2,7 +2,7 @@
 
 Each test interrupts one request at its first suspension, the next at its second, and so on, until one runs to its end before its
 turn comes. Whatever the interruption is: the receipt is closed exactly once, and a client that is still there has either the whole
-answer or exactly one error.
+answer or exactly one error. None takes longer than the one that was left alone: nobody waits for a time to be over.
 """
 
 from collections.abc import Callable, Sequence
@@ -37,12 +37,13 @@ def providers() -> Sequence[Provider]:
 
 
 class Interrupted:
-    """One request, interrupted when it suspends for the n-time; `happened` says whether it came to that."""
+    """One request, interrupted when it suspends for the n-time; `happened` says whether it came to that, `took_s` how long it took."""
 
     def __init__(self, on: Stage, number: int, interrupt: Interrupt) -> None:
         self.responder = RecordingResponder()
         self.happened = False
         self.came_in_the_last_send = False
+        self.took_s = 0.0
         self.error: WardwrightError | None = None
         self._on = on
         self._number = number
@@ -50,11 +51,13 @@ class Interrupted:
 
     async def ask(self, *, stream: bool) -> None:
         """Make the request, and see that nothing of it is left when it has ended."""
+        began = anyio.current_time()
         request = self._on.ask(self.responder, stream=stream, caller=CALLER)
         try:
             await stepped(request, self._suspends)
         except WardwrightError as error:
             self.error = error
+        self.took_s = round(anyio.current_time() - began, 3)
         assert self._on.live_runs() == []
         assert self._on.leases() == 0
         assert self._on.permits() == 0
@@ -91,6 +94,7 @@ async def sweep(on: Stage, interrupt: Interrupt, *, stream: bool) -> list[Interr
             break
         requests.append(request)
     assert len(requests) > 5
+    assert max(interrupted.took_s for interrupted in requests) <= request.took_s
     return requests
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from itertools import islice, pairwise
+from typing import NamedTuple
 
 import msgspec
 
@@ -19,8 +20,16 @@ SMALL_STORE = 20_000
 PIECE = 500
 """So many receipts are rendered at once: mostly some 1 MB of them, up to 250 where every one has content."""
 
-Lines = Callable[[Iterable[Receipt]], Iterator[bytes]]
-"""Renders receipts, a line each, given in blocks of one and more. It is sent to other processes, so it is a function of a module."""
+
+class Block(NamedTuple):
+    """The lines of so many receipts."""
+
+    receipts: int
+    lines: bytes
+
+
+Lines = Callable[[Iterable[Receipt]], Iterator[Block]]
+"""Renders receipts, a line each. It is sent to other processes, so it is a function of a module."""
 
 _AT_ONCE = 32
 
@@ -28,11 +37,11 @@ _Span = tuple[str | None, str]
 """Below which id a piece begins, None for above all, and with which it ends."""
 
 
-def ndjson_lines(receipts: Iterable[Receipt]) -> Iterator[bytes]:
+def ndjson_lines(receipts: Iterable[Receipt]) -> Iterator[Block]:
     """Whole receipts as JSON, some lines at a time."""
     encode, each = msgspec.json.Encoder().encode_lines, iter(receipts)
     while some := list(islice(each, _AT_ONCE)):
-        yield encode(some)
+        yield Block(len(some), encode(some))
 
 
 def csv_heading() -> bytes:
@@ -40,13 +49,15 @@ def csv_heading() -> bytes:
     return next(csv_lines(())).encode()
 
 
-def csv_rows(receipts: Iterable[Receipt]) -> Iterator[bytes]:
-    """Flat rows of CSV, without the heading."""
-    return (line.encode() for line in islice(csv_lines(receipts), 1, None))
+def csv_rows(receipts: Iterable[Receipt]) -> Iterator[Block]:
+    """Flat rows of CSV, without the heading, some at a time."""
+    rows = islice(csv_lines(receipts), 1, None)
+    while some := list(islice(rows, _AT_ONCE)):
+        yield Block(len(some), "".join(some).encode())
 
 
-def rendered(provider: StorageProvider, wanted: ReceiptFilter, lines: Lines, processes: int) -> Iterator[bytes]:
-    """The lines of every receipt that a filter without a cursor matches, newest first, in blocks of one and more.
+def rendered(provider: StorageProvider, wanted: ReceiptFilter, lines: Lines, processes: int) -> Iterator[Block]:
+    """The lines of every receipt that a filter without a cursor matches, newest first.
 
     Raises: StorageUnavailable.
     """
@@ -62,12 +73,13 @@ def rendered(provider: StorageProvider, wanted: ReceiptFilter, lines: Lines, pro
 
 
 @contextmanager
-def _rendering(provider: StorageProvider, wanted: ReceiptFilter, lines: Lines) -> Iterator[Callable[[_Span], bytes]]:
+def _rendering(provider: StorageProvider, wanted: ReceiptFilter, lines: Lines) -> Iterator[Callable[[_Span], Block]]:
     """What a process does: it has a reader of its own."""
     with closing(provider.read()) as store:
 
-        def render(span: _Span) -> bytes:
+        def render(span: _Span) -> Block:
             before, least = span
-            return b"".join(lines(store.select(msgspec.structs.replace(wanted, before=before, least=least))))
+            blocks = list(lines(store.select(msgspec.structs.replace(wanted, before=before, least=least))))
+            return Block(sum(block.receipts for block in blocks), b"".join(block.lines for block in blocks))
 
         yield render

@@ -1,7 +1,7 @@
 """`wardwright receipts export`, `stats` and `tail`: many receipts at once, out of the data folder or a daemon."""
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -11,10 +11,10 @@ import typer
 from wardwright.cli.filters import ModelOption, SinceOption, UntilOption, WhereOption, filters_of, known
 from wardwright.cli.options import ConfigOption, JsonOption, ProcessesOption, UrlOption
 from wardwright.cli.sinks import export_to_sink
-from wardwright.cli.terminal import say, show, show_json, styled, table, tell
+from wardwright.cli.terminal import counted, counting, say, show, show_json, styled, table, tell
 
 if TYPE_CHECKING:
-    from wardwright.app.receipt_export import Lines
+    from wardwright.app.receipt_export import Block, Lines
     from wardwright.cli.receipt_source import ReceiptSource
     from wardwright.receipts.fold import Receipt
     from wardwright.receipts.stats import Grouping, Percentiles, Stats, Tally
@@ -60,11 +60,19 @@ def export(  # noqa: PLR0913 - each is an option of the command
     filters = filters_of(since=since, until=until, model=model, where=where)
     if form == "parquet":
         path = _named(output)
-        look_through(config, url, lambda source: _write_parquet(source.each(filters), path))
-    else:
-        heading, lines = _form_of(form)
-        count = processes or usable_cores()
-        look_through(config, url, lambda source: _write(chain(heading, source.rendered(filters, lines, count)), output))
+        look_through(config, url, lambda source: _write_parquet(source, filters, path))
+        return
+    heading, lines = _form_of(form)
+
+    def write(source: "ReceiptSource") -> None:
+        blocks = source.rendered(filters, lines, processes or usable_cores())
+        if output is None:
+            _print(chain(heading, (block.lines for block in blocks)))
+            return
+        with _exporting(source, filters, output) as count:
+            _write(chain(heading, count.lines(blocks)), output)
+
+    look_through(config, url, write)
 
 
 def stats(
@@ -143,12 +151,44 @@ def _form_of(form: Format) -> "tuple[Iterable[bytes], Lines]":
     return ([csv_heading()], csv_rows) if form == "csv" else ((), ndjson_lines)
 
 
-def _write(lines: Iterator[bytes], output: Path | None) -> None:
-    """To stdout, or to a file that is there only when it is whole."""
-    if output is None:
-        for line in lines:
-            typer.echo(line, nl=False)
-        return
+class _Count:
+    """Counts receipts on their way to a file; `at` is told how many it were so far."""
+
+    def __init__(self, at: Callable[[int], None]) -> None:
+        self.done = 0
+        self._at = at
+
+    def lines(self, blocks: "Iterable[Block]") -> Iterator[bytes]:
+        for block in blocks:
+            yield block.lines
+            self._add(block.receipts)
+
+    def each(self, receipts: "Iterable[Receipt]") -> "Iterator[Receipt]":
+        for receipt in receipts:
+            yield receipt
+            self._add(1)
+
+    def _add(self, receipts: int) -> None:
+        self.done += receipts
+        self._at(self.done)
+
+
+@contextlib.contextmanager
+def _exporting(source: "ReceiptSource", filters: Mapping[str, str], output: Path) -> Iterator[_Count]:
+    """Show how many receipts were written so far, and say in the end how many it are, and where."""
+    with counting("exporting", "receipts", source.total(filters)) as at:
+        count = _Count(at)
+        yield count
+    tell(f"{counted(count.done, 'receipt')} written to {output}")
+
+
+def _print(lines: Iterator[bytes]) -> None:
+    for line in lines:
+        typer.echo(line, nl=False)
+
+
+def _write(lines: Iterator[bytes], output: Path) -> None:
+    """To a file that is there only when it is whole."""
     from wardwright.cli.client import CommandFailed
 
     is_taken_as_it_is = (
@@ -178,10 +218,11 @@ def _fill(path: Path, lines: Iterator[bytes]) -> None:
         file.writelines(lines)
 
 
-def _write_parquet(receipts: "Iterator[Receipt]", output: Path) -> None:
+def _write_parquet(source: "ReceiptSource", filters: Mapping[str, str], output: Path) -> None:
     from wardwright.app.exports import write_parquet
 
-    write_parquet(receipts, output)
+    with _exporting(source, filters, output) as count:
+        write_parquet(count.each(source.each(filters)), output)
 
 
 def _grouping(by: str) -> "Grouping":

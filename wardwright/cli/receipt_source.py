@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from wardwright.app.receipt_export import Lines, rendered
+from wardwright.app.receipt_export import Block, Lines, rendered
 from wardwright.cli.client import CommandFailed, Daemon, NoAnswer, connect, daemon_address, settings_of
 from wardwright.cli.terminal import tell
 from wardwright.domain.errors import NotFound
@@ -35,8 +35,12 @@ class ReceiptSource(Protocol):
         """Every receipt that matches, whole, newest first, each read when it is asked for."""
         ...
 
-    def rendered(self, filters: Mapping[str, str], lines: Lines, processes: int) -> Iterator[bytes]:
+    def rendered(self, filters: Mapping[str, str], lines: Lines, processes: int) -> Iterator[Block]:
         """What they come to in lines, in blocks; made in so many processes where that helps."""
+        ...
+
+    def total(self, filters: Mapping[str, str]) -> int:
+        """How many match, as far as that is known beforehand; 0 where it is not."""
         ...
 
 
@@ -61,9 +65,13 @@ class DaemonReceipts:
         pages = _pages(lambda asked: self._daemon.get("/v1/receipts", asked, holding="next_cursor"), filters)
         return (read_receipt(self.receipt(summary["receipt_id"])) for page in pages for summary in page["data"])
 
-    def rendered(self, filters: Mapping[str, str], lines: Lines, processes: int) -> Iterator[bytes]:
+    def rendered(self, filters: Mapping[str, str], lines: Lines, processes: int) -> Iterator[Block]:
         """As they come."""
         return lines(self.each(filters))
+
+    def total(self, filters: Mapping[str, str]) -> int:
+        """Not known: the daemon gives pages."""
+        return 0
 
 
 class StoredReceipts:
@@ -88,9 +96,13 @@ class StoredReceipts:
         """Have the store select them."""
         return self._store.select(ReceiptFilter.parse(filters))
 
-    def rendered(self, filters: Mapping[str, str], lines: Lines, processes: int) -> Iterator[bytes]:
+    def rendered(self, filters: Mapping[str, str], lines: Lines, processes: int) -> Iterator[Block]:
         """Have several processes read them."""
         return rendered(self._storage, ReceiptFilter.parse(filters), lines, processes)
+
+    def total(self, filters: Mapping[str, str]) -> int:
+        """All that there are, where all are asked for."""
+        return 0 if filters else self._store.health().receipt_count
 
     def _page(self, parameters: Mapping[str, str]) -> Json:
         return _as_json(self._store.page(ReceiptFilter.parse(parameters)))
@@ -111,9 +123,13 @@ class NoReceipts:
         """None."""
         return iter(())
 
-    def rendered(self, filters: Mapping[str, str], lines: Lines, processes: int) -> Iterator[bytes]:
+    def rendered(self, filters: Mapping[str, str], lines: Lines, processes: int) -> Iterator[Block]:
         """None."""
         return iter(())
+
+    def total(self, filters: Mapping[str, str]) -> int:
+        """None."""
+        return 0
 
 
 def look_through(config: Path | None, url: str | None, question: Callable[[ReceiptSource], T]) -> T:

@@ -47,14 +47,27 @@ class TestExport:
     def test_a_file_holds_what_stdout_would(self, stored: Path, run: Run, form: str) -> None:
         result = run("receipts", "export", "--format", form, "--output", "receipts.out")
         assert (result.exit_code, result.stdout) == (0, "")
+        assert result.stderr == "2 receipts written to receipts.out\n"
         assert Path("receipts.out").read_bytes() == run("receipts", "export", "--format", form).stdout_bytes
         assert {one.name for one in Path.cwd().iterdir()} == {"wardwright.toml", "data", "receipts.out"}
 
     def test_parquet_is_a_row_each_in_a_file(self, stored: Path, run: Run) -> None:
-        assert run("receipts", "export", "--format", "parquet", "-o", "receipts.parquet").exit_code == 0
+        result = run("receipts", "export", "--format", "parquet", "-o", "receipts.parquet")
+        assert (result.exit_code, result.stderr) == (0, "2 receipts written to receipts.parquet\n")
         with duckdb.connect(":memory:") as database:
             rows = database.execute("SELECT receipt_id, status FROM 'receipts.parquet'").fetchall()
         assert rows == [("rcpt_0002", None), ("rcpt_0001", "completed")]
+
+    @pytest.mark.parametrize("form", ["ndjson", "csv", "parquet"])
+    @pytest.mark.parametrize(("filters", "shown"), [([], "2/2"), (["--where", "status=completed"], "1/?")])
+    def test_a_terminal_shows_how_far_it_is(
+        self, stored: Path, run: Run, form: str, filters: list[str], shown: str
+    ) -> None:
+        terminal = {"FORCE_COLOR": "1", "COLUMNS": "100"}
+        result = run("receipts", "export", "--format", form, "-o", "receipts.out", *filters, env=terminal)
+        assert (result.exit_code, result.stdout) == (0, "")
+        assert "exporting receipts" in result.stderr
+        assert shown in result.stderr
 
     def test_parquet_without_a_file_is_wrong_use(self, stored: Path, run: Run) -> None:
         result = run("receipts", "export", "--format", "parquet")
@@ -76,6 +89,7 @@ class TestExport:
         result = run("receipts", "export", "--format", form, "--output", "nowhere/receipts")
         assert result.exit_code == 1
         assert "cannot write nowhere/receipts: " in result.stderr
+        assert "written to" not in result.stderr
         assert "No such file or directory" in result.stderr
 
     @pytest.mark.parametrize(

@@ -38,6 +38,10 @@ class Reframe(Protocol):
         """The frame in parts, each with content of one choice and channel."""
         ...
 
+    def choice_of(self, frame: Frame) -> int | None:
+        """Of which choice the frame is, or the first thing in it; None when it has none."""
+        ...
+
     def without_echoes(self, frame: Frame, channels: Collection[Channel]) -> Frame:
         """The frame without what has text of these channels where no rule reads it."""
         ...

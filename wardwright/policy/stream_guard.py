@@ -26,7 +26,7 @@ Modes are gates behind the rules: `semantic_boundary` lets text leave up to the 
 from collections.abc import Sequence
 
 from wardwright.domain.policy import Channel, RuleFired, StreamRule
-from wardwright.domain.stream import Finish, Frame, Reasoning, Text, ToolArguments, ToolCallStart
+from wardwright.domain.stream import Finish, Frame, Reasoning, Text, ToolArguments, ToolCallStart, UsageReport
 from wardwright.policy.boundaries import BoundaryGate
 from wardwright.policy.held_frames import Account, HeldCalls, HeldText, Load, Reframe, size_of
 from wardwright.policy.stream_rules import StreamRules
@@ -152,33 +152,45 @@ class StreamGuard:
             frame = self._reframe.without_echoes(frame, self._rules.enforced)
         if len(frame.events) == 1:
             (event,) = frame.events
-            # Text in the middle of an answer is nearly all there is, so it takes the shortest way.
-            if isinstance(event, Text):
-                text = self._texts.get(("text", event.choice))
-                if text is not None:
-                    text.take(frame, event.text, now, left)
-                    if text.has_fired:
-                        self._note_text(text)
-                    return
-            self._take_part(frame, now, left)
-            return
-        contents = {(_channel_of(event), event.choice) for event in frame.events if isinstance(event, _Content)}
-        if len(contents) < 2 or not any(self._is_read(channel, choice) for channel, choice in contents):
-            self._take_part(frame, now, left)
-            return
-        for part in self._reframe.split(frame):
+            # Text in the middle of an answer and pieces of a call are nearly all there is, so they take the shortest way.
+            if not self._calls:
+                if isinstance(event, Text):
+                    text = self._texts.get(("text", event.choice))
+                    if text is not None:
+                        text.take(frame, event.text, now, left)
+                        if text.has_fired:
+                            self._note_text(text)
+                        return
+                self._take_part(frame, now, left)
+                return
+            if isinstance(event, ToolArguments) and self._calls.keys() == {event.choice}:
+                self._take_calls(frame, event.choice)
+                return
+        for part in self._reframe.split(frame) if self._has_parts(frame) else (frame,):
             if self.tripped is None:
                 self._take_part(part, now, left)
+
+    def _has_parts(self, frame: Frame) -> bool:
+        """Whether a frame may have something that is read, and something else beside it."""
+        choices = {event.choice for event in frame.events if not isinstance(event, UsageReport)}
+        if not self._calls.keys() <= choices:
+            return True  # it may have a piece of a call with nothing in it, which is no event
+        contents = {(_channel_of(event), event.choice) for event in frame.events if isinstance(event, _Content)}
+        is_one = len(contents) < 2 and len(choices) < 2
+        return not is_one and any(self._is_read(channel, choice) for channel, choice in contents)
 
     def _is_read(self, channel: Channel, choice: int) -> bool:
         return self._holds_calls if channel == "tool_arguments" else self._text(channel, choice) is not None
 
     def _take_part(self, frame: Frame, now: float, left: list[Frame]) -> None:
-        """Take in a frame in which not more than one text is read, and none beside that."""
+        """Take in a frame in which not more than one text is read, and nothing of another choice beside that."""
         if not frame.events and self._calls:
-            # It may be a piece of a call that has nothing in it, and clients want pieces in order: it waits with the last call begun.
-            next(reversed(self._calls.values())).take(frame)
-            return
+            # It may be a piece of a call that has nothing in it, and clients want pieces in order: it waits with the calls of its choice.
+            choice = self._reframe.choice_of(frame)
+            calls = None if choice is None else self._calls.get(choice)
+            if calls is not None:
+                calls.take(frame)
+                return
         ends = [event.choice for event in frame.events if isinstance(event, Finish)]
         for event in frame.events:
             if isinstance(event, _Content) and event.choice in self._ended:

@@ -4,7 +4,16 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from wardwright.domain.policy import Channel
-from wardwright.domain.stream import Frame, Place, Reasoning, StreamEvent, Text, ToolArguments, ToolCallStart
+from wardwright.domain.stream import (
+    Frame,
+    Place,
+    Reasoning,
+    StreamEvent,
+    Text,
+    ToolArguments,
+    ToolCallStart,
+    UsageReport,
+)
 from wardwright.policy.stream_guard import StreamGuard
 from wardwright.policy.stream_rules import StreamRules
 
@@ -63,6 +72,9 @@ class _Bare:
 
     def split(self, frame: Frame) -> tuple[Frame, ...]:
         return (frame,)
+
+    def choice_of(self, frame: Frame) -> int | None:
+        return next((event.choice for event in frame.events if not isinstance(event, UsageReport)), None)
 
 
 def _of(channel: Channel, choice: int, text: str) -> Frame:

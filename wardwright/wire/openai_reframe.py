@@ -24,7 +24,7 @@ from wardwright.domain.stream import (
 )
 from wardwright.wire.openai_echoes import without_echoes
 
-__all__ = ["SHARED_FIELDS", "carrying", "split", "with_arguments", "with_text", "without_echoes"]
+__all__ = ["SHARED_FIELDS", "carrying", "choice_of", "split", "with_arguments", "with_text", "without_echoes"]
 
 # What chunks of one answer share.
 SHARED_FIELDS = ("id", "object", "created", "model", "system_fingerprint", "service_tier")
@@ -123,14 +123,19 @@ def split(frame: Frame) -> tuple[Frame, ...]:
     )
 
 
+def choice_of(frame: Frame) -> int | None:
+    """The index of a chunk's first choice; None when it has none. Purity: pure."""
+    return next((_index(entry, 0) for entry in _choices(frame)), None)
+
+
 def _parts_of(
     entry: _Choice, index: int, events: tuple[StreamEvent, ...]
 ) -> Iterator[tuple[_Choice, tuple[StreamEvent, ...]]]:
     """Part one choice by channel."""
     delta = _delta(entry)
     groups = [keys for keys in (_REASONING_KEYS, _TEXT_KEYS, _TOOL_KEYS) if any(_says(delta, key) for key in keys)]
-    of_channels = {key for keys in (_REASONING_KEYS, _TEXT_KEYS, _TOOL_KEYS) for key in keys}
-    others = {key: value for key, value in delta.items() if key not in of_channels}
+    said_apart = {key for keys in groups for key in keys}
+    others = {key: value for key, value in delta.items() if key not in said_apart}
     for number, keys in enumerate(groups or [()]):
         is_first, is_last = number == 0, number >= len(groups) - 1
         has_logprobs = keys == _TEXT_KEYS or (is_first and _TEXT_KEYS not in groups)

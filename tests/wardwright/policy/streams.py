@@ -1,14 +1,17 @@
 """Streams of chat completions for properties: whole answers in random chunks, as bytes, cut anywhere."""
 
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
 from hypothesis import strategies as st
+from openai.lib.streaming.chat import ChatCompletionStreamState
+from openai.types.chat import ChatCompletionChunk
 
-from wardwright.domain.policy import StreamPolicy, StreamRule
-from wardwright.domain.stream import Frame
+from wardwright.domain.policy import Channel, StreamAction, StreamPolicy, StreamRule
+from wardwright.domain.stream import Frame, Reasoning, Text, ToolArguments
 from wardwright.policy.stream_guard import StreamGuard
 from wardwright.policy.stream_rules import StreamRules
 from wardwright.wire import openai_reframe
@@ -21,6 +24,8 @@ ARGUMENTS = st.recursive(
     lambda inner: st.dictionaries(st.text("abO", max_size=3), inner, max_size=2),
     max_leaves=3,
 )
+EVERYWHERE: tuple[Channel, ...] = ("text", "reasoning", "tool_arguments")
+MODES = st.sampled_from(["horizon", "semantic_boundary", "full_buffer"])
 
 
 def chunk(delta: dict[str, Any], finish: str | None = None, *, index: int = 0, **fields: Any) -> dict[str, Any]:
@@ -59,7 +64,10 @@ def answers(draw: st.DrawFn, *, choices: int = 2) -> list[dict[str, Any]]:
     chunks: list[dict[str, Any]] = []
     while any(lines):
         line = draw(st.sampled_from([line for line in lines if line]))
-        chunks.append(line.pop(0))
+        one = line.pop(0)
+        if draw(st.integers(0, 5)) == 0 and (other := draw(st.sampled_from(lines))) and other is not line:
+            one["choices"] += other.pop(0)["choices"]
+        chunks.append(one)
     if draw(st.booleans()):
         usage = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
         chunks.append({**chunks[-1], "choices": [], "usage": usage})
@@ -117,6 +125,10 @@ def _choice(draw: st.DrawFn, index: int) -> list[dict[str, Any]]:
         line.append(chunk({"content": draw(WORDS)}, "stop", index=index))
     else:
         line.append(chunk({}, "stop", index=index))
+    if draw(st.booleans()):  # with the first word, be that a tool call or the end
+        (first,) = line[0]["choices"]
+        first["delta"]["role"] = "assistant"
+        first.pop("logprobs", None)  # the openai client counts those of a choice's first chunk twice
     return line
 
 
@@ -124,6 +136,22 @@ def as_bytes(chunks: Sequence[dict[str, Any]]) -> bytes:
     """The stream on the wire."""
     events = [b"data: " + json.dumps(one, ensure_ascii=False).encode() + b"\n\n" for one in chunks]
     return b"".join(events) + b"data: [DONE]\n\n"
+
+
+@st.composite
+def rule_lists(draw: st.DrawFn) -> list[StreamRule]:
+    """Rules that find much in these answers."""
+    actions: Sequence[StreamAction] = ("block", "retry", "rewrite", "drop", "annotate")
+    return [
+        StreamRule(
+            id=str(number),
+            action=draw(st.sampled_from(actions)),
+            contains=draw(st.text("abOld(", min_size=1, max_size=3)),
+            replacement=draw(st.sampled_from(["", "x", "Old", "[b]"])),
+            on=draw(st.sampled_from([("text",), ("text", "reasoning"), EVERYWHERE])),
+        )
+        for number in range(draw(st.integers(1, 3)))
+    ]
 
 
 @st.composite
@@ -135,7 +163,7 @@ def cuts(draw: st.DrawFn, length: int) -> list[tuple[int, int]]:
 
 def reads_of(chunks: Sequence[dict[str, Any]], cutting: Sequence[tuple[int, int]]) -> list[list[Frame]]:
     """What each read of a stream brings, when it is cut like this."""
-    body, parser, shape = as_bytes(chunks), SseParser(), StreamShape(2)
+    body, parser, shape = as_bytes(chunks), SseParser(), StreamShape()
     reads = []
     for begin, end in cutting:
         frames: list[Frame] = []
@@ -161,3 +189,28 @@ def rendered(frames: Sequence[Frame]) -> list[dict[str, Any]]:
     """What the client is sent."""
     events = [render_chunk(frame, model="public", include_usage=True) for frame in frames]
     return [json.loads(event.removeprefix(b"data: ")) for event in events if event is not None]
+
+
+def by_text(frames: Sequence[Frame]) -> dict[tuple[str, int, int], str]:
+    """Every text of some frames, by where it stands."""
+    found: dict[tuple[str, int, int], str] = defaultdict(str)
+    for one in frames:
+        for event in one.events:
+            if isinstance(event, Text | Reasoning | ToolArguments):
+                found[type(event).__name__, event.choice, getattr(event, "call", 0)] += event.text
+    return dict(found)
+
+
+def message_of(chunks: Sequence[dict[str, Any]]) -> Any:
+    """What the openai client's own accumulator makes of a stream. It has other fields from whichever chunk is the first."""
+    state = ChatCompletionStreamState()
+    for one in chunks:
+        state.handle_chunk(ChatCompletionChunk.model_validate(one))
+    return state.current_completion_snapshot.model_dump(include={"id", "choices", "usage"})
+
+
+def one_by_one(chunks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same answer with one choice behind the other, each in chunks of its own."""
+    apart = [{**one, "choices": [choice]} for one in chunks for choice in one["choices"]]
+    ends = [one for one in chunks if not one["choices"]]
+    return [*sorted(apart, key=lambda one: one["choices"][0]["index"]), *ends]

@@ -25,7 +25,7 @@ from wardwright.runtime.gateway import Gateway
 from wardwright.runtime.responder import AnswerHead
 from wardwright.wire.caller import parse_caller
 from wardwright.wire.errors import render_stream_error
-from wardwright.wire.openai import parse_chat_request, render_chunk, render_completion
+from wardwright.wire.openai import ChoiceOrder, choice_count, parse_chat_request, render_chunk, render_completion
 from wardwright.wire.sse import DONE, PING
 from wardwright.wire.trace import parse_traceparent
 
@@ -76,6 +76,7 @@ class _ChatAnswer:
         self.is_being_pinged = False
         self._head: AnswerHead | None = None
         self._shown_model = request.model
+        self._order: ChoiceOrder | None = None
         self._has_started = False
         self._is_in_doubt = False
 
@@ -145,6 +146,9 @@ class _ChatAnswer:
     async def _start(self) -> None:
         head = self._begun()
         self._show_target(head)
+        choices = choice_count(self._request)
+        if choices > 1:
+            self._order = ChoiceOrder(choices)
         headers = [(name.encode(), value.encode()) for name, value in _headers(head)]
         self._is_in_doubt = True
         await self._send({"type": "http.response.start", "status": 200, "headers": [*EVENT_STREAM, *headers]})
@@ -153,6 +157,8 @@ class _ChatAnswer:
 
     def _render(self, frames: Sequence[Frame]) -> bytes:
         model, include_usage = self._shown_model, self._request.include_usage
+        if self._order is not None:
+            frames = self._order.arrange(frames)
         chunks = [render_chunk(frame, model=model, include_usage=include_usage) for frame in frames]
         return b"".join([chunk for chunk in chunks if chunk is not None])
 

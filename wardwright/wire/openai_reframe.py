@@ -4,7 +4,7 @@ What a chunk says besides its text stays: ids, indexes, roles, fields nobody her
 with it: log probabilities name every token, `reasoning_details` holds the reasoning again.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -24,10 +24,19 @@ from wardwright.domain.stream import (
 )
 from wardwright.wire.openai_echoes import without_echoes
 
-__all__ = ["SHARED_FIELDS", "carrying", "choice_of", "split", "with_arguments", "with_text", "without_echoes"]
+__all__ = [
+    "carrying",
+    "choice_of",
+    "likeness",
+    "split",
+    "with_arguments",
+    "with_text",
+    "without_echoes",
+    "without_roles",
+]
 
 # What chunks of one answer share.
-SHARED_FIELDS = ("id", "object", "created", "model", "system_fingerprint", "service_tier")
+_SHARED = ("id", "object", "created", "model", "system_fingerprint", "service_tier")
 
 _TEXT_KEYS = ("content", "refusal", "audio")
 _REASONING_KEYS = ("reasoning_content", "reasoning", "reasoning_details")
@@ -78,7 +87,7 @@ def carrying(frame: Frame, channel: Channel, choice: int, text: str, *, as_it_ca
         if as_it_came and channel == "text" and "logprobs" in entry:
             made["logprobs"] = entry["logprobs"]
     event = Text(choice, text, is_refusal=key == "refusal") if channel == "text" else Reasoning(choice, text)
-    return Frame(_likeness(frame, [made]), (event,))
+    return Frame(likeness(frame, [made]), (event,))
 
 
 def with_arguments(frame: Frame, choice: int, arguments: Mapping[int, str]) -> Frame:
@@ -126,6 +135,25 @@ def split(frame: Frame) -> tuple[Frame, ...]:
 def choice_of(frame: Frame) -> int | None:
     """The index of a chunk's first choice; None when it has none. Purity: pure."""
     return next((_index(entry, 0) for entry in _choices(frame)), None)
+
+
+def likeness(frame: Frame, choices: object) -> Fields:
+    """The fields of a chunk of the same answer with other choices, and without usage. Purity: pure."""
+    fields = {name: frame.fields[name] for name in _SHARED if name in frame.fields}
+    fields["choices"] = _raw(choices)
+    if "usage" in frame.fields:
+        fields["usage"] = _NULL
+    return fields
+
+
+def without_roles(choices: msgspec.Raw, places: Container[int] | None = None) -> msgspec.Raw:
+    """A chunk's choices without the roles in their deltas: of all of them, or of those at some places. Purity: pure."""
+    entries = _CHOICES.decode(choices) or []
+    for place, entry in enumerate(entries):
+        delta = _delta(entry)
+        if "role" in delta and (places is None or place in places):
+            entry["delta"] = _raw({name: value for name, value in delta.items() if name != "role"})
+    return _raw(entries)
 
 
 def _parts_of(
@@ -179,14 +207,6 @@ def _with_arguments(events: Iterable[StreamEvent], choice: int, arguments: Mappi
     for call, text in waiting.items():
         if text and any(isinstance(event, ToolArguments) and event.call == call for event in events):
             yield ToolArguments(choice, call, text)
-
-
-def _likeness(frame: Frame, choices: object) -> Fields:
-    fields = {name: frame.fields[name] for name in SHARED_FIELDS if name in frame.fields}
-    fields["choices"] = _raw(choices)
-    if "usage" in frame.fields:
-        fields["usage"] = _NULL
-    return fields
 
 
 def _text_key(frame: Frame, channel: Channel, choice: int) -> str:

@@ -4,15 +4,13 @@ import msgspec
 
 from wardwright.domain.chat import Fields, Usage
 from wardwright.domain.stream import Frame, Start, StreamEvent, UsageReport
-from wardwright.wire.openai_reframe import split, with_text
+from wardwright.wire.openai_reframe import split, with_text, without_roles
 
 __all__ = ["joined", "shared_fields", "split", "with_text"]
 
 _SHARED = ("id", "object", "created", "model")
 _NULL = b"null"
 
-_CHOICES = msgspec.json.Decoder(list[Fields])
-_DELTA = msgspec.json.Decoder(Fields)
 _USAGE = msgspec.json.Decoder(dict[str, object])
 
 
@@ -31,20 +29,11 @@ def joined(frame: Frame, shared: Fields, spent: Usage | None) -> Frame | None:
     fields = {**frame.fields, **shared}
     choices = fields.get("choices")
     if choices is not None and b'"role"' in bytes(choices):
-        fields["choices"] = _without_roles(choices)
+        fields["choices"] = without_roles(choices)
     usage = fields.get("usage")
     if spent is not None and usage is not None and bytes(usage) != _NULL:
         fields["usage"] = _raw(_added(_USAGE.decode(usage), spent))
     return Frame(fields, tuple(_later(event, spent) for event in frame.events if not isinstance(event, Start)))
-
-
-def _without_roles(raw: msgspec.Raw) -> msgspec.Raw:
-    choices = _CHOICES.decode(raw)
-    for choice in choices:
-        delta = choice.get("delta")
-        if delta is not None and bytes(delta) != _NULL:
-            choice["delta"] = _raw({name: value for name, value in _DELTA.decode(delta).items() if name != "role"})
-    return _raw(choices)
 
 
 def _added(usage: dict[str, object], spent: Usage) -> dict[str, object]:

@@ -7,8 +7,6 @@ answer is over (servers that send running totals send them with every chunk). Fi
 
 from collections.abc import Sequence
 
-import msgspec
-
 from wardwright.domain.chat import Usage
 from wardwright.domain.stream import (
     Finish,
@@ -23,9 +21,8 @@ from wardwright.domain.stream import (
 )
 from wardwright.wire.errors import BadAnswer
 from wardwright.wire.openai_answer import utf8_length
-from wardwright.wire.openai_reframe import SHARED_FIELDS
+from wardwright.wire.openai_reframe import likeness
 
-_NULL = msgspec.Raw(b"null")
 # Every call is remembered, and no model makes nearly so many.
 _MAX_CALLS = 10_000
 
@@ -117,11 +114,7 @@ class StreamShape:
 
 def _role_frame(successor: Frame, choices: Sequence[int]) -> Frame:
     """Make the chunk that begins choices, in the likeness of the chunk it goes before."""
-    fields = {name: successor.fields[name] for name in SHARED_FIELDS if name in successor.fields}
     begun = [
         {"index": choice, "delta": {"role": "assistant", "content": ""}, "finish_reason": None} for choice in choices
     ]
-    fields["choices"] = msgspec.Raw(msgspec.json.encode(begun))
-    if "usage" in successor.fields:
-        fields["usage"] = _NULL
-    return Frame(fields, tuple(Start(choice) for choice in choices))
+    return Frame(likeness(successor, begun), tuple(Start(choice) for choice in choices))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import anyio
 import msgspec
@@ -11,10 +11,12 @@ import pytest
 from supervisors.testing import settle
 from tests.wardwright.edge.asgi import Client, Site, site
 from tests.wardwright.edge.conftest import Logs
-from tests.wardwright.runtime.providers import BROKEN, REFUSED, Hanging, Watched, failing
+from tests.wardwright.runtime.providers import BROKEN, REFUSED, Hanging, Played, Watched, chunk, failing
 from tests.wardwright.runtime.stage import cascade, suspensions
 from tests.wardwright.runtime.stepping import stepped
 from wardwright.domain.errors import Failure
+from wardwright.domain.policy import StreamPolicy, StreamRule
+from wardwright.domain.route import ModelDefinition
 from wardwright.ports.provider import UpstreamCall
 from wardwright.providers.canned import ScriptedFailure
 from wardwright.receipts.events import Opened
@@ -138,6 +140,65 @@ class TestStream:
             assert client.status == 0
             await anyio.sleep(10)
             assert (client.status, text_of(client.events)) == (200, "one")
+
+
+class TestChoices:
+    CALL: ClassVar = {"tool_calls": [{"index": 0, "id": "c", "function": {"name": "f", "arguments": '{"a": '}}]}
+    REST: ClassVar = {"tool_calls": [{"index": 0, "function": {"arguments": '"Old"}'}}]}
+    FRAMES: ClassVar = (
+        chunk({"role": "assistant", **CALL}),
+        chunk({"role": "assistant", "content": "a"}, index=1),
+        chunk(REST),
+        chunk({}, "stop", index=1),
+        chunk({}, "tool_calls"),
+    )
+
+    async def test_one_that_is_held_has_begun_before_those_behind_it(self) -> None:
+        async with site(Played("first", *self.FRAMES), definition=self.watching("New")) as at:
+            client = await at.chat(stream=True, n=2)
+        assert shown_choices(client) == [
+            (0, {"role": "assistant"}, None),
+            (1, {"role": "assistant", "content": "a"}, None),
+            (0, self.CALL, None),
+            (0, self.REST, None),
+            (1, {}, "stop"),
+            (0, {}, "tool_calls"),
+        ]
+        assert client.events[-1] == "[DONE]"
+
+    async def test_of_one_that_a_rule_ends_nothing_leaves_but_its_beginning(self) -> None:
+        async with site(Played("first", *self.FRAMES), definition=self.watching("Old")) as at:
+            client = await at.chat(stream=True, n=2)
+        assert shown_choices(client) == [
+            (0, {"role": "assistant"}, None), (1, {"role": "assistant", "content": "a"}, None),
+        ]  # fmt: skip
+        assert client.events[-1]["error"]["code"] == "stream_policy_blocked"
+
+    async def test_without_rules_one_that_is_late_has_begun_too(self) -> None:
+        whole = chunk(
+            {"role": "assistant", "content": "a"}, "stop"
+        )  # it waits for the receipt, like all that ends a choice
+        other = chunk({"role": "assistant", "content": "b"}, index=1)
+        async with site(Played("first", whole, other, chunk({}, "stop", index=1))) as at:
+            client = await at.chat(stream=True, n=2)
+        assert shown_choices(client) == [
+            (0, {"role": "assistant"}, None),
+            (1, {"role": "assistant", "content": "b"}, None),
+            (0, {"content": "a"}, "stop"),
+            (1, {}, "stop"),
+        ]
+
+    @staticmethod
+    def watching(literal: str) -> ModelDefinition:
+        rule = StreamRule(id="r", action="block", contains=literal, on=("text", "tool_arguments"))
+        return msgspec.structs.replace(cascade("first"), stream_rules=(rule,), stream_policy=StreamPolicy())
+
+
+def shown_choices(client: Client) -> list[tuple[int, Any, str | None]]:
+    """Index, delta and finish reason of every chunk."""
+    chunks = [event for event in client.events if isinstance(event, dict) and "choices" in event]
+    choices = [choice for event in chunks for choice in event["choices"]]
+    return [(choice["index"], choice["delta"], choice["finish_reason"]) for choice in choices]
 
 
 class TestFailure:

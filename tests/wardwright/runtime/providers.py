@@ -96,6 +96,23 @@ class Scripted(Watched):
         yield (chunk({}, "stop"),)
 
 
+class Played(Watched):
+    """Answers every call with the same frames, each in a read of its own."""
+
+    def __init__(self, name: str, *frames: Frame) -> None:
+        super().__init__(name)
+        self._frames = frames
+
+    @asynccontextmanager
+    async def stream(self, call: UpstreamCall) -> AsyncIterator[AsyncIterator[Sequence[Frame]]]:
+        async with super().stream(call), aclosing(self._reads()) as batches:
+            yield batches
+
+    async def _reads(self) -> AsyncGenerator[Sequence[Frame], None]:
+        for frame in self._frames:
+            yield (frame,)
+
+
 class Hanging(CannedProvider):
     """Never answers; says how many calls it holds."""
 
@@ -133,7 +150,7 @@ def failing(name: str, failure: Failure, *, times: int = 1000, after_chunks: int
     return Watched(name, failures=[ScriptedFailure(failure, after_chunks)] * times)
 
 
-def chunk(delta: dict[str, Any], finish: str | None = None) -> Frame:
+def chunk(delta: dict[str, Any], finish: str | None = None, *, index: int = 0) -> Frame:
     """A chunk of one choice."""
-    choice = {"index": 0, "delta": delta, "finish_reason": finish}
+    choice = {"index": index, "delta": delta, "finish_reason": finish}
     return parse_chunk(msgspec.json.encode({"id": "c", "choices": [choice]}))

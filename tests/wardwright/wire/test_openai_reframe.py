@@ -16,7 +16,7 @@ from wardwright.domain.stream import (
     ToolCallStart,
     UsageReport,
 )
-from wardwright.wire.openai_reframe import carrying, split, with_arguments, with_text
+from wardwright.wire.openai_reframe import carrying, choice_of, split, with_arguments, with_text, without_roles
 from wardwright.wire.openai_stream import parse_chunk
 
 USAGE = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
@@ -114,6 +114,27 @@ def test_a_chunk_is_split_by_choice_and_channel() -> None:
     assert deltas[0]["delta"] == {"role": "assistant", "x": 1, "reasoning": "r"}
     assert ["logprobs" in one for one in deltas] == [False, True, False, False]
     assert [shown(part)["usage"] for part in parts] == [None, None, None, USAGE]
+
+
+def test_what_is_empty_goes_with_the_first_part_of_its_choice() -> None:
+    before = frame(choice(0, content="", reasoning="r", refusal=None, tool_calls=[{"index": 0}]), choice(1, content=""))
+    assert [shown(part)["choices"][0]["delta"] for part in split(before)] == [
+        {"content": "", "reasoning": "r", "refusal": None}, {"tool_calls": [{"index": 0}]}, {"content": ""},
+    ]  # fmt: skip
+
+
+def test_a_chunk_is_of_its_first_choice() -> None:
+    assert choice_of(frame(choice(3), choice(0))) == 3
+    assert choice_of(frame({"delta": {}})) == 0
+    assert choice_of(frame()) is None
+
+
+def test_roles_are_left_out_of_the_named_places() -> None:
+    before = frame(choice(0, role="assistant", x=1), choice(1, role="assistant"), {"index": 2, "delta": None})
+    choices = before.fields["choices"]
+    everywhere, one = without_roles(choices), without_roles(choices, {1})
+    assert [entry["delta"] for entry in json.loads(bytes(everywhere))] == [{"x": 1}, {}, None]
+    assert [entry["delta"] for entry in json.loads(bytes(one))] == [{"role": "assistant", "x": 1}, {}, None]
 
 
 def test_a_chunk_of_one_kind_is_left_alone() -> None:

@@ -17,8 +17,8 @@ from wardwright.receipts.table_text import csv_lines
 SMALL_STORE = 20_000
 """Of fewer receipts are written sooner than a process is started."""
 
-PIECE = 500
-"""So many receipts are rendered at once: mostly some 1 MB of them, up to 250 where every one has content."""
+PIECE = 256
+"""So many receipts are rendered at once: mostly some 600 kB of them, up to 130 MB where every one has content."""
 
 
 class Block(NamedTuple):

@@ -1,10 +1,11 @@
 """Work on many parts in processes side by side; what they come to is given in the order of the parts.
 
-The processes are new ones (spawned), which share nothing with this one but what they are sent. Each is sent a part when it is free, and
-only so many are done and not given yet: memory does not grow with the number of parts. They never see an interrupt, which is for this
-process to answer, and they end with it.
+The processes are new ones (spawned), which share nothing with this one but what they are sent. Each has its next part before its last one
+has been taken from it, so that none waits for this process, and only so many are done and not given yet: memory does not grow with the
+number of parts. They never see an interrupt, which is for this process to answer, and they end with it.
 """
 
+import fcntl
 import gc
 import multiprocessing
 import os
@@ -25,7 +26,16 @@ Job = Callable[[], AbstractContextManager[Callable[[Part], Made]]]
 
 MOST_PROCESSES = 8
 
-_AHEAD = 2  # parts for each process that may be under way, or done before their turn has come
+_AT_ONCE = 2  # parts that a process has: one that it does, and the next
+_AHEAD = 3  # parts for each process that may be under way, or done before their turn has come
+_PIPE_BYTES = 1024 * 1024  # so that a process can put down what it has done and go on, whoever is late to take it
+
+
+class _Process(NamedTuple):
+    """Where a process takes parts from, and where it puts what they come to."""
+
+    parts: Connection
+    made: Connection
 
 
 class _Done(NamedTuple):
@@ -49,26 +59,28 @@ def side_by_side(job: Job[Part, Made], parts: Iterable[Part], processes: int) ->
     Raises: WardwrightError that a part ended in, in its turn. InternalError when a process ends that should not.
     """
     with ExitStack() as ending:
-        free = [ending.enter_context(_process(job)) for _ in range(processes)]
-        busy: list[Connection] = []
+        working = {process.made: process for process in [ending.enter_context(_process(job)) for _ in range(processes)]}
+        under_way = dict.fromkeys(working, 0)
         answers: dict[int, _Done | _Failed] = {}
         numbered, given = enumerate(parts), 0
         part = next(numbered, None)
-        while part is not None or busy or answers:
-            while free and part is not None and part[0] < given + _AHEAD * processes:
-                free[-1].send(part)
-                busy.append(free.pop())
+        while part is not None or any(under_way.values()) or answers:
+            least = min(under_way, key=under_way.__getitem__)
+            if part is not None and under_way[least] < _AT_ONCE and part[0] < given + _AHEAD * processes:
+                with _alive():
+                    working[least].parts.send(part)
+                under_way[least] += 1
                 part = next(numbered, None)
-            if given in answers:
+            elif given in answers:
                 yield _made(answers.pop(given))
                 given += 1
-                continue
-            ready = wait(busy)
-            for connection in [one for one in busy if one in ready]:
-                answer = _received(connection)
-                answers[answer.number] = answer
-                busy.remove(connection)
-                free.append(connection)
+            else:
+                ready = wait([made for made, count in under_way.items() if count])
+                for made in [made for made in working if made in ready]:
+                    with _alive():
+                        answer: _Done | _Failed = made.recv()
+                    answers[answer.number] = answer
+                    under_way[made] -= 1
 
 
 def _made(answer: _Done | _Failed) -> Any:
@@ -77,20 +89,24 @@ def _made(answer: _Done | _Failed) -> Any:
     return answer.made
 
 
-def _received(connection: Connection) -> _Done | _Failed:
+@contextmanager
+def _alive() -> Iterator[None]:
+    """Raises: InternalError when the process at the other end is there no more."""
     try:
-        answer: _Done | _Failed = connection.recv()
+        yield
     except (EOFError, ConnectionError) as error:
         raise InternalError("a process that was to do a part of the work has ended without doing it") from error
-    return answer
 
 
 @contextmanager
-def _process(job: Job[Part, Made]) -> Iterator[Connection]:
+def _process(job: Job[Part, Made]) -> Iterator[_Process]:
     """A process that does parts, until the block ends."""
     spawning = multiprocessing.get_context("spawn")
-    ours, theirs = spawning.Pipe()
-    process = spawning.Process(target=_work, args=(job, theirs), daemon=True)
+    its_parts, parts = spawning.Pipe(duplex=False)
+    made, its_made = spawning.Pipe(duplex=False)
+    with suppress(PermissionError):  # of whom has many large pipes already
+        fcntl.fcntl(made.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+    process = spawning.Process(target=_work, args=(job, its_parts, its_made), daemon=True)
     resource_tracker.ensure_running()  # else starting it would let interrupts through again
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -98,25 +114,26 @@ def _process(job: Job[Part, Made]) -> Iterator[Connection]:
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
     try:
-        with ours:
-            theirs.close()
-            yield ours
+        with parts, made:
+            its_parts.close()
+            its_made.close()
+            yield _Process(parts, made)
     finally:
         process.terminate()
         process.join()
         process.close()
 
 
-def _work(job: Job[Part, Made], connection: Connection) -> None:
-    """What such a process does. Nobody is there any more when the connection breaks."""
+def _work(job: Job[Part, Made], parts: Connection, made: Connection) -> None:
+    """What such a process does. Nobody is there any more when a connection breaks."""
     gc.disable()  # entries and receipts have no circles: to look for some takes a twentieth of the time
-    with suppress(EOFError, ConnectionError), connection, ExitStack() as opened:
+    with suppress(EOFError, ConnectionError), parts, made, ExitStack() as opened:
         do: Callable[[Part], Made] | None = None
         while True:
-            number, part = connection.recv()
+            number, part = parts.recv()
             try:
                 do = do or opened.enter_context(job())
                 answer: _Done | _Failed = _Done(number, do(part))
             except WardwrightError as error:
                 answer = _Failed(number, error)
-            connection.send(answer)
+            made.send(answer)

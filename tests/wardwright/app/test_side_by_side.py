@@ -6,9 +6,11 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from functools import partial
+from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import wait_until
 from wardwright.app.side_by_side import side_by_side
 from wardwright.domain.errors import InternalError, StorageUnavailable
 
@@ -40,6 +42,22 @@ def test_what_parts_come_to_is_given_in_order_and_what_goes_wrong_in_its_turn() 
     assert [number for number, _ in given] == [*range(100, 113)]
     assert os.getpid() not in {process for _, process in given}
     assert multiprocessing.active_children() == []
+
+
+@contextmanager
+def leaving_marks(folder: Path) -> Iterator[Callable[[int], int]]:
+    def work(part: int) -> int:
+        (folder / str(part)).touch()
+        return part
+
+    yield work
+
+
+def test_processes_go_on_while_nobody_takes_what_they_have_done(tmp_path: Path) -> None:
+    with closing(side_by_side(partial(leaving_marks, tmp_path), iter(range(1000)), 2)) as answers:
+        assert next(answers) == 0
+        wait_until(lambda: len(list(tmp_path.iterdir())) >= 4, "two parts for each process")
+        assert len(list(tmp_path.iterdir())) <= 6, "more than may be ahead"
 
 
 def test_processes_end_when_no_more_answers_are_wanted() -> None:

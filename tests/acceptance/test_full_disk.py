@@ -7,6 +7,7 @@ import resource
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -33,10 +34,10 @@ def full_disk(daemon: Daemon) -> Iterator[None]:
         resource.prlimit(daemon.process.pid, limit, before)
 
 
-def readiness(daemon: Daemon) -> tuple[int, str]:
+def readiness(daemon: Daemon) -> tuple[int, dict[str, Any]]:
     with daemon.client() as client:
         answer = client.get("/readyz")
-        return answer.status_code, answer.text
+        return answer.status_code, answer.json()
 
 
 @pytest.mark.parametrize(("backend", "kind"), [("asyncio", "sqlite"), ("trio", "file")], indirect=["backend"])
@@ -49,8 +50,10 @@ def test_while_nothing_can_be_stored_nothing_is_answered_and_then_all_is_as_befo
     assert (before.status_code, readiness(daemon)[0]) == (200, 200)
 
     with streams(daemon, 3) as cut_off, full_disk(daemon):
-        status, reasons = readiness(daemon)
-        assert (status, "File too large" in reasons) == (503, True), reasons
+        assert readiness(daemon) == (503, {"status": "not ready", "problems": ["storage"]})
+        (problem,) = daemon.get("/admin/readiness")["problems"]
+        assert "File too large" in problem["detail"]
+        daemon.wait_logged("not ready")
         calls = len(upstream.calls)
         refused = daemon.chat()
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "storage_unavailable")

@@ -5,7 +5,7 @@ import pytest
 from tests.acceptance.conftest import StartDaemon, gateway_config
 from tests.support.upstream import Upstream
 
-PROTECTED = ["/v1/receipts", "/admin/runtime", "/admin/providers", "/admin/storage", "/metrics"]
+PROTECTED = ["/v1/receipts", "/admin/runtime", "/admin/providers", "/admin/storage", "/admin/readiness", "/metrics"]
 OPEN = ["/livez", "/readyz", "/v1/models"]
 
 

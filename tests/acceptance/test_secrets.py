@@ -185,7 +185,16 @@ def test_the_log_and_the_disk_hold_none_either(client: httpx2.Client, daemon: Da
 
 def everything_shown(client: httpx2.Client) -> Iterator[tuple[str, str]]:
     """What every endpoint that shows something shows, by path."""
-    for path in ("/metrics", "/livez", "/readyz", "/v1/models", "/admin/runtime", "/admin/providers", "/admin/storage"):
+    for path in (
+        "/metrics",
+        "/livez",
+        "/readyz",
+        "/v1/models",
+        "/admin/runtime",
+        "/admin/providers",
+        "/admin/storage",
+        "/admin/readiness",
+    ):
         yield path, client.get(path).text
     page: dict[str, Any] = client.get("/v1/receipts", params={"limit": 500}).json()
     yield "/v1/receipts", json.dumps(page)

@@ -172,7 +172,9 @@ def test_one_that_fails_closed_keeps_requests_out_until_it_has_caught_up(
     assert daemon.chat().json()["error"]["code"] == "storage_unavailable"
     with daemon.client() as client:
         ready = client.get("/readyz")
-    assert (ready.status_code, ready.json()["problems"]) == (503, ["the sink 'hook' is too far behind"])
+    assert (ready.status_code, ready.json()["problems"]) == (503, ["sinks"])
+    (problem,) = daemon.get("/admin/readiness")["problems"]
+    assert problem == {"check": "sinks", "detail": "the sink 'hook' is too far behind"}
     hooks.server.start()
     wait_until(lambda: facts(daemon, "hook")["state"] == "idle", "the hook does not come to rest")
     assert daemon.get("/readyz")["status"] == "ready"

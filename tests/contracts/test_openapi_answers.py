@@ -63,7 +63,14 @@ SUPPOSED = {
     "constraints": {"ok": {"allowed_targets": ["up"]}},
     "seed": 7,
 }
-PROTECTED_LISTS = ("/v1/receipts", "/admin/runtime", "/admin/providers", "/admin/storage", "/metrics")
+PROTECTED_LISTS = (
+    "/v1/receipts",
+    "/admin/runtime",
+    "/admin/providers",
+    "/admin/storage",
+    "/admin/readiness",
+    "/metrics",
+)
 
 MODELS = "/admin/wardwright-models"
 ONE_MODEL = f"{MODELS}/{{model}}"

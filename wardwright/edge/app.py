@@ -108,6 +108,7 @@ def build_app(
         _route("POST", "/admin/sinks/{sink_id}/resume", protect(sent_on.resume)),
         _route("POST", "/admin/receipts/erase", protect(erasure.erase)),
         _route("GET", "/admin/storage", protect(admin.storage)),
+        _route("GET", "/admin/readiness", protect(health.explain)),
         _route("GET", "/metrics", protect(admin.metrics)),
         _route("GET", "/livez", health.live),
         _route("GET", "/readyz", health.ready),

@@ -105,7 +105,7 @@ def error_answer(error: WardwrightError, *, attempts_spent: bool = False) -> Err
 
 
 def as_callers_read_it(error: WardwrightError) -> WardwrightError:
-    """An error for whoever asks a model: where receipts are kept, and which sink is behind, is for operators, in the log and in `/readyz`."""
+    """An error for whoever asks a model: where receipts are kept, and which sink is behind, is for operators, in the log and in `/admin/readiness`."""
     return StorageUnavailable(_NO_RECEIPT) if isinstance(error, StorageUnavailable) else error
 
 

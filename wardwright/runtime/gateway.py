@@ -6,10 +6,11 @@ This is the whole surface between HTTP and the runtime; the edge imports nothing
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import anyio
 import anyio.to_thread
+import msgspec
 
 from supervisors import System
 from wardwright.domain.caller import Caller
@@ -56,6 +57,16 @@ class Boards:
     control: ControlBoard
     providers: ProviderBoard
     sinks: SinkRoster = field(default_factory=no_sinks)
+
+
+class Obstacle(msgspec.Struct, frozen=True):
+    """What keeps a daemon from being ready: the check that fails, which anybody may know, and why, which is for operators.
+
+    The detail is a sentence, which may name a folder or a database, and never a secret.
+    """
+
+    check: Literal["daemon", "models", "storage", "sinks", "actors"]
+    detail: str
 
 
 class Gateway:
@@ -202,21 +213,20 @@ class Gateway:
 
     # --- operation ----------------------------------------------------------------------------------------------------
 
-    async def readiness(self) -> list[str]:
-        """Everything that keeps the daemon from being ready, in words; empty when it is."""
-        problems = []
+    async def readiness(self) -> list[Obstacle]:
+        """Everything that keeps the daemon from being ready; empty when it is."""
+        found = []
         if self.is_draining:
-            problems.append("the daemon is stopping")
+            found.append(Obstacle("daemon", "the daemon is stopping"))
         if not self._boards.catalog.models:
-            problems.append("no model is loaded")
+            found.append(Obstacle("models", "no model is loaded"))
         try:
             await self._read(lambda: self._boards.store.store.check_writable())
         except StorageUnavailable as error:
-            problems.append(error.message)
+            found.append(Obstacle("storage", error.message))
         if self._boards.sinks.closed_by is not None:
-            problems.append(self._boards.sinks.closed_by)
-        problems.extend(self.unhealthy_actors())
-        return problems
+            found.append(Obstacle("sinks", self._boards.sinks.closed_by))
+        return [*found, *(Obstacle("actors", words) for words in self.unhealthy_actors())]
 
     def unhealthy_actors(self) -> list[str]:
         """Permanent actors that are not running, in words. Sinks are in no request's way, and say for themselves how they are."""

@@ -55,6 +55,7 @@ PROTECTED = [
     ("POST", "/admin/sinks/{sink_id}/pause"),
     ("POST", "/admin/sinks/{sink_id}/resume"),
     ("GET", "/admin/storage"),
+    ("GET", "/admin/readiness"),
     ("GET", "/metrics"),
 ]
 PLACES = {

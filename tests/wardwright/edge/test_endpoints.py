@@ -4,9 +4,10 @@ import anyio
 import msgspec
 import pytest
 
-from supervisors import terminate_child
+from supervisors import restart_child, terminate_child
 from supervisors.testing import settle
 from tests.wardwright.edge.asgi import site
+from tests.wardwright.edge.conftest import Logs
 from tests.wardwright.runtime.providers import Watched
 from tests.wardwright.runtime.stage import BOOT, cascade
 from wardwright.domain.route import Target
@@ -121,13 +122,37 @@ class TestHealth:
         assert (alive.status, alive.json) == (200, {"status": "ok"})
         assert (ready.status, ready.json) == (200, {"status": "ready"})
 
-    async def test_one_that_cannot_serve_is_alive_and_says_why_it_is_not_ready(self) -> None:
-        async with site(Watched()) as at:
-            await terminate_child(at.on.system.named(f"{ROOT}/providers"), "first")
-            alive, ready = await at.get("/livez"), await at.get("/readyz")
+    async def test_one_that_cannot_serve_is_alive_and_tells_strangers_what_fails_and_operators_why(
+        self, logs: Logs
+    ) -> None:
+        async with site(Watched("first"), Watched("second")) as at:
+            at.on.boards.sinks.closed_by = "the sink 'archive' is too far behind"
+            for name in ("first", "second"):
+                await terminate_child(at.on.system.named(f"{ROOT}/providers"), name)
+            alive, ready, again = [await at.get(path) for path in ("/livez", "/readyz", "/readyz")]
+            why = await at.get("/admin/readiness")
+            at.on.boards.sinks.closed_by = None
+            for name in ("first", "second"):
+                await restart_child(at.on.system.named(f"{ROOT}/providers"), name)
+            better = [await at.get(path) for path in ("/readyz", "/admin/readiness")]
         assert alive.status == 200
-        assert ready.status == 503
-        assert ready.json == {"status": "not ready", "problems": ["wardwright/providers/first is stopped"]}
+        assert (ready.status, ready.json) == (503, {"status": "not ready", "problems": ["sinks", "actors"]})
+        assert again.json == ready.json
+        assert (why.status, why.json) == (
+            200,
+            {
+                "status": "not ready",
+                "problems": [
+                    {"check": "sinks", "detail": "the sink 'archive' is too far behind"},
+                    {"check": "actors", "detail": "wardwright/providers/first is stopped"},
+                    {"check": "actors", "detail": "wardwright/providers/second is stopped"},
+                ],
+            },
+        )
+        assert [one.json for one in better] == [{"status": "ready"}, {"status": "ready", "problems": []}]
+        told = [(one["event"], one.get("problems")) for one in logs if one["event"] in ("not ready", "ready again")]
+        details = [problem["detail"] for problem in why.json["problems"]]
+        assert told == [("not ready", details), ("ready again", None)], "once, however often it is asked"
 
 
 class TestAdmin:

@@ -23,6 +23,7 @@ from wardwright.domain.errors import (
 from wardwright.domain.route import Cascade, ModelDefinition, SessionFacts, Target
 from wardwright.receipts.events import Closed, Opened
 from wardwright.receipts.query import ReceiptFilter
+from wardwright.runtime.gateway import Obstacle
 from wardwright.runtime.tree import ROOT, sessions_path
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("threads")]
@@ -295,10 +296,10 @@ class TestReadiness:
             await terminate_child(on.system.named(f"{ROOT}/providers"), "first")
 
             assert await on.gateway.readiness() == [
-                "the daemon is stopping",
-                "no model is loaded",
-                "the receipt store is not open yet",
-                "wardwright/providers/first is stopped",
+                Obstacle("daemon", "the daemon is stopping"),
+                Obstacle("models", "no model is loaded"),
+                Obstacle("storage", "the receipt store is not open yet"),
+                Obstacle("actors", "wardwright/providers/first is stopped"),
             ]
 
     async def test_a_sink_that_fails_closed_keeps_requests_out_while_it_is_too_far_behind(self) -> None:
@@ -308,7 +309,7 @@ class TestReadiness:
             refusal = await on.ask_for_error(RecordingResponder())
             assert isinstance(refusal, StorageUnavailable)
             assert refusal.message == "no request is taken on now: the sink 'archive' is too far behind"
-            assert await on.gateway.readiness() == ["the sink 'archive' is too far behind"]
+            assert await on.gateway.readiness() == [Obstacle("sinks", "the sink 'archive' is too far behind")]
             assert on.store.all_receipts() == []
             on.boards.sinks.closed_by = None
             await on.ask(RecordingResponder())

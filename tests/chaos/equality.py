@@ -10,8 +10,9 @@ from tests.chaos.verdict import Broken, Progress, working_folder
 from tests.support.postgres import postgres_server
 from wardwright.ports.storage import ReceiptReader, StorageProvider
 from wardwright.receipts.events import decode_entry
-from wardwright.receipts.fold import Receipt, fold, summarise
+from wardwright.receipts.fold import fold, summarise
 from wardwright.receipts.query import ReceiptFilter
+from wardwright.receipts.receipt import Receipt
 from wardwright.storage.folder import FileStorage
 from wardwright.storage.memory import MemoryStorage
 from wardwright.storage.postgres import PostgresStorage

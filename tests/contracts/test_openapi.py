@@ -20,8 +20,8 @@ from wardwright.edge.errors import STATUS_BY_CODE
 from wardwright.ports.provider import ProviderInfo
 from wardwright.ports.storage import StoreHealth
 from wardwright.receipts.events import FinalStatus
-from wardwright.receipts.fold import Summary
 from wardwright.receipts.query import TOOL_FIELDS, Page, ReceiptFilter
+from wardwright.receipts.receipt import Summary
 from wardwright.runtime.visible import TOPICS
 from wardwright.wire.caller import parse_caller
 from wardwright.wire.openai import parse_chat_request

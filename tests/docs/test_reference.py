@@ -17,12 +17,13 @@ from wardwright.config.sinks import SinkSettings
 from wardwright.domain.caller import Caller
 from wardwright.domain.errors import FailureClass, RequestError
 from wardwright.edge.errors import STATUS_BY_CODE, error_answer, http_error_answer
-from wardwright.receipts import fold
+from wardwright.receipts import receipt
 from wardwright.receipts.events import Decision, FinalStatus, RequestSummary
+from wardwright.receipts.fold import fold
 from wardwright.runtime.instruments import Counts, Durations
 from wardwright.runtime.metrics import Metrics
-from wardwright.sinks.genai_spans import spans_of
 from wardwright.runtime.sink_figures import SinkFigures
+from wardwright.sinks.genai_spans import spans_of
 from wardwright.sinks.parquet_file import write_parquet
 
 REFERENCE = Path("docs/reference")
@@ -65,11 +66,11 @@ class TestReceipts:
     @pytest.mark.parametrize(
         ("heading", "type"),
         [
-            ("The receipt", fold.Receipt),
+            ("The receipt", receipt.Receipt),
             ("request", RequestSummary),
             ("decision", Decision),
-            ("attempts", fold.Attempt),
-            ("events", fold.ReceiptEvent),
+            ("attempts", receipt.Attempt),
+            ("events", receipt.ReceiptEvent),
         ],
     )
     def test_every_field_is_listed(self, heading: str, type: type[msgspec.Struct]) -> None:
@@ -91,9 +92,9 @@ class TestReceipts:
 
     def test_how_it_ended_is_listed(self) -> None:
         rows = [code_in(row[0]) for row in table_rows(REFERENCE / "receipt.md", "final")]
-        fields = [name for row in rows for name in row if name in fold.Final.__struct_fields__]
+        fields = [name for row in rows for name in row if name in receipt.Final.__struct_fields__]
         statuses = [name for row in rows for name in row if name not in fields]
-        assert sorted(fields) == sorted(fold.Final.__struct_fields__)
+        assert sorted(fields) == sorted(receipt.Final.__struct_fields__)
         assert statuses == list(get_args(FinalStatus))
 
     def test_the_guide_to_receipts_has_every_status(self) -> None:
@@ -114,7 +115,7 @@ def test_every_kind_of_sink_is_listed_with_what_it_needs() -> None:
 def test_every_attribute_of_a_span_is_listed() -> None:
     listed = table_rows(REFERENCE / "sinks.md", "opentelemetry")
     rows = {row[0]: {code for code in code_in(row[3]) if "." in code} for row in listed}
-    request, attempt, *_ = spans_of(fold.fold(entries(fallback_story())))
+    request, attempt, *_ = spans_of(fold(entries(fallback_story())))
     assert rows == {"request": set(request.attributes), "attempt": set(attempt.attributes)}
 
 

@@ -10,8 +10,8 @@ import msgspec
 
 from wardwright.app.side_by_side import side_by_side
 from wardwright.ports.storage import StorageProvider
-from wardwright.receipts.fold import Receipt
 from wardwright.receipts.query import ReceiptFilter
+from wardwright.receipts.receipt import Receipt
 from wardwright.receipts.table_text import csv_lines
 
 SMALL_STORE = 20_000

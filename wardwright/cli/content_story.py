@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from wardwright.cli.terminal import counted
-from wardwright.receipts.fold import Captured, Content
+from wardwright.receipts.receipt import Captured, Content
 
 Told = tuple[str, str, str]
 """What it is about, what there is to say of it, and in which style."""

@@ -16,7 +16,7 @@ from wardwright.cli.terminal import counted, counting, say, show, show_json, sty
 if TYPE_CHECKING:
     from wardwright.app.receipt_export import Block, Lines
     from wardwright.cli.receipt_source import ReceiptSource
-    from wardwright.receipts.fold import Receipt
+    from wardwright.receipts.receipt import Receipt
     from wardwright.receipts.stats import Grouping, Percentiles, Stats, Tally
 
 Format = Literal["ndjson", "csv", "parquet"]

@@ -13,8 +13,9 @@ from wardwright.cli.client import CommandFailed, Daemon, NoAnswer, connect, daem
 from wardwright.cli.terminal import tell
 from wardwright.domain.errors import NotFound
 from wardwright.ports.storage import Capability, ReceiptReader, StorageProvider
-from wardwright.receipts.fold import Receipt, fold
+from wardwright.receipts.fold import fold
 from wardwright.receipts.query import MAX_LIMIT, ReceiptFilter
+from wardwright.receipts.receipt import Receipt
 
 T = TypeVar("T")
 Json = dict[str, Any]

@@ -15,7 +15,7 @@ from wardwright.domain.route import Skip
 from wardwright.domain.structured import OutputSummary
 from wardwright.domain.tools import ToolContext
 from wardwright.receipts.events import ANSWERED, Decision
-from wardwright.receipts.fold import Attempt, Final, Receipt
+from wardwright.receipts.receipt import Attempt, Final, Receipt
 from wardwright.receipts.stream_outcome import StreamOutcome, StreamPolicyEvent
 from wardwright.receipts.structured_outcome import StructuredOutcome
 

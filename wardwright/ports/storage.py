@@ -16,8 +16,8 @@ from wardwright.domain.control import ControlEntry
 from wardwright.domain.errors import StorageUnavailable
 from wardwright.ports.control import ControlLog
 from wardwright.receipts.events import Entry
-from wardwright.receipts.fold import Receipt
 from wardwright.receipts.query import Page, ReceiptFilter
+from wardwright.receipts.receipt import Receipt
 
 CONTRACT = 1
 

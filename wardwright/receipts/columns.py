@@ -8,7 +8,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
-from wardwright.receipts.fold import Receipt, attempt_count, summarise
+from wardwright.receipts.fold import attempt_count, summarise
+from wardwright.receipts.receipt import Receipt
 
 ColumnType = Literal["text", "texts", "integer", "number", "flag", "time", "json"]
 """What a column holds. `texts` is a list of text, `json` any JSON; a time is given as ISO 8601 in UTC."""

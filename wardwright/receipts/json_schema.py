@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from wardwright.receipts.fold import Receipt
+from wardwright.receipts.receipt import Receipt
 
 
 def receipt_schema() -> dict[str, Any]:

@@ -14,7 +14,8 @@ import msgspec
 
 from wardwright.domain.errors import RequestError
 from wardwright.receipts.events import Entry, FinalStatus
-from wardwright.receipts.fold import Receipt, Summary, fold, summarise, summary_of
+from wardwright.receipts.fold import fold, summarise, summary_of
+from wardwright.receipts.receipt import Receipt, Summary
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 500

@@ -8,7 +8,8 @@ from typing import Literal, get_args
 
 import msgspec
 
-from wardwright.receipts.fold import Receipt, Summary, summarise
+from wardwright.receipts.fold import summarise
+from wardwright.receipts.receipt import Receipt, Summary
 
 Grouping = Literal[
     "model", "version", "target", "provider", "status", "tenant", "application", "agent", "user", "session", "tool"

@@ -5,7 +5,8 @@ import io
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
-from wardwright.receipts.fold import Receipt, attempt_count, summarise
+from wardwright.receipts.fold import attempt_count, summarise
+from wardwright.receipts.receipt import Receipt
 
 _SUMMARY = (
     "model_id",

@@ -21,7 +21,8 @@ from wardwright.planner.supplied import SuppliedFacts
 from wardwright.receipts.chain import Chain
 from wardwright.receipts.erasure import commitment_in
 from wardwright.receipts.events import Closed, Decision, Opened, decode_entry
-from wardwright.receipts.fold import Receipt, fold
+from wardwright.receipts.fold import fold
+from wardwright.receipts.receipt import Receipt
 from wardwright.runtime.catalog_board import CatalogBoard, Route
 from wardwright.runtime.decision import Decided, decide, refusal_of
 from wardwright.runtime.facts import FactFinder, caller_facts, tags_asked_for

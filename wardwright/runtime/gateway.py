@@ -19,8 +19,9 @@ from wardwright.domain.errors import NotFound, StorageUnavailable
 from wardwright.domain.route import ModelDefinition
 from wardwright.ports.provider import ProviderInfo
 from wardwright.ports.storage import StoreHealth
-from wardwright.receipts.fold import Receipt, fold
+from wardwright.receipts.fold import fold
 from wardwright.receipts.query import Page, ReceiptFilter
+from wardwright.receipts.receipt import Receipt
 from wardwright.runtime.access import Access
 from wardwright.runtime.admin import walk
 from wardwright.runtime.answer_policy import AnswerPolicy, Standing

@@ -5,7 +5,7 @@ They are measured in the batch and not before it (delta). A batch that is sent t
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from wardwright.receipts.fold import Attempt, Receipt
+from wardwright.receipts.receipt import Attempt, Receipt
 from wardwright.sinks.genai_spans import error_type_of
 from wardwright.sinks.otlp import Attributes, Histogram
 

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from hashlib import sha256
 
 from wardwright.receipts.events import FinalStatus
-from wardwright.receipts.fold import Attempt, Receipt, ReceiptEvent, attempt_count
+from wardwright.receipts.fold import attempt_count
+from wardwright.receipts.receipt import Attempt, Receipt, ReceiptEvent
 from wardwright.receipts.stream_outcome import StreamPolicyEvent
 from wardwright.sinks.otlp import Attributes, Span, SpanEvent
 

@@ -12,7 +12,7 @@ import msgspec
 from wardwright import __version__
 from wardwright.domain.sink import Unit
 from wardwright.ports.sink import Record, SinkRefused, SinkUnavailable
-from wardwright.receipts.fold import Receipt
+from wardwright.receipts.receipt import Receipt
 from wardwright.sinks.far_side import Answer, FarSide
 from wardwright.sinks.genai_metrics import histograms_of, span_of_time
 from wardwright.sinks.genai_spans import spans_of

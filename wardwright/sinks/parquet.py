@@ -19,7 +19,7 @@ import msgspec
 
 from wardwright.domain.sink import Unit
 from wardwright.ports.sink import Record, SinkRefused, SinkUnavailable
-from wardwright.receipts.fold import Receipt
+from wardwright.receipts.receipt import Receipt
 from wardwright.sinks.parquet_file import ParquetFailed, receipt_ids, row_count, write_parquet
 
 _NAME = re.compile(r"receipts-(\d{20})-(\d{20})\.parquet")

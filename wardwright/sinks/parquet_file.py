@@ -14,7 +14,7 @@ import msgspec
 
 from wardwright.domain.errors import WardwrightError
 from wardwright.receipts.columns import COLUMNS, ColumnType, row_of
-from wardwright.receipts.fold import Receipt
+from wardwright.receipts.receipt import Receipt
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

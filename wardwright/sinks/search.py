@@ -13,7 +13,7 @@ import msgspec
 from wardwright.domain.sink import Unit
 from wardwright.ports.sink import Record, SinkRefused, SinkUnavailable
 from wardwright.receipts.columns import row_of
-from wardwright.receipts.fold import Receipt
+from wardwright.receipts.receipt import Receipt
 from wardwright.sinks.far_side import Answer, FarSide
 from wardwright.sinks.halving import refused_of
 

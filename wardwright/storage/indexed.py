@@ -9,8 +9,8 @@ import msgspec
 
 from wardwright.domain.errors import StorageUnavailable
 from wardwright.receipts.events import Entry, decode_entry
-from wardwright.receipts.fold import Receipt
 from wardwright.receipts.query import CLOCK_SLACK_S, Page, ReceiptFilter, Unlike, page, select
+from wardwright.receipts.receipt import Receipt
 from wardwright.storage.index import CLOSED, Places, head_of
 
 P = TypeVar("P")

@@ -8,8 +8,8 @@ from collections.abc import Container, Iterator
 from hashlib import sha256
 from typing import NamedTuple
 
-from wardwright.receipts.fold import Summary
 from wardwright.receipts.query import ReceiptFilter
+from wardwright.receipts.receipt import Summary
 from wardwright.storage.sqlite_database import FACETS
 
 _LONGEST = 200

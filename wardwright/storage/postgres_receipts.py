@@ -14,8 +14,9 @@ import msgspec
 from wardwright.domain.errors import StorageUnavailable
 from wardwright.ports.storage import Capability, Stored, StoreHealth, checked_mark
 from wardwright.receipts.events import Entry, decode_entry
-from wardwright.receipts.fold import Receipt, fold, summarise
+from wardwright.receipts.fold import fold, summarise
 from wardwright.receipts.query import Page, ReceiptFilter, cursor
+from wardwright.receipts.receipt import Receipt
 from wardwright.storage.postgres_database import FORMAT, Connection, Database, Readers, facets_in
 from wardwright.storage.postgres_query import can_be_kept, key_of_value, matching_ids
 

@@ -20,7 +20,8 @@ from psycopg.pq import TransactionStatus
 from wardwright.domain.errors import StorageUnavailable
 from wardwright.ports.storage import StoreHealth, checked_mark
 from wardwright.receipts.events import decode_entry
-from wardwright.receipts.fold import Summary, fold, summarise
+from wardwright.receipts.fold import fold, summarise
+from wardwright.receipts.receipt import Summary
 from wardwright.storage.index import CLOSED, Head, changes_summary, check_replacement, head_of, just_above, unknown
 from wardwright.storage.log import Durability
 from wardwright.storage.postgres_database import FORMAT, Connection, Database

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import apsw
 
-from wardwright.receipts.fold import Summary
 from wardwright.receipts.query import CLOCK_SLACK_S, ReceiptFilter
+from wardwright.receipts.receipt import Summary
 from wardwright.storage.sqlite_database import FACETS
 
 _ABOVE_ALL = "\U0010ffff"

@@ -14,8 +14,9 @@ import msgspec
 from wardwright.domain.errors import StorageUnavailable
 from wardwright.ports.storage import Capability, Stored, StoreHealth, checked_mark
 from wardwright.receipts.events import Entry, decode_entry
-from wardwright.receipts.fold import Receipt, Summary, fold, summary_of
+from wardwright.receipts.fold import fold, summary_of
 from wardwright.receipts.query import Page, ReceiptFilter, cursor
+from wardwright.receipts.receipt import Receipt, Summary
 from wardwright.storage.files import FileOps, FolderLock, disk_faults, make_folder
 from wardwright.storage.index import CLOSED, Head, changes_summary, check_replacement, head_of, just_above, unknown
 from wardwright.storage.log import SYNC_INTERVAL_S, Durability

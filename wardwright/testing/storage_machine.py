@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from wardwright.ports.storage import Capability, ReceiptReader, ReceiptStore
-from wardwright.receipts.fold import Summary
 from wardwright.receipts.query import ReceiptFilter
+from wardwright.receipts.receipt import Summary
 from wardwright.storage.memory import MemoryReceiptStore
 from wardwright.testing.sample_receipts import Written, erasures, fadings, plain, queries, receipt_id
 from wardwright.testing.storage_bench import StorageBench

@@ -34,8 +34,9 @@ from wardwright.ports.control import ControlMovedOn
 from wardwright.ports.storage import CONTRACT, Capability, ReceiptReader, ReceiptStore, StorageProvider, Stored
 from wardwright.receipts.chain import resume, verify
 from wardwright.receipts.events import Closed, decode_entry
-from wardwright.receipts.fold import Receipt, fold, summarise
+from wardwright.receipts.fold import fold, summarise
 from wardwright.receipts.query import CLOCK_SLACK_S, MAX_SCANNED, ReceiptFilter
+from wardwright.receipts.receipt import Receipt
 from wardwright.testing.doomed_writer import RECEIPTS_IN_BATCH, kill_while_it_writes
 from wardwright.testing.fellow_writer import DONE, Fellow, Task, fellows
 from wardwright.testing.sample_receipts import (

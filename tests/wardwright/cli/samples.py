@@ -18,7 +18,8 @@ from wardwright.receipts.events import (
     SelectedTarget,
     decode_entry,
 )
-from wardwright.receipts.fold import Receipt, fold
+from wardwright.receipts.fold import fold
+from wardwright.receipts.receipt import Receipt
 from wardwright.storage.file import FileReceiptStore
 
 AT = 1_800_000_000.0

@@ -19,7 +19,8 @@ from wardwright.cli.receipt_source import StoredReceipts
 from wardwright.cli.receipt_tail import lines_of
 from wardwright.receipts.events import Closed
 from wardwright.receipts.fading import faded
-from wardwright.receipts.fold import Receipt, summarise
+from wardwright.receipts.fold import summarise
+from wardwright.receipts.receipt import Receipt
 from wardwright.storage.file import FileReceiptStore
 from wardwright.storage.memory import MemoryReceiptStore, MemoryStorage
 

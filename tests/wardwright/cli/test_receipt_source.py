@@ -9,7 +9,7 @@ from wardwright.cli.client import CommandFailed, connect, daemon_address
 from wardwright.cli.receipt_source import DaemonReceipts, StoredReceipts, read_receipt
 from wardwright.config.settings import Settings
 from wardwright.domain.errors import NotFound
-from wardwright.receipts.fold import Receipt
+from wardwright.receipts.receipt import Receipt
 from wardwright.storage.file import FileReceiptStore
 from wardwright.storage.folder import FileStorage
 

@@ -25,7 +25,7 @@ from wardwright.receipts.events import (
     Resumed,
     StreamFinding,
 )
-from wardwright.receipts.fold import Receipt
+from wardwright.receipts.receipt import Receipt
 
 from .samples import AT, FALLBACK, OPENED, receipt
 

@@ -10,7 +10,8 @@ from tests.wardwright.receipts.receipt_samples import entries, fallback_story, o
 from wardwright.domain.tools import ToolContext, ToolIdentity
 from wardwright.receipts.columns import COLUMNS, ColumnType, row_of
 from wardwright.receipts.events import AttemptFinished, Closed
-from wardwright.receipts.fold import Receipt, fold
+from wardwright.receipts.fold import fold
+from wardwright.receipts.receipt import Receipt
 from wardwright.receipts.table_text import COLUMNS as CSV_COLUMNS
 from wardwright.receipts.table_text import csv_lines
 

@@ -31,7 +31,8 @@ from wardwright.receipts.events import (
     encode_entry,
 )
 from wardwright.receipts.fading import faded
-from wardwright.receipts.fold import Receipt, fold, summarise, summary_of
+from wardwright.receipts.fold import fold, summarise, summary_of
+from wardwright.receipts.receipt import Receipt
 from wardwright.receipts.session import facts_after
 from wardwright.receipts.stats import tally
 from wardwright.receipts.table_text import csv_lines

@@ -8,7 +8,8 @@ from tests.wardwright.receipts.receipt_samples import entries, fallback_story, o
 from wardwright.domain.caller import Attributed, Caller
 from wardwright.domain.chat import Usage
 from wardwright.receipts.events import AttemptFinished, Closed, Event, StreamFinding
-from wardwright.receipts.fold import Receipt, fold
+from wardwright.receipts.fold import fold
+from wardwright.receipts.receipt import Receipt
 from wardwright.receipts.stats import GROUPINGS, Percentiles, tally
 
 

@@ -14,7 +14,8 @@ from wardwright.receipts.events import (
     NotAskedAgain,
     RetryRefusal,
 )
-from wardwright.receipts.fold import Receipt, fold
+from wardwright.receipts.fold import fold
+from wardwright.receipts.receipt import Receipt
 from wardwright.receipts.structured_outcome import GuardEvent, StructuredOutcome
 
 FAULTY = OutputFinding(False, None, "structured-json", "json_syntax")

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from tests.wardwright.receipts.receipt_samples import entries, fallback_story, opened
 from wardwright.domain.caller import Attributed, Caller
 from wardwright.receipts.events import Closed
-from wardwright.receipts.fold import Receipt, fold
+from wardwright.receipts.fold import fold
+from wardwright.receipts.receipt import Receipt
 from wardwright.receipts.table_text import COLUMNS, csv_lines
 
 

@@ -16,7 +16,7 @@ from wardwright.domain.chat import ChatRequest
 from wardwright.domain.errors import Forbidden, NotFound, UnknownModel
 from wardwright.domain.route import SessionFacts
 from wardwright.planner.supplied import SuppliedFacts
-from wardwright.receipts.fold import Receipt
+from wardwright.receipts.receipt import Receipt
 from wardwright.runtime.catalog_calls import AddDraft, Publish
 from wardwright.runtime.checkpointer import StoreBoard
 from wardwright.runtime.decision_desk import DecisionDesk, Replay

@@ -16,7 +16,8 @@ from wardwright.domain.policy import RedactionRule, StreamRule
 from wardwright.domain.route import ModelDefinition
 from wardwright.providers.canned import ScriptedFailure
 from wardwright.receipts.events import ContentCaptured
-from wardwright.receipts.fold import Captured, fold
+from wardwright.receipts.fold import fold
+from wardwright.receipts.receipt import Captured
 from wardwright.runtime.content_book import ContentBook
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("threads")]

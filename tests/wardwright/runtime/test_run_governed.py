@@ -20,7 +20,8 @@ from wardwright.policy.automaton import Automaton
 from wardwright.ports.provider import UpstreamCall
 from wardwright.providers.canned import ScriptedFailure
 from wardwright.receipts.events import AttemptFinished
-from wardwright.receipts.fold import Attempt, Receipt, fold
+from wardwright.receipts.fold import fold
+from wardwright.receipts.receipt import Attempt, Receipt
 from wardwright.runtime.stream_book import holdings_of
 from wardwright.wire.openai import parse_completion
 

@@ -20,7 +20,8 @@ from wardwright.domain.stream import Finish, Frame, Start, ToolArguments, UsageR
 from wardwright.ports.provider import UpstreamCall
 from wardwright.providers.canned import ScriptedFailure
 from wardwright.receipts.events import AttemptFinished, Resumed
-from wardwright.receipts.fold import Receipt, Seam, fold
+from wardwright.receipts.fold import fold
+from wardwright.receipts.receipt import Receipt, Seam
 from wardwright.wire.openai import parse_chunk
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("threads")]

@@ -18,7 +18,8 @@ from wardwright.domain.policy import StreamPolicy, StreamRule
 from wardwright.domain.route import MODEL_PREFIX, Alias, Cascade, Composition, ModelDefinition, Target
 from wardwright.domain.structured import Enforcement, GuardLoop, OutputFinding, OutputSchema, StructuredOutput
 from wardwright.providers.canned import ScriptedFailure
-from wardwright.receipts.fold import Receipt, fold
+from wardwright.receipts.fold import fold
+from wardwright.receipts.receipt import Receipt
 from wardwright.receipts.structured_outcome import StructuredOutcome
 from wardwright.runtime.output_book import OutputBook
 from wardwright.wire.openai_request import parse_chat_request

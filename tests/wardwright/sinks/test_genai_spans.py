@@ -21,7 +21,8 @@ from wardwright.receipts.events import (
     PassedOver,
     StreamFinding,
 )
-from wardwright.receipts.fold import Receipt, fold
+from wardwright.receipts.fold import fold
+from wardwright.receipts.receipt import Receipt
 from wardwright.sinks.genai_spans import FAILED, spans_of
 from wardwright.sinks.otlp import Span
 

@@ -14,7 +14,8 @@ from tests.wardwright.receipts.receipt_samples import entries, fallback_story
 from wardwright.domain.caller import Attributed, Caller
 from wardwright.receipts.columns import COLUMNS
 from wardwright.receipts.events import decode_entry
-from wardwright.receipts.fold import Receipt, fold
+from wardwright.receipts.fold import fold
+from wardwright.receipts.receipt import Receipt
 from wardwright.receipts.stats import tally
 from wardwright.sinks.parquet_file import ParquetFailed, receipt_ids, row_count, write_parquet
 from wardwright.testing.sample_receipts import opened, plain, receipt_id, sealed

@@ -33,6 +33,7 @@ def configuration(upstream: Upstream) -> str:
     lines = ["[storage]", 'kind = "memory"']
     for kind in (*kinds, "openai-compatible"):
         lines += ["[[providers]]", f'id = "{kind}"', f'kind = "{kind}"', f'base_url = "{upstream.url}"']
+        lines += ["breaker = { failures = 1000 }"]  # some models of each fail, and the others shall not hear of it
     targets = {(kind, model) for kind, model in MODELS.values()} | {("openai-compatible", "ok")}
     for kind, model in sorted(targets):
         lines += ["[[targets]]", f'id = "{kind}/{model}"', f'provider = "{kind}"', f'upstream_model = "{model}"']

@@ -19,19 +19,6 @@ upstream_model = "ok"
 context_window = 8192
 history = "private"
 
-[[targets]]
-id = "gone/always"
-provider = "gone"
-upstream_model = "ok"
-context_window = 8192
-
-[[providers]]
-id = "gone"
-kind = "openai-compatible"
-base_url = "http://127.0.0.1:9/v1"
-retry = { attempts = 1 }
-breaker = { failures = 1, window_s = 60, open_s = 60 }
-
 [[models]]
 id = "guarded"
 guards = [{ id = "paid", require = { tenant_id = ["acme"] }, model = "up/1-ok-n5" }]
@@ -63,13 +50,28 @@ cascades = [{ id = "steps", models = ["up/0-filtered", "up/1-ok"], on_content_fi
 
 [[models]]
 id = "failing"
-route_root = "gone/always"
+route_root = "away/always"
+"""
+GONE = """
+[[targets]]
+id = "{name}/always"
+provider = "{name}"
+upstream_model = "ok"
+context_window = 8192
+
+[[providers]]
+id = "{name}"
+kind = "openai-compatible"
+base_url = "http://127.0.0.1:9/v1"
+retry = {{ attempts = 1 }}
+breaker = {{ failures = 1, window_s = 60, open_s = 60 }}
 """
 
 
 @pytest.fixture(scope="module")
 def daemon(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    config = gateway_config_of(shared_upstream, PLAIN, extra=GRAPHS)
+    gone = "".join(GONE.format(name=name) for name in ("gone", "away"))  # each fails for one test
+    config = gateway_config_of(shared_upstream, PLAIN, extra=gone + GRAPHS)
     with run_daemon(tmp_path_factory.mktemp("daemon"), config) as running:
         yield running
 

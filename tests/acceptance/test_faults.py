@@ -2,19 +2,23 @@
 
 `FAULTS` is the whole of it, one line per fault and mode. Each line is played three times, on providers of its own so that no health
 is shared: with nobody else to ask, with a second target behind, and over and over until the provider is left alone; after that the
-fault ends. Many lines are played at a time, for most of them is waiting: so the clocks can be generous, and a busy machine is no fault.
+fault ends. Many lines are played at a time, on both event loops, for most of them is waiting: so the clocks can be generous, and a busy
+machine is no fault.
 """
 
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from concurrent.futures import wait as wait_for
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx2
 import pytest
 
+from tests.acceptance.conftest import BACKENDS
 from tests.acceptance.daemon import Daemon, run_daemon
 from tests.acceptance.load import Seen, note_lines
 from tests.support.upstream import Upstream, answer_text, silent_url
@@ -24,7 +28,7 @@ MUCH_S = 120.0
 OPEN_S = 8.0  # all of a play with what is left alone happens in this time; and so long the 429s with a time hold
 GRACE_S = 60.0  # what a loaded machine may add to a clock
 UNSTATED_HOLD_S = 1.0  # of a 429 that names no time
-AT_A_TIME = 32
+AT_A_TIME = 64
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -118,16 +122,19 @@ class World:
     client: httpx2.Client
     upstream: Upstream
     refusing: Mapping[str, Upstream]
-    players: ThreadPoolExecutor
     _played: dict[tuple["Play", Fault, str], Future[None]] = field(default_factory=dict)
 
+    def begin(self, play: "Play", fault: Fault, mode: str, players: ThreadPoolExecutor) -> None:
+        """Have a line played."""
+        self._played[play, fault, mode] = players.submit(play, self, fault, mode)
+
     def see(self, play: "Play", fault: Fault, mode: str) -> None:
-        """How a line went in a play; with the first that is asked for, every line of every play begins."""
-        if not self._played:
-            for each in PLAYS:
-                for line in LINES:
-                    self._played[(each, *line)] = self.players.submit(each, self, *line)
+        """How a line went in a play."""
         self._played[play, fault, mode].result()
+
+    def see_the_end(self) -> None:
+        """Wait until everything has been played, well or not."""
+        wait_for(self._played.values())
 
     def ask(self, model: str, mode: str) -> "Told":
         """One request, which must not keep its client waiting past its time."""
@@ -156,9 +163,12 @@ class World:
 
     def _get(self, path: str) -> dict[str, Any]:
         answer = self.client.get(path)
-        assert answer.status_code == 200, answer.text
+        assert answer.status_code == 200, (answer.text, self._errors())
         found: dict[str, Any] = answer.json()
         return found
+
+    def _errors(self) -> list[dict[str, Any]]:
+        return [line for line in self.daemon.log if line.get("level") == "error"]
 
 
 @dataclass
@@ -207,18 +217,35 @@ def clocks(fault: Fault) -> str:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory, backend: str) -> Iterator[World]:
+def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, World]]:
+    """A world for each event loop, in which everything has begun."""
+    with ExitStack() as running:
+        worlds = {each: running.enter_context(a_world(tmp_path_factory.mktemp("faults"), each)) for each in BACKENDS}
+        players = running.enter_context(ThreadPoolExecutor(AT_A_TIME))
+        running.callback(players.shutdown, cancel_futures=True)
+        for play in PLAYS:
+            for line in LINES:
+                for each in worlds.values():
+                    each.begin(play, *line, players)
+        yield worlds
+
+
+@pytest.fixture(scope="module")
+def world(worlds: Mapping[str, World], backend: str) -> World:
+    return worlds[backend]
+
+
+@contextmanager
+def a_world(folder: Path, backend: str) -> Iterator[World]:
     with ExitStack() as running:
         upstream = running.enter_context(Upstream())
         refusing = {mode: running.enter_context(Upstream(listening=False)) for mode in BOTH}
         silent = running.enter_context(silent_url())
         urls = {f"refuse@{mode}": refusing[mode].url for mode in BOTH} | {f"silent@{mode}": silent for mode in BOTH}
         config = configuration(backend, upstream.url, urls)
-        daemon = running.enter_context(run_daemon(tmp_path_factory.mktemp("faults"), config))
+        daemon = running.enter_context(run_daemon(folder, config))
         client = running.enter_context(daemon.client(timeout=MUCH_S + GRACE_S))
-        players = running.enter_context(ThreadPoolExecutor(AT_A_TIME))
-        running.callback(players.shutdown, cancel_futures=True)
-        yield World(daemon, client, upstream, refusing, players)
+        yield World(daemon, client, upstream, refusing)
 
 
 def configuration(backend: str, url: str, urls: Mapping[str, str]) -> str:
@@ -362,9 +389,9 @@ def play_until_it_is_in_use_again(world: World, fault: Fault, mode: str) -> None
         assert 10 < world.health(name)["targets"][0]["on_hold"]["for_s"] <= 30
         return  # and nobody waits that long here
     give_up = time.monotonic() + OPEN_S + GRACE_S
-    while world.ask(name, mode).words != ANSWERED:
+    while (told := world.ask(name, mode)).words != ANSWERED:
         assert time.monotonic() < give_up, world.health(name)
-        time.sleep(0.25)
+        time.sleep(int(told.answer.headers.get("retry-after", 1)))  # as whoever was told so would
     health = world.health(name)
     assert (health["health"], health["breaker"]["state"]) == ("healthy", "closed")
     assert health["targets"][0]["on_hold"] is None
@@ -400,6 +427,7 @@ def test_when_the_fault_ends_it_is_in_use_again(world: World, fault: Fault, mode
 
 
 def test_in_the_end_nothing_is_left_of_any_of_it(world: World) -> None:
+    world.see_the_end()
     for provider in world.client.get("/admin/providers").json()["data"]:
         permits = provider["permits"]
         assert (permits["in_use"], permits["waiting"], provider["live_attempts"]) == (0, 0, 0), provider

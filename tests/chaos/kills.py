@@ -104,14 +104,13 @@ class Setting(NamedTuple):
 
 SETTINGS = (
     Setting("file", "asyncio"),
-    Setting("file", "trio", forgets=True),
-    Setting("sqlite", "asyncio"),
+    Setting("file", "trio", forgets=True, sends=True),
+    Setting("sqlite", "asyncio", sends=True),
+    Setting("file", "asyncio", sends=True),
+    Setting("sqlite", "trio", forgets=True),
     Setting("file", "trio"),
     Setting("file", "asyncio", forgets=True),
-    Setting("sqlite", "trio", forgets=True),
-    Setting("file", "asyncio", sends=True),
-    Setting("sqlite", "asyncio", sends=True),
-    Setting("file", "trio", forgets=True, sends=True),
+    Setting("sqlite", "asyncio"),
 )
 
 

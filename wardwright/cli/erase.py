@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wardwright.cli.filters import moment
+from wardwright.cli.filters import exact_moment
 from wardwright.cli.options import ConfigOption, JsonOption, UrlOption
 from wardwright.cli.terminal import counted, say, show_json, tell
 
@@ -28,11 +28,11 @@ def erase(
     user: Annotated[str, typer.Option("--user", metavar="ID", help="Whose receipts: the caller's user id.")],
     tenant: Annotated[str | None, typer.Option("--tenant", metavar="ID", help="Only those of this tenant.")] = None,
     before: Annotated[
-        int | None,
+        float | None,
         typer.Option(
             "--before",
             metavar="WHEN",
-            parser=moment,
+            parser=exact_moment,
             help="Only those from before then: 2026-11-01, 2026-11-01T12:00:00Z, or 90d ago.",
         ),
     ] = None,

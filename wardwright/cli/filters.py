@@ -1,5 +1,6 @@
 """The options by which commands choose receipts, spelled and explained alike: a span of time, the model, any filter of the API."""
 
+import math
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,11 @@ _SHORT = {
 
 
 def moment(text: str) -> int:
+    """`exact_moment` for receipts, which are timed in whole seconds: the first second that does not begin before it."""
+    return math.ceil(exact_moment(text))
+
+
+def exact_moment(text: str) -> float:
     """Unix seconds of an age such as `6h`, or of a day or moment by ISO 8601. Raises: BadParameter.
 
     Where no zone is named it is that of this machine, in which lists show their times.
@@ -34,7 +40,7 @@ def moment(text: str) -> int:
     if matched := _AGE.fullmatch(text):
         return int(time.time()) - int(matched[1]) * _UNITS[matched[2]]
     try:
-        return int(datetime.fromisoformat(text).timestamp())
+        return datetime.fromisoformat(text).timestamp()
     except (ValueError, OverflowError):
         raise typer.BadParameter(
             f"{text!r} is no age such as 6h or 1d, and no day or moment such as 2026-11-01 or 2026-11-01T12:00:00"

@@ -33,8 +33,8 @@ class Erasure:
         asked = _parsed(await read_json_body(scope, receive, limit=self._max_body_bytes))
         user_id = _stated(asked.user_id, "user_id")
         tenant_id = None if asked.tenant_id is None else _stated(asked.tenant_id, "tenant_id")
-        wanted = receipts_of(user_id, tenant_id, asked.before, asked.cursor)
-        await send_json(send, await self._erasures.step(wanted, dry_run=asked.dry_run))
+        chosen = receipts_of(user_id, tenant_id, asked.before, asked.cursor)
+        await send_json(send, await self._erasures.step(chosen, dry_run=asked.dry_run))
 
 
 def _stated(value: str, name: str) -> str:

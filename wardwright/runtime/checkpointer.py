@@ -30,10 +30,9 @@ from wardwright.ports.control import ControlLog, ControlMovedOn
 from wardwright.ports.storage import Capability, ReceiptStore
 from wardwright.receipts.chain import resume
 from wardwright.receipts.events import Closed, Entry, Opened
-from wardwright.receipts.query import ReceiptFilter
 from wardwright.runtime.bell import Bell
 from wardwright.runtime.control import ControlBoard, Decide
-from wardwright.runtime.erasure import Erased, erase
+from wardwright.runtime.erasure import Chosen, Erased, erase
 from wardwright.runtime.health import HealthBoard
 from wardwright.runtime.ledger import Ledger
 from wardwright.runtime.retention import KEEP_EVERYTHING, Retention, Terms
@@ -60,12 +59,12 @@ class Append(Call[None]):
 
 @dataclass(frozen=True, slots=True)
 class Erase(Call[Erased]):
-    """Erase the next receipts that a filter matches, or only count them. Sent by the edge; answered when they are gone from disk.
+    """Erase the next of the chosen receipts, or only count them. Sent by the edge; answered when they are gone from disk.
 
     Fails with StorageUnavailable. Sending the same again is harmless.
     """
 
-    wanted: ReceiptFilter
+    chosen: Chosen
     dry_run: bool = False
 
 
@@ -239,7 +238,7 @@ class Checkpointer(Actor):
 
     async def _erase(self, request: Erase, reply_to: ReplyTo[Erased]) -> None:
         try:
-            done = await self._eraser.run(partial(erase, self._board.store, request.wanted, dry_run=request.dry_run))
+            done = await self._eraser.run(partial(erase, self._board.store, request.chosen, dry_run=request.dry_run))
         except StorageUnavailable as error:
             reply_to.fail(error)
         else:

@@ -5,6 +5,7 @@ waits for no more than that. Steps may be taken again: what was erased has nothi
 """
 
 import math
+from typing import NamedTuple
 
 import msgspec
 
@@ -12,6 +13,7 @@ from wardwright.domain.errors import StorageUnavailable
 from wardwright.ports.storage import Capability, ReceiptStore
 from wardwright.receipts.erasure import erased
 from wardwright.receipts.query import ReceiptFilter, cursor
+from wardwright.receipts.receipt import Summary
 
 MOST_RECEIPTS = 200
 MOST_BYTES = 8_388_608
@@ -29,9 +31,20 @@ class Erased(msgspec.Struct, frozen=True):
     next_cursor: str | None = None
 
 
+class Chosen(NamedTuple):
+    """Receipts that a filter matches and that were opened before a time, in Unix seconds.
+
+    Filters know whole seconds only, and what is erased by mistake is gone: so the filter takes in the second that the time is in, and
+    receipts of that second are looked at.
+    """
+
+    wanted: ReceiptFilter
+    before: float = math.inf
+
+
 def receipts_of(
     user_id: str, tenant_id: str | None = None, before: float | None = None, going_on: str | None = None
-) -> ReceiptFilter:
+) -> Chosen:
     """The receipts of one person, of those opened before a time (Unix seconds). Purity: pure.
 
     Raises: RequestError when `going_on` is no cursor.
@@ -39,17 +52,17 @@ def receipts_of(
     tenant = () if tenant_id is None else (("tenant_id", tenant_id),)
     latest = math.inf if before is None else math.ceil(before) - 1
     wanted = ReceiptFilter((("consuming_user_id", user_id), *tenant), created_at_max=latest, limit=MOST_RECEIPTS)
-    return wanted if going_on is None else wanted.going_on(going_on)
+    return Chosen(wanted if going_on is None else wanted.going_on(going_on), math.inf if before is None else before)
 
 
-def erase(store: ReceiptStore, wanted: ReceiptFilter, *, dry_run: bool = False) -> Erased:
-    """Erase caller and content of the next receipts that a filter matches; with `dry_run` only count them.
+def erase(store: ReceiptStore, chosen: Chosen, *, dry_run: bool = False) -> Erased:
+    """Erase caller and content of the next of the chosen receipts; with `dry_run` only count them.
 
     Raises: StorageUnavailable, also for a store that cannot erase.
     """
     if Capability.RETENTION_JOBS not in store.capabilities:
         raise StorageUnavailable("this kind of storage cannot erase anything")
-    page = store.page(wanted)
+    page = store.page(chosen.wanted)
     next_cursor = page.next_cursor
     receipts = open_receipts = size = 0
     left: list[bytes] = []
@@ -57,6 +70,8 @@ def erase(store: ReceiptStore, wanted: ReceiptFilter, *, dry_run: bool = False) 
         if size >= MOST_BYTES:
             break
         next_cursor = page.next_cursor if summary is page.data[-1] else cursor(summary.receipt_id)
+        if not _is_before(store, summary, chosen.before):
+            continue
         if summary.status is None:
             open_receipts += 1
             continue
@@ -68,3 +83,11 @@ def erase(store: ReceiptStore, wanted: ReceiptFilter, *, dry_run: bool = False) 
     if not dry_run:
         store.replace(left)  # nothing, too: what could not be overwritten when it was asked before is then
     return Erased(receipts, len(left), open_receipts, next_cursor)
+
+
+def _is_before(store: ReceiptStore, summary: Summary, before: float) -> bool:
+    """Whether a receipt was opened before a time. Raises: StorageUnavailable."""
+    if summary.created_at + 1 <= before:
+        return True
+    entries = store.entries(summary.receipt_id)
+    return bool(entries) and entries[0].at < before

@@ -2,9 +2,8 @@
 
 from supervisors import ActorDown, CallTimeout, MailboxFull, System
 from wardwright.domain.errors import StorageUnavailable
-from wardwright.receipts.query import ReceiptFilter
 from wardwright.runtime.checkpointer import Erase
-from wardwright.runtime.erasure import Erased
+from wardwright.runtime.erasure import Chosen, Erased
 from wardwright.runtime.tree import STORAGE
 
 _PATIENCE_S = 300.0
@@ -17,15 +16,15 @@ class Erasures:
     def __init__(self, system: System) -> None:
         self._system = system
 
-    async def step(self, wanted: ReceiptFilter, *, dry_run: bool) -> Erased:
-        """Erase the next receipts that a filter matches, or count them.
+    async def step(self, chosen: Chosen, *, dry_run: bool) -> Erased:
+        """Erase the next of the chosen receipts, or count them.
 
         Raises: StorageUnavailable; the step may be taken again.
         Cancellation: cancel point; the receipts may be erased or not.
         """
         while True:
             try:
-                return await self._system.named(STORAGE).call(Erase(wanted, dry_run), timeout=_PATIENCE_S)
+                return await self._system.named(STORAGE).call(Erase(chosen, dry_run), timeout=_PATIENCE_S)
             except ActorDown as down:
                 if not down.started:
                     raise StorageUnavailable("the receipt store is restarting and was not back in time") from down

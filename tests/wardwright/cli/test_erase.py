@@ -112,9 +112,10 @@ def test_a_daemon_is_asked_step_by_step(daemon: FakeDaemon, run: Run) -> None:
         {"receipts": 1, "entries": 1, "open": 0, "next_cursor": None},
     ]
     daemon.lay("POST", PATH, lambda _: (200, steps[len(daemon.asked) % 2]))
-    result = run("receipts", "erase", "--user", "anna", "--before", "2026-11-01", "--yes", "--url", daemon.url)
+    before = "2026-11-01T00:00:00.25Z"
+    result = run("receipts", "erase", "--user", "anna", "--before", before, "--yes", "--url", daemon.url)
     assert (result.exit_code, result.stdout) == (0, "3 receipts of anna erased\n")
-    stated = {"user_id": "anna", "before": 1793491200.0}
+    stated = {"user_id": "anna", "before": 1793491200.25}
     assert [asked.body for asked in daemon.asked[1:]] == [
         {**stated, "dry_run": True},
         {**stated, "cursor": "c1", "dry_run": True},

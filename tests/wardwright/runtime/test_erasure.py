@@ -2,13 +2,15 @@
 
 import pytest
 
+from wardwright.domain.caller import Attributed, Caller
 from wardwright.domain.errors import StorageUnavailable
 from wardwright.receipts.chain import verify
+from wardwright.receipts.events import Closed, Event
 from wardwright.receipts.query import ReceiptFilter
 from wardwright.runtime import erasure
 from wardwright.runtime.erasure import Erased, erase, receipts_of
 from wardwright.storage.memory import MemoryReceiptStore
-from wardwright.testing.sample_receipts import AT, SPACING_S, plain, receipt_id
+from wardwright.testing.sample_receipts import AT, SPACING_S, opened, plain, receipt_id, sealed
 
 RECEIPTS = 10
 
@@ -66,6 +68,19 @@ def test_only_of_a_tenant_and_only_from_before_a_time(store: MemoryReceiptStore)
     assert erase(store, receipts_of("anna", before=until)) == Erased(2, 2)
     assert erase(store, receipts_of("anna", before=until + 0.5)) == Erased(1, 1)
     assert users(store) == ["bert", None] * 3 + ["bert", "anna"] * 2
+
+
+@pytest.mark.parametrize(
+    ("before", "numbers"), [(AT, []), (AT + 0.25, []), (AT + 0.5, [0]), (AT + 0.75, [0, 1]), (AT + 1, [0, 1, 2])]
+)
+@pytest.mark.parametrize("closed", [True, False])
+def test_the_time_is_exact_within_a_second(before: float, numbers: list[int], closed: bool) -> None:
+    store, events = MemoryReceiptStore(), list[Event]([opened(Caller(consuming_user_id=Attributed("anna", "header")))])
+    for number, at in enumerate((0.25, 0.5, 0.75)):
+        store.append(sealed(number, [*events, *[Closed("completed", 0)] * closed], at=AT + at).payloads)
+    done = erase(store, receipts_of("anna", before=before))
+    assert (done.receipts, done.open) == ((len(numbers), 0) if closed else (0, len(numbers)))
+    assert users(store) == [None if closed and number in numbers else "anna" for number in range(3)]
 
 
 def test_a_store_that_cannot_erase_says_so(store: MemoryReceiptStore, monkeypatch: pytest.MonkeyPatch) -> None:

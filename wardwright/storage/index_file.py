@@ -312,9 +312,8 @@ class IndexFile:
         with self._changing() as changed:
             state = _state(changed)
             known = addition.known
-            for row in addition.rows:
-                sql = _UPDATE if row.receipt_id in known else _INSERT
-                changed.execute(sql, (*row[:3], array("Q", row.places).tobytes(), *row.facets))
+            changed.executemany(_INSERT, (_values(row) for row in addition.rows if row.receipt_id not in known))
+            changed.executemany(_UPDATE, (_values(row) for row in addition.rows if row.receipt_id in known))
             sql = (
                 "INSERT INTO segments VALUES (?, ?, ?) ON CONFLICT (number) "
                 "DO UPDATE SET payloads = payloads + excluded.payloads, held = held + excluded.held"
@@ -346,8 +345,7 @@ class IndexFile:
     def remake(self, rows: Iterable[Row]) -> None:
         """Say other things of receipts that are known, and be the log's index again. What was said before is gone from disk then."""
         with self._changing() as changed:
-            for row in rows:
-                changed.execute(_UPDATE, (*row[:3], array("Q", row.places).tobytes(), *row.facets))
+            changed.executemany(_UPDATE, map(_values, rows))
         with self._damage_noticed(), database_faults("write to", self.path):
             empty_log(self._connection())  # before it counts again: until then the database itself has what was there
         with self._changing() as changed:
@@ -432,6 +430,10 @@ def discard(path: Path) -> None:
     """Remove an index, whatever it is. Raises: OSError."""
     for suffix in ("", "-wal", "-shm", "-journal"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def _values(row: Row) -> tuple[Value | bytes, ...]:
+    return (row.receipt_id, row.is_open, row.last_seq, array("Q", row.places).tobytes(), *row.facets)
 
 
 def unpack(places: bytes) -> "array[int]":

@@ -1,6 +1,7 @@
 """Receipt filters in SQL, meaning what `ReceiptFilter.matches` means."""
 
 from collections.abc import Container, Iterator
+from operator import attrgetter
 from typing import NamedTuple
 
 import apsw
@@ -50,11 +51,14 @@ def ids_apart(found: apsw.Cursor, apart: int) -> list[str]:
     return ids
 
 
+_facets = attrgetter(*FACETS)
+
+
 def facets_of(summary: Summary | None) -> tuple[Value, ...]:
     """The columns `created_at`, `simulation` and `FACETS` of a receipt; nothing is known of one without an opening entry."""
     if summary is None:
         return (None,) * (2 + len(FACETS))
-    return (summary.created_at, int(summary.simulation), *(getattr(summary, name) for name in FACETS))
+    return (summary.created_at, int(summary.simulation), *_facets(summary))
 
 
 def time_conditions(wanted: ReceiptFilter) -> Iterator[Condition]:

@@ -87,11 +87,13 @@ def _steps(
     address = daemon_address(url, settings)
     with connect(address) as daemon:
         try:
-            daemon.get("/admin/storage", holding="kind")
+            found = daemon.get("/admin/storage", holding="kind")
         except NoAnswer:
             if address.is_named or Capability.DURABLE not in storage.capabilities:
                 raise
         else:
+            # Whoever means another data folder, such as a backup's, must not take the answer for that one's.
+            tell(f"the daemon at {address.url} is asked, which erases in {found.get('path') or 'memory'}")
             yield _asking(daemon, user, tenant, before)
             return
     tell(f"no daemon answers at {address.url}; erasing in {storage.where}")

@@ -92,6 +92,9 @@ def database_faults(doing: str, path: Path) -> Iterator[None]:
     """Turn SQLite's errors in the block into StorageUnavailable, with a sentence that says what could not be done where."""
     try:
         yield
+    except apsw.BusyError as error:
+        said = f"somebody else has kept it locked for {BUSY_MS / 1000:g} s, by writing to it or by reading for so long"
+        raise StorageUnavailable(f"cannot {doing} {path}: {said}") from error
     except apsw.Error as error:
         raise StorageUnavailable(f"cannot {doing} {path}: {error}") from error
 

@@ -12,12 +12,12 @@ from wardwright.receipts.events import Closed, ContentCaptured, Event, Opened
 from wardwright.storage import sqlite_database
 from wardwright.testing.sample_receipts import plain
 
-from .conftest import Run
+from .conftest import Run, closed_port
 from .fake_daemon import FakeDaemon, error_answer
 from .samples import OPENED, write_receipts
 
 PATH = "/admin/receipts/erase"
-STORAGE = {"kind": "file"}
+STORAGE = {"kind": "file", "path": "/var/lib/wardwright/receipts"}
 
 
 def of(user: str, *, closed: bool = True) -> tuple[Event, ...]:
@@ -77,7 +77,8 @@ def test_a_new_folder_has_nothing(stored: Path, folder: Path, run: Run) -> None:
 
 def test_it_is_not_done_before_it_is_gone_from_disk(folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite_database, "BUSY_MS", 1)
-    (folder / "wardwright.toml").write_text('[storage]\nkind = "sqlite"\npath = "data"\n')
+    text = f'[server]\nbind = "127.0.0.1:{closed_port()}"\n[storage]\nkind = "sqlite"\npath = "data"\n'
+    (folder / "wardwright.toml").write_text(text)
     store = storage_at("sqlite", folder / "data").open()
     store.append(plain(1, user_id="anna").payloads)
     store.close()
@@ -86,7 +87,7 @@ def test_it_is_not_done_before_it_is_gone_from_disk(folder: Path, run: Run, monk
     for _ in range(2):
         result = run("receipts", "erase", "--user", "anna", "--yes")
         assert (result.exit_code, result.stdout) == (1, "")
-        assert "locked" in result.stderr
+        assert "somebody else has kept it locked" in result.stderr
     reading.close()
     assert run("receipts", "erase", "--user", "anna", "--yes").stdout == "there is nothing of anna to erase\n"
     assert not any(b"anna" in path.read_bytes() for path in (folder / "data").rglob("*") if path.is_file())
@@ -115,6 +116,7 @@ def test_a_daemon_is_asked_step_by_step(daemon: FakeDaemon, run: Run) -> None:
     before = "2026-11-01T00:00:00.25Z"
     result = run("receipts", "erase", "--user", "anna", "--before", before, "--yes", "--url", daemon.url)
     assert (result.exit_code, result.stdout) == (0, "3 receipts of anna erased\n")
+    assert f"the daemon at {daemon.url} is asked, which erases in /var/lib/wardwright/receipts" in result.stderr
     stated = {"user_id": "anna", "before": 1793491200.25}
     assert [asked.body for asked in daemon.asked[1:]] == [
         {**stated, "dry_run": True},

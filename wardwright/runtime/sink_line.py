@@ -179,14 +179,15 @@ class SinkLine:
             self._begin_anew()
             return True
         counted = self._backlog.total - before
-        if self._backlog.total and self.waiting_since is None:
-            self.waiting_since = self._now()  # a step will know it better, when one comes to it
         if self.settings.on_full in ("drop", "dead_letter"):
             while self.is_full:
                 self._pass_over_front()
             self._keep_now_and_then(has_more=has_more)
         elif self._is_due(_COUNT_KEPT_EVERY_S):
             self._keep()
+        if self._backlog.total and self.waiting_since is None:
+            # A step will know it better, when one comes to it; to one that is paused none does.
+            self.waiting_since = self._first_recorded_at() if self.is_paused else self._now()
         if not has_more:
             self._known = _Known(self._backlog.total, appended)
         elif self._known is not None:
@@ -323,7 +324,13 @@ class SinkLine:
             self.delivered_at = self._now()
         return reasons
 
+    def _first_recorded_at(self) -> float:
+        first = next(iter(self._store().replay(self.place.position)), None)
+        return self._now() if first is None else recorded_at(first.payload)
+
     def _pass_over_front(self) -> None:
+        if self.is_paused:
+            self.waiting_since = None  # whoever looks on will see
         place, front = self.place, self._backlog.skip_front()
         if self.settings.on_full == "drop":
             place = msgspec.structs.replace(place, dropped=place.dropped + front.count)

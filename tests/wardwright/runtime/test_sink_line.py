@@ -21,7 +21,7 @@ from wardwright.runtime.sink_line import SinkLine, keep_quietly
 from wardwright.runtime.sink_mark import PlaceLost
 from wardwright.runtime.sink_place import Ahead, SinkPlace, decode_place, encode_place
 from wardwright.storage.memory import MemoryReceiptStore
-from wardwright.testing.sample_receipts import AT, plain, receipt_id
+from wardwright.testing.sample_receipts import AT, SPACING_S, plain, receipt_id
 
 
 class Log(MemoryReceiptStore):
@@ -433,6 +433,23 @@ def test_dead_letter_passes_over_the_oldest_and_sends_them_later() -> None:
     assert rig.line.raise_dead() == 270
     rig.run()
     assert rig.sink.keys[30:] == rig.all_keys()[:270]
+
+
+def test_how_long_the_oldest_has_waited_for_one_that_is_paused_is_known_after_a_restart_too() -> None:
+    rig = Rig(max_lag=6, on_full="drop")
+    rig.begin()
+    rig.line.pause()
+    rig.log.write(range(2))
+    rig.clock += 1000
+    rig.line.look_ahead()
+    rig.line = rig.another()
+    rig.begin()
+    waited_since = [rig.line.waiting_since]
+    rig.log.write([2])
+    rig.line.look_ahead()
+    waited_since.append(rig.line.waiting_since)
+    assert waited_since == [AT, AT + SPACING_S]
+    assert (rig.line.lag, rig.line.place.dropped, rig.sink.keys) == (6, 3, [])
 
 
 @pytest.mark.parametrize("on_full", ["block", "fail_closed"])

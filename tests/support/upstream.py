@@ -44,6 +44,7 @@ class Upstream:
         self.connections = 0
         self.open_connections = 0
         self.hang_ups = 0
+        self.answered = 0
         self.exchanges: list[Exchange] = []
         self._script: deque[str] = deque()
         self._served: Counter[str] = Counter()
@@ -116,6 +117,10 @@ class Upstream:
         """Wait until so many requests have arrived."""
         return self._wait_until(lambda: len(self.calls) >= count, timeout)
 
+    def wait_for_answers(self, count: int, timeout: float = 60.0) -> bool:
+        """Wait until so many requests have been answered to the end."""
+        return self._wait_until(lambda: self.answered >= count, timeout)
+
     def wait_for_open_connections(self, count: int, timeout: float = 60.0) -> bool:
         """Wait until exactly so many connections are open."""
         return self._wait_until(lambda: self.open_connections == count, timeout)
@@ -163,6 +168,7 @@ class Upstream:
             if not exchange.stopped:
                 self._count(hang_ups=1)
             return False
+        self._count(answered=1)
         return exchange.keep_open
 
     def _choose(self, call: Call) -> tuple[Behaviour, Tuning]:
@@ -210,10 +216,11 @@ class Upstream:
         """Wait until the socket has something; False when it is time to stop."""
         return self._stopping not in readable(source, self._stopping)
 
-    def _count(self, *, open_connections: int = 0, hang_ups: int = 0) -> None:
+    def _count(self, *, open_connections: int = 0, hang_ups: int = 0, answered: int = 0) -> None:
         with self._changed:
             self.open_connections += open_connections
             self.hang_ups += hang_ups
+            self.answered += answered
             self._changed.notify_all()
 
 

@@ -233,7 +233,7 @@ async def test_finish_frames_are_handed_on_before_usage_is_waited_for(provider: 
 
 
 async def test_a_slow_reader_does_not_lose_usage_that_is_there(
-    provider: Provider, monkeypatch: pytest.MonkeyPatch
+    provider: Provider, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(answer_stream, "TRAILER_GRACE_S", 0.3)
     frames: list[Frame] = []
@@ -241,6 +241,7 @@ async def test_a_slow_reader_does_not_lose_usage_that_is_there(
         async for batch in batches:
             frames.extend(batch)
             if events_of(batch, Finish):
+                assert await to_thread.run_sync(upstream.wait_for_answers, 1)
                 await anyio.sleep(0.5)  # longer than the grace: a client that reads slowly
 
     assert len(events_of(frames, UsageReport)) == 1

@@ -188,6 +188,8 @@ class SinkLine:
         if self._backlog.total and self.waiting_since is None:
             # A step will know it better, when one comes to it; to one that is paused none does.
             self.waiting_since = self._first_recorded_at() if self.is_paused else self._now()
+        elif not self._backlog.total and not has_more:
+            self.waiting_since = None  # what rang was no append
         if not has_more:
             self._known = _Known(self._backlog.total, appended)
         elif self._known is not None:

@@ -385,6 +385,19 @@ async def test_one_that_is_paused_is_sent_nothing_until_it_is_resumed_also_after
         assert turns == [SinkPaused, SinkResumed]
 
 
+async def test_nothing_waits_for_one_that_is_paused_before_something_is_recorded() -> None:
+    async with works(settings()) as on:
+        ref = on.system.named("top/sinks/s")
+        await on.write([1])
+        await on.wait_delivered()
+        await ref.call(Pause(), timeout=10)
+        await anyio.sleep(100)
+        assert on.part().line.waiting_since is None
+        await on.write([2])
+        await anyio.sleep(100)
+        assert on.part().line.waiting_since is not None
+
+
 async def test_one_that_is_resumed_tries_at_once() -> None:
     slow = SinkRetry(base_ms=3_000_000, max_ms=3_000_000)
     async with works(settings(retry=slow)) as on:

@@ -12,6 +12,7 @@ Async fixtures run on the loop of the test that asks for them; they must have fu
 but has no part in this: without `trio_mode` it touches only tests marked `trio`, and there are none.
 """
 
+import os
 import signal
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -63,6 +64,16 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
             return "asyncio", {"use_uvloop": True}
         case _:
             return "trio", {}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def bytecode(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Where Python is told to write no bytecode, let the programs that tests start by the hundred write it where it goes with the tests."""
+    with pytest.MonkeyPatch.context() as environment:
+        if os.environ.get("PYTHONDONTWRITEBYTECODE"):
+            environment.delenv("PYTHONDONTWRITEBYTECODE")
+            environment.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.mktemp("bytecode")))
+        yield
 
 
 @pytest.fixture(scope="session")

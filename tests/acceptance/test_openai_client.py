@@ -16,7 +16,7 @@ HELLO: list[openai.types.chat.ChatCompletionMessageParam] = [{"role": "user", "c
 def daemon(shared_upstream: Upstream, backend: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     models = {
         "test-model": ["ok-n5"],
-        "pausing": ["ok-n3-p500"],
+        "pausing": ["ok-n3-p300"],
         "limited": ["429-date"],
         "broken": ["garbage"],
         "cut-off": ["no-finish"],

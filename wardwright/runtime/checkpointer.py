@@ -35,6 +35,7 @@ from wardwright.runtime.control import ControlBoard, Decide
 from wardwright.runtime.erasure import Chosen, Erased, erase
 from wardwright.runtime.health import HealthBoard
 from wardwright.runtime.ledger import Ledger
+from wardwright.runtime.pace import Pace
 from wardwright.runtime.retention import KEEP_EVERYTHING, Retention, Terms
 from wardwright.runtime.snapshot_keeper import SnapshotKeeper
 from wardwright.runtime.visible import StorageLost, StorageRecovered, Tell, tell_nobody
@@ -238,7 +239,8 @@ class Checkpointer(Actor):
 
     async def _erase(self, request: Erase, reply_to: ReplyTo[Erased]) -> None:
         try:
-            done = await self._eraser.run(partial(erase, self._board.store, request.chosen, dry_run=request.dry_run))
+            step = partial(erase, self._board.store, request.chosen, dry_run=request.dry_run, pace=Pace())
+            done = await self._eraser.run(step)
         except StorageUnavailable as error:
             reply_to.fail(error)
         else:

@@ -50,9 +50,15 @@ def test_a_persons_receipts_are_erased_and_nobody_elses(store: MemoryReceiptStor
     assert every_step(store, "nobody") == [Erased()]
 
 
-def test_so_many_are_erased_at_a_time(store: MemoryReceiptStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(erasure, "MOST_RECEIPTS", 2)
-    assert [(one.receipts, one.open) for one in every_step(store, "anna")] == [(1, 1), (2, 0), (1, 0)]
+@pytest.mark.parametrize(
+    ("pages", "steps"), [(1, [(1, 1), (2, 0), (1, 0)]), (2, [(3, 1), (1, 0)]), (3, [(4, 1)]), (9, [(4, 1)])]
+)
+def test_so_many_are_erased_at_a_time(
+    store: MemoryReceiptStore, monkeypatch: pytest.MonkeyPatch, pages: int, steps: list[tuple[int, int]]
+) -> None:
+    monkeypatch.setattr(erasure, "PAGE", 2)
+    monkeypatch.setattr(erasure, "MOST_PAGES", pages)
+    assert [(one.receipts, one.open) for one in every_step(store, "anna")] == steps
     assert users(store) == ["bert", None] * 4 + ["bert", "anna"]
 
 

@@ -31,7 +31,7 @@ actors = typer.Typer(help="The supervision tree of a running daemon.", no_args_i
 
 @actors.command("tree")
 def tree(*, config: ConfigOption = None, url: UrlOption = None, as_json: JsonOption = False) -> None:
-    """Draw the tree: every actor's status, restarts, last exit, mailbox."""
+    """Draw the tree: every actor with its status and restarts. And with its last exit and its mailbox, where there is something to tell."""
     from wardwright.cli.client import connect_by
 
     with connect_by(config, url) as daemon:

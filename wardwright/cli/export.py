@@ -49,7 +49,9 @@ def export(  # noqa: PLR0913 - each is an option of the command
     url: UrlOption = None,
     processes: ProcessesOption = None,
 ) -> None:
-    """Write receipts, newest first: whole as JSON, one a line, or flat as CSV or Parquet. Or send them to a sink, oldest first."""
+    """Write receipts to stdout or a file, or send them to a sink. Newest first, whole as JSON, one a line, or flat as CSV or Parquet; to a
+    sink oldest first.
+    """
     from wardwright.app.side_by_side import usable_cores
     from wardwright.cli.receipt_source import look_through
 
@@ -81,6 +83,7 @@ def stats(
         str,
         typer.Option(
             "--by",
+            metavar="GROUP",
             help="What to group by: model, version, target, provider, status, tenant, application, agent, user, session, tool.",
         ),
     ] = "model",
@@ -92,7 +95,7 @@ def stats(
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Sum receipts up: how they ended, fallbacks, matches of stream rules, tokens, cost, and how long they took."""
+    """Sum receipts up, group by group. How they ended, fallbacks, matches of stream rules, tokens, cost, and how long they took."""
     from wardwright.cli.receipt_source import look_through
     from wardwright.receipts.stats import tally
 
@@ -109,7 +112,7 @@ def stats(
 def tail(
     *,
     count: Annotated[
-        int, typer.Option("--lines", "-n", min=0, max=500, help="How many of the last to begin with.")
+        int, typer.Option("--lines", "-n", metavar="N", min=0, max=500, help="How many of the last to begin with.")
     ] = 10,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with those that end from now on.")] = False,
     model: ModelOption = None,
@@ -118,7 +121,7 @@ def tail(
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the last receipts, oldest first, and with --follow every further one as it ends."""
+    """Show the last receipts, and with --follow every further one. Oldest first; each further one as it ends."""
     from wardwright.cli.receipt_source import ask
     from wardwright.cli.receipt_tail import lines_of
 

@@ -19,7 +19,7 @@ def init(
     path: Annotated[Path, typer.Option("--path", metavar="FILE", help="Where to write it.")] = Path(_FILE_NAME),
     force: Annotated[bool, typer.Option("--force", help="Replace the file when it exists.")] = False,
 ) -> None:
-    """Write a first, commented configuration from the models this machine can reach."""
+    """Write a first configuration, from what this machine can reach. Its comments say what each part is for."""
     from wardwright.app import files
     from wardwright.cli.client import CommandFailed
     from wardwright.cli.discover import discover
@@ -69,9 +69,11 @@ def _findings(found: "Discovered") -> list[str]:
 
 
 def _next_steps(path: Path, found: "Discovered", *, weights_missing: bool) -> list[str]:
-    is_default = path == Path(_FILE_NAME)
+    from wardwright.app.banner import own_command
+
+    is_default, command = path == Path(_FILE_NAME), own_command()
     option = "" if is_default else f" --config {path}"
-    steps = [f"  wardwright check{'' if is_default else f' {path}'}"]
+    steps = [f"  {command} check{'' if is_default else f' {path}'}"]
     if found.embedded_weights and weights_missing:
-        steps.append(f"  wardwright models pull{option}")
-    return ["next", *steps, f"  wardwright serve{option}"]
+        steps.append(f"  {command} models pull{option}")
+    return ["next", *steps, f"  {command} serve{option}"]

@@ -64,7 +64,7 @@ def list_keys(
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List keys, newest first: what each is for, what it vouches for and may use. Never the key."""
+    """List keys, newest first. What each is for, what it vouches for and may use; never the key."""
     from wardwright.cli.client import connect_by
 
     with connect_by(config, url) as daemon:

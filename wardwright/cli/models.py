@@ -20,9 +20,7 @@ Progress = Callable[[int, int], None]
 _MEGABYTE = 1_000_000
 _LINES_PER_PULL = 10
 
-models = typer.Typer(
-    help="The models callers may ask for, their versions, and weights of local ones.", no_args_is_help=True
-)
+models = typer.Typer(help="The models that callers ask for: versions, graphs, weights.", no_args_is_help=True)
 add_commands(models)
 
 

@@ -67,13 +67,13 @@ def list_receipts(  # noqa: PLR0913 - each is an option of the command
 
 @receipts.command("show")
 def show_receipt(
-    receipt_id: Annotated[str, typer.Argument(metavar="ID")],
+    receipt_id: Annotated[str, typer.Argument(metavar="ID", help="The receipt, by its id: rcpt_ and hex digits.")],
     *,
     config: ConfigOption = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell the story of one request: who asked, what was decided and why, what was tried, how it ended."""
+    """Tell the story of one request. Who asked, what was decided and why, what was tried, how it ended."""
     from wardwright.cli.receipt_source import ask, read_receipt
     from wardwright.cli.receipt_story import story
 

@@ -19,7 +19,9 @@ _ALL = 1_000_000_000
 
 
 def replay(  # noqa: PLR0913 - each is an option of the command
-    receipt_id: Annotated[str | None, typer.Argument(metavar="[ID]", show_default=False)] = None,
+    receipt_id: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="This receipt's request.", show_default=False)
+    ] = None,
     *,
     since: SinceOption = None,
     until: UntilOption = None,
@@ -33,7 +35,7 @@ def replay(  # noqa: PLR0913 - each is an option of the command
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Decide past requests again from their recorded facts; with --version, as that version would have. Nobody is called.
+    """Decide past requests again from their recorded facts. With --version, as that version would have. Nobody is called.
 
     Exits 1 when a receipt cannot be replayed, or when without --version a decision comes out otherwise.
     """

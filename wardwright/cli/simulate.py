@@ -12,23 +12,25 @@ _STANDARD_INPUT = Path("-")
 
 
 def simulate(
-    model: Annotated[str, typer.Argument(metavar="MODEL")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="The model, by its public name.")],
     *,
     tokens: Annotated[
-        int | None, typer.Option("--tokens", min=1, help="Suppose a prompt of so many tokens.", show_default=False)
+        int | None,
+        typer.Option("--tokens", metavar="N", min=1, help="Suppose a prompt of so many tokens.", show_default=False),
     ] = None,
     request: Annotated[
         Path | None,
         typer.Option("--request", metavar="FILE", help="A chat request as JSON; - is stdin.", show_default=False),
     ] = None,
     version: Annotated[
-        str | None, typer.Option("--version", help="Decide under this version of the model, a draft for one.")
+        str | None,
+        typer.Option("--version", metavar="VERSION", help="Decide under this version of the model, a draft for one."),
     ] = None,
     config: ConfigOption = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Decide a request as if it had come now, and tell what its receipt would say. No provider is called, nothing is kept."""
+    """Tell what would be decided on a request, had it come now. As its receipt would: no provider is called, nothing is kept."""
     from wardwright.cli.client import connect_by
     from wardwright.cli.receipt_source import read_receipt
     from wardwright.cli.receipt_story import story

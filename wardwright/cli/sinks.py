@@ -22,7 +22,7 @@ sinks = typer.Typer(help="Sinks of a running daemon: where receipts go on to.", 
 
 @sinks.command("list")
 def list_sinks(*, config: ConfigOption = None, url: UrlOption = None, as_json: JsonOption = False) -> None:
-    """List sinks: how each one is, how far behind, and what it has delivered and refused."""
+    """List sinks: how each one is, and how far behind. And what it has delivered and refused."""
     from wardwright.cli.client import connect_by
 
     with connect_by(config, url) as daemon:
@@ -101,7 +101,7 @@ def pause(
 def resume(
     sink_id: SinkArgument, *, config: ConfigOption = None, url: UrlOption = None, as_json: JsonOption = False
 ) -> None:
-    """Send a sink what waits for it, and try again at once if it has failed."""
+    """Send a sink what waits for it, at once. Also if it was left alone because it had failed."""
     sink = _turned("resume", sink_id, config, url, as_json=as_json)
     if not as_json:
         say(f"{sink_id} goes on; behind: {_behind(sink) or 'nothing'}")

@@ -12,17 +12,16 @@ if TYPE_CHECKING:
     from wardwright.app.storage_copy import Copied
     from wardwright.ports.storage import ReceiptReader, StorageProvider
 
-storage = typer.Typer(
-    help="What is kept on disk: whether it is sound, copies of it, and its space.", no_args_is_help=True
-)
+storage = typer.Typer(help="What is kept on disk: check it, copy it, give back its space.", no_args_is_help=True)
 
 _BOOT = "storage-migrate"
-_Folder = Annotated[Path, typer.Argument(metavar="FOLDER")]
+_Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder of the copy.")]
 
 
 @storage.command("verify")
 def verify(*, config: ConfigOption = None, processes: ProcessesOption = None, as_json: JsonOption = False) -> None:
-    """Check everything that is kept: the hash chain of every receipt, and the decisions of operators. Changes nothing.
+    """Check that everything that is kept is what was written. That is the hash chain of every receipt, and the decisions of operators; nothing
+    is changed.
 
     Exits 1 when something is not what was written.
     """
@@ -48,7 +47,7 @@ def verify(*, config: ConfigOption = None, processes: ProcessesOption = None, as
 
 @storage.command("snapshot")
 def snapshot(folder: _Folder, *, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Copy everything that is kept to a new data folder, beside a running daemon or without one."""
+    """Copy everything that is kept to a new data folder. Beside a running daemon or without one."""
     from wardwright.app.storage import snapshot_in
 
     source = _configured(config)
@@ -58,7 +57,7 @@ def snapshot(folder: _Folder, *, config: ConfigOption = None, as_json: JsonOptio
 
 @storage.command("restore")
 def restore(folder: _Folder, *, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Copy a snapshot, of whatever kind, to where the configuration keeps its receipts. Nothing may be there yet."""
+    """Copy a snapshot to where the configuration keeps its receipts. It may be of any kind; nothing may be there yet."""
     from wardwright.app.storage import storages_in
     from wardwright.cli.client import CommandFailed
 
@@ -79,7 +78,7 @@ def migrate(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Copy everything that is kept to storage of another kind, by the same settings. No daemon may be running on it."""
+    """Copy everything that is kept to storage of another kind. It goes by the same settings; no daemon may be running on them."""
     import contextlib
 
     from wardwright.app.storage import LASTING, storage_of
@@ -102,7 +101,8 @@ def migrate(
 
 @storage.command("compact")
 def compact(*, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Give back space: pack what is not written to any more, take out what was forgotten, and make the index anew.
+    """Give back space, in storage of kind `file`. What is not written to any more is packed, what was forgotten is taken out, and the index is
+    made anew.
 
     No daemon may be running on it. A daemon packs by itself, and removes what was forgotten file by file.
     """

@@ -15,13 +15,16 @@ _MOST_TOLD = 20
 
 
 def verify(
-    receipt_id: Annotated[str | None, typer.Argument(metavar="[ID]", show_default=False)] = None,
+    receipt_id: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="Only this receipt.", show_default=False)
+    ] = None,
     *,
     config: ConfigOption = None,
     processes: ProcessesOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check the hash chain of one receipt, or of every one in the data folder, beside a running daemon or without one.
+    """Check that receipts are what was written, by their hash chains. Of one receipt, or of every one in the data folder, beside a running
+    daemon or without one.
 
     Exits 1 when a chain does not hold, or when the storage is damaged.
     """

@@ -51,7 +51,7 @@ def add_commands(models: typer.Typer) -> None:
 def show_model(
     model: ModelArgument, *, config: ConfigOption = None, url: UrlOption = None, as_json: JsonOption = False
 ) -> None:
-    """Show a model: what answers for it, its versions, and what happened to them."""
+    """Show what answers for a model, and its versions. And what happened to them."""
     from wardwright.cli.client import connect_by
     from wardwright.cli.receipt_story import moment
 
@@ -84,7 +84,7 @@ def graph(
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Draw the route graph of a model: selectors, what they lead to, and the targets at its ends."""
+    """Draw the route graph of a model. Its selectors, what they lead to, and the targets at its ends."""
     from wardwright.cli.client import connect_by
 
     with connect_by(config, url) as daemon:
@@ -104,7 +104,7 @@ def draft(
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check a definition and keep it as a version that answers nobody yet."""
+    """Check a definition and keep it as a version. It answers nobody yet."""
     from wardwright.cli.client import connect_by
 
     artifact = _read(file, model)
@@ -142,7 +142,7 @@ def canary(
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Let a version answer a share of the sessions, beside the published one; 0 ends that."""
+    """Let a version answer a share of the sessions. The published one answers the others; 0 ends that."""
     from wardwright.cli.client import connect_by
 
     with connect_by(config, url) as daemon:
@@ -160,7 +160,7 @@ def roll_back(
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Undo the last step: end a canary, or publish what was published before."""
+    """Undo the last step. End a canary, or publish what was published before."""
     from wardwright.cli.client import connect_by
 
     steps = () if undo is None else ("versions", undo)
@@ -183,7 +183,7 @@ def retire(
 def export(
     model: ModelArgument, *, version: VersionOption = None, config: ConfigOption = None, url: UrlOption = None
 ) -> None:
-    """Print a version as JSON that stands on its own: what `models import` and `models draft` take."""
+    """Print a version as JSON that stands on its own. `models import` and `models draft` take it."""
     from wardwright.cli.client import connect_by
 
     with connect_by(config, url) as daemon:
@@ -198,7 +198,7 @@ def import_model(
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Keep an exported model as a version, under the name that it says; with --publish let it answer at once."""
+    """Keep an exported model as a version, under its name. With --publish it answers at once."""
     from wardwright.cli.client import connect_by
 
     artifact = _read(file, None)

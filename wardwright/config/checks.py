@@ -45,7 +45,7 @@ def check_server(server: ServerSettings, bind_path: str, environ: Mapping[str, s
     """Check the address, and that one which others can reach is protected by an admin token."""
     address = parse_bind(server.bind)
     if address is None:
-        yield Problem(bind_path, f'expected "host:port" with an IPv6 host in brackets, got {shown(server.bind)}')
+        yield Problem(bind_path, f'expected "host:port", an IPv6 host in brackets, got {shown(server.bind)}')
     elif not address.is_loopback and not environ.get(server.admin_token_env, "").strip():
         message = f"expected a loopback address while {server.admin_token_env} is not set, got {shown(server.bind)}"
         yield Problem(bind_path, message)

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from wardwright.app.banner import own_command
 from wardwright.config.load import load_config
 
 from .conftest import Run
@@ -15,7 +16,7 @@ def test_the_first_file_is_one_that_check_accepts(folder: Path, run: Run) -> Non
 
     assert made.exit_code == 0
     assert made.stdout.splitlines()[0] == "wrote wardwright.toml"
-    assert made.stdout.splitlines()[-1] == "  wardwright serve"
+    assert made.stdout.splitlines()[-1] == f"  {own_command()} serve"
     assert checked.exit_code == 0, checked.stderr
     assert checked.stdout.startswith(f"{folder / 'wardwright.toml'}: no problems\n")
     assert [path.name for path in folder.iterdir()] == ["wardwright.toml"]
@@ -66,8 +67,8 @@ def test_another_path_is_named_in_what_to_do_next(folder: Path, run: Run) -> Non
     result = run("init", "--path", "etc/gateway.toml")
 
     assert result.stdout.splitlines()[0] == "wrote etc/gateway.toml"
-    assert "  wardwright check etc/gateway.toml" in result.stdout.splitlines()
-    assert "  wardwright serve --config etc/gateway.toml" in result.stdout.splitlines()
+    assert f"  {own_command()} check etc/gateway.toml" in result.stdout.splitlines()
+    assert f"  {own_command()} serve --config etc/gateway.toml" in result.stdout.splitlines()
     assert run("check", "etc/gateway.toml").exit_code == 0
 
 

@@ -29,6 +29,14 @@ def test_help_names_every_command(run: Run) -> None:
         assert f"\n  {command} " in result.stdout
 
 
+@pytest.mark.parametrize("group", ["", "models", "receipts", "sinks", "storage", "actors", "keys"])
+def test_a_list_of_commands_cuts_off_no_sentence(run: Run, group: str) -> None:
+    _, _, commands = run(*group.split(), "--help", env={"COLUMNS": "80"}).stdout.partition("Commands:\n")
+
+    assert commands.splitlines()
+    assert [line for line in commands.splitlines() if line.endswith("...")] == []
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -32,7 +32,7 @@ def warnings(folder: Path, text: str, **environ: str) -> list[str]:
     [
         (
             '[server]\nbind = "8791"\n',
-            'server.bind: expected "host:port" with an IPv6 host in brackets, got "8791"',
+            'server.bind: expected "host:port", an IPv6 host in brackets, got "8791"',
         ),
         (
             "[storage]\nretention = { receipts_days = 30, events_days = 30.5, content_days = 7 }\n",

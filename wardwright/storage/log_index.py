@@ -179,8 +179,10 @@ class LogIndex:
         state = file.add(Addition(rows, portion.known, portion.segments, portion.covered, head_of(last)))
         impure = file.impure_segments()
         with self._moving:
+            # In this order: whoever finds that the tail knows of something no more must find that the index does.
+            self._impure = impure
+            self._state = state
             vanished = self._tail.settle(portion.covered, {row.receipt_id: row.is_open for row in rows})
-            self._state, self._impure = state, impure
             if vanished:
                 self._remove(vanished)
 
@@ -264,8 +266,10 @@ class LogIndex:
         looked_up: dict[str, frozenset[int]] = {}
 
         def holds(payload: bytes, place: int) -> bool:
-            if place > self._state.covered:
-                return self._tail.holds(payload, place)
+            if place > self._state.covered and self._tail.holds(payload, place):
+                return True
+            if place > self._state.covered:  # still: else it has moved into the index since the tail was asked for it
+                return False
             if self._gone and head_of(payload).receipt_id in self._gone:
                 return False
             if not self._impure or Place.unpacked(place).segment not in self._impure:
@@ -372,10 +376,11 @@ class LogIndex:
 
     def _begun(self) -> IndexFile:
         if self._file is None:
-            self._file = IndexFile.create(self._path)
+            file = IndexFile.create(self._path)
             if not self._is_recovering:
-                while self._file.complete_a_little():
+                while file.complete_a_little():
                     pass
+            self._file = file  # which may be asked anything from now on, unless it is still to be completed
         return self._file
 
     def _catch_up_forgetting(self, file: IndexFile, bound: str) -> None:

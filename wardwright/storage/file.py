@@ -292,13 +292,14 @@ class FileReceiptStore(FileReceipts):
                 return self._index.unknown(payloads)
             except IndexDamaged:
                 pass
-        return (self._interim or self._set_aside()).unknown(payloads)
+        return self._set_aside().unknown(payloads)
 
     def _set_aside(self) -> Interim:
-        """Do without the index that was given up, until another is made. Only for whoever may write."""
-        self._interim = self._places = interim = self._index.interim()
-        _log.warning(f"{_MADE_ANEW}, beside serving", index=str(self._path / "index"), reason="it is damaged")
-        return interim
+        """Do without the index that was given up, until another is made. Idempotent. Only for whoever may write."""
+        if self._interim is None:
+            self._interim = self._places = self._index.interim()
+            _log.warning(f"{_MADE_ANEW}, beside serving", index=str(self._path / "index"), reason="it is damaged")
+        return self._interim
 
     def _whole_index(self) -> LogIndex:
         """The index, if it is whole. Raises: StorageUnavailable."""
@@ -345,9 +346,13 @@ class FileReceiptStore(FileReceipts):
         While an index is made, how many entries it should have read beside those that it has: two for each that is appended, so that it
         comes to an end where nobody tends the store, or not fast enough.
         """
-        if self._interim is None:
+        interim, making = (
+            self._interim,
+            self._making,
+        )  # looked at once: whoever tends the store may be about to end this
+        if interim is None:
             return self._index.tail_length()
-        return 2 * self._interim.appended - (0 if self._making is None else self._making.entries_read)
+        return 2 * interim.appended - (0 if making is None else making.entries_read)
 
     def _catch_up(self) -> None:
         """Move the index on where nobody tends the store, or not fast enough. What was appended is stored whatever comes of this."""

@@ -1,15 +1,18 @@
 """What one thread of a file store meets that another leaves it: a step of the other is put right between two of its own."""
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from wardwright.domain.errors import StorageUnavailable
 from wardwright.receipts.query import ReceiptFilter
+from wardwright.storage import index_making
 from wardwright.storage.file import FileReceiptStore
 from wardwright.storage.index_file import IndexFile
+from wardwright.storage.index_making import IndexMaking
+from wardwright.storage.interim import Interim
 from wardwright.storage.tail import Tail
 from wardwright.testing.sample_receipts import plain, receipt_id
 
@@ -34,6 +37,22 @@ def replayed(store: FileReceiptStore) -> list[bytes]:
 
 def move(store: FileReceiptStore) -> None:
     store._index.move(ALL, store._make_durable)
+
+
+class HadBefore:
+    """A lock that somebody else has had just before it is got for the first time."""
+
+    def __init__(self, lock: threading.Lock, other: Callable[[], object]) -> None:
+        self._lock = lock
+        self._others = [other]
+
+    def __enter__(self) -> None:
+        if self._others:
+            self._others.pop()()
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
 
 
 def test_a_replay_passes_over_nothing_that_moves_into_the_index_meanwhile(
@@ -133,3 +152,32 @@ def test_an_index_that_could_not_be_completed_is_begun_again(
         assert len(store.page(ReceiptFilter()).data) == RECEIPTS - 1
         move(store)
     assert store._index.tail_length() == 0
+
+
+def test_what_an_append_was_told_beside_a_damaged_index_is_not_forgotten_by_who_tends(store: FileReceiptStore) -> None:
+    live = plain(RECEIPTS, attempts=3).payloads
+    move(store)
+    store._index.give_up()
+    store._writing = HadBefore(store._writing, lambda: store.append(live[:2]))  # type: ignore[assignment]
+    assert store.tend()
+    store.append(live[2:])
+    while store.tend():
+        pass
+    assert store.payloads(receipt_id(RECEIPTS)) == live
+
+
+@pytest.mark.parametrize(("field", "kind"), [("_interim", Interim), ("_making", IndexMaking)])
+def test_how_far_appending_is_ahead_is_told_while_an_index_takes_its_place(
+    store: FileReceiptStore, monkeypatch: pytest.MonkeyPatch, field: str, kind: type
+) -> None:
+    move(store)
+    store._index.give_up()
+    monkeypatch.setattr(index_making, "STEP", 2)
+    for _ in range(3):
+        store.tend()
+    now = [getattr(store, field)]
+    assert isinstance(now[0], kind)
+    # Whoever looks a second time sees that the other has come to its end.
+    monkeypatch.setattr(FileReceiptStore, field, property(lambda store: now.pop() if now else None), raising=False)
+    assert store._behind() <= 0
+    assert now == []

@@ -11,6 +11,7 @@ import typer
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _AGE = re.compile(r"([0-9]{1,6})([smhdw])")
+_SECONDS = re.compile(r"-?[0-9]+|\s*")
 
 # The words of `stats --by`, which are shorter than the names of the API.
 _SHORT = {
@@ -78,16 +79,27 @@ def filters_of(
     until: int | None = None,
     model: str | None = None,
     where: Sequence[str] | None = None,
+    **others: str | None,
 ) -> Mapping[str, str]:
-    """The filters of the API that these options stand for. Raises: BadParameter."""
-    filters = dict(_read(text) for text in where or ())
-    if model is not None:
-        filters["model"] = model
-    if since is not None:
-        filters["created_at_min"] = str(since)
-    if until is not None:
-        # Receipts are timed in whole seconds, and this one is not among them.
-        filters["created_at_max"] = str(until - 1)
+    """The filters of the API that these options stand for; `others` are given by its names.
+
+    The API passes over a filter without a value, and takes one value for each. Here a person, or a variable of a script, has said something
+    else than was meant.
+
+    Raises: BadParameter.
+    """
+    earliest = None if since is None else str(since)
+    # Receipts are timed in whole seconds, and this one is not among them.
+    latest = None if until is None else str(until - 1)
+    others |= {"model": model, "created_at_min": earliest, "created_at_max": latest}
+    filters: dict[str, str] = {}
+    for name, value in (*map(_read, where or ()), *others.items()):
+        if value is None:
+            continue
+        if not value.strip():
+            raise typer.BadParameter(f"{name}: expected a value, got nothing")
+        if filters.setdefault(name, value) != value:
+            raise typer.BadParameter(f"{name}: expected one value, got {filters[name]!r} and {value!r}")
     return filters
 
 
@@ -118,4 +130,8 @@ def _read(text: str) -> tuple[str, str]:
         "tool_phase": get_args(ToolPhase),
         "tool_source": get_args(ToolSource),
     }
+    if name.startswith("created_at") and not _SECONDS.fullmatch(value):
+        raise typer.BadParameter(
+            f"{name}: expected whole Unix seconds, got {value!r}; --since and --until take days and moments"
+        )
     return name, known(value, words[name], f"--where {name}") if name in words else value

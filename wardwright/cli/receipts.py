@@ -43,16 +43,16 @@ def list_receipts(  # noqa: PLR0913 - each is an option of the command
     """List receipts, newest first."""
     from wardwright.cli.receipt_source import ask
 
-    named = {
-        "status": _known_status(status),
-        "session_id": session,
-        "stream_policy_action": _known_action(rules_did),
-        "tool_name": tool,
-    }
-    filters = {
-        **filters_of(since=since, until=until, model=model, where=where),
-        **{name: value for name, value in named.items() if value is not None},
-    }
+    filters = filters_of(
+        since=since,
+        until=until,
+        model=model,
+        where=where,
+        status=_known_status(status),
+        session_id=session,
+        stream_policy_action=_known_action(rules_did),
+        tool_name=tool,
+    )
     listed = ask(config, url, lambda source: source.list(filters, limit))
     if as_json:
         show_json(listed)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import typer
@@ -90,3 +91,28 @@ def test_a_mistake_is_told_with_what_was_meant(text: str, told: str) -> None:
     with pytest.raises(typer.BadParameter, match=r"unknown|is not") as raised:
         filters_of(where=[text])
     assert told in raised.value.message
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"where": ["user="]}, "consuming_user_id: expected a value, got nothing"),
+        ({"where": ["user= "]}, "consuming_user_id: expected a value, got nothing"),
+        ({"model": ""}, "model: expected a value, got nothing"),
+        ({"session_id": ""}, "session_id: expected a value, got nothing"),
+        ({"where": ["user=a", "user=b"]}, "consuming_user_id: expected one value, got 'a' and 'b'"),
+        ({"where": ["user=a", "consuming_user_id=b"]}, "consuming_user_id: expected one value, got 'a' and 'b'"),
+        ({"where": ["model=a"], "model": "b"}, "model: expected one value, got 'a' and 'b'"),
+        (
+            {"where": ["created_at_min=2026-11-01"]},
+            "created_at_min: expected whole Unix seconds, got '2026-11-01'; --since and --until take days and moments",
+        ),
+        ({"where": ["created_at_min="]}, "created_at_min: expected a value, got nothing"),
+        ({"where": ["created_at_min=5"], "since": 6}, "created_at_min: expected one value, got '5' and '6'"),
+    ],
+)
+def test_nothing_is_passed_over_that_was_asked_for(options: dict[str, Any], told: str) -> None:
+    with pytest.raises(typer.BadParameter) as raised:
+        filters_of(**options)
+    assert raised.value.message == told
+    assert filters_of(where=["user=a", "user=a"], session_id=None) == {"consuming_user_id": "a"}

@@ -14,7 +14,7 @@ from wardwright.domain.caller import Attributed, Caller
 from wardwright.domain.route import Skip
 from wardwright.domain.structured import OutputSummary
 from wardwright.domain.tools import ToolContext
-from wardwright.receipts.events import ANSWERED, Decision
+from wardwright.receipts.events import ANSWERED, CanarySide, Decision
 from wardwright.receipts.receipt import Attempt, Final, Receipt
 from wardwright.receipts.stream_outcome import StreamOutcome, StreamPolicyEvent
 from wardwright.receipts.structured_outcome import StructuredOutcome
@@ -55,7 +55,7 @@ def story(receipt: Receipt) -> RenderableType:
     return Group(
         title,
         *_section("asked", _asked(receipt)),
-        *_section("decision", _decided(receipt.decision)),
+        *_section("decision", [*map(_canary, receipt.canaries), *_decided(receipt.decision)]),
         *_section("attempts", _tried(receipt)),
         *_stream_policy(receipt),
         *_structured_output(receipt),
@@ -111,6 +111,8 @@ def _asked(receipt: Receipt) -> Iterator[Line]:
         yield from _tools(request.tool_context)
     if request.request_id is not None:
         yield Line("request id", request.request_id)
+    if request.trace_id is not None:
+        yield Line("trace", request.trace_id)
     yield from _who(receipt.caller, receipt.session_turn)
     if receipt.key_id is not None:
         yield Line("API key", receipt.key_id)
@@ -152,6 +154,13 @@ def _who(caller: Caller, turn: int | None) -> Iterator[Line]:
         yield Line("tags", ", ".join(caller.tags))
     if caller.erased is not None:
         yield Line("caller", "erased", "yellow")
+
+
+def _canary(side: CanarySide) -> Line:
+    """Which side of a canary the request was on."""
+    went = "taken" if side.taken else "not taken"
+    by = "its session" if side.by == "session" else "a draw"
+    return Line("canary", f"{side.version} of {side.model_id} at {side.percent:g} %: {went}, by {by}")
 
 
 def _decided(decision: Decision) -> Iterator[Line]:
@@ -250,6 +259,8 @@ def _course(attempt: Attempt) -> str:
     if attempt.usage is not None:
         usage = attempt.usage
         parts.append(f"{usage.prompt_tokens} + {usage.completion_tokens} tokens ({usage.source})")
+    if attempt.cost_usd is not None:
+        parts.append(_dollars(attempt.cost_usd))
     if attempt.finish_reasons:
         parts.append(f"finish {', '.join(attempt.finish_reasons)}")
     if attempt.called_tools:
@@ -323,10 +334,17 @@ def _ended(receipt: Receipt) -> Iterator[Line]:
     yield Line("status", _end(final), status_style(final.status))
     if final.selected_model is not None:
         yield Line("answered by", final.selected_model)
+    if final.cost_usd is not None:
+        yield Line("cost", _dollars(final.cost_usd))
     yield Line("released", counted(final.released_bytes, "byte") if final.released else "nothing")
     if final.error_code is not None:
         yield Line("error", f"{final.error_message or 'no message'} ({final.error_code})")
     yield Line("recorded", final.receipt_recorded_at)
+
+
+def _dollars(amount: float) -> str:
+    """To a billionth, as exact as costs are kept, without zeros that say nothing."""
+    return f"{amount:.9f}".rstrip("0").rstrip(".") + " USD"
 
 
 def _end(final: Final) -> str:

@@ -15,6 +15,7 @@ from wardwright.receipts.events import (
     AskedAgain,
     AttemptFinished,
     AttemptStarted,
+    CanarySide,
     Closed,
     ContentCaptured,
     ContentPart,
@@ -104,6 +105,29 @@ def test_what_a_request_has_to_do_with_tools_is_told(context: ToolContext, lines
 def test_the_tools_that_an_answer_called_are_told() -> None:
     called = msgspec.structs.replace(FALLBACK[4], called_tools=("search", "shell"))
     assert f"{SECOND_ATTEMPT}; called search, shell" in told(receipt(*FALLBACK[:4], called, *FALLBACK[5:]))
+
+
+def test_what_a_request_cost_is_told_of_each_attempt_and_of_all() -> None:
+    *before, finished, closed = FALLBACK
+    priced = (msgspec.structs.replace(fact, cost_usd=cost) for fact, cost in [(finished, 0.00123), (closed, 0.002)])
+    lines = told(receipt(*before, *priced))
+
+    assert [line.rpartition("(reported); ")[2] for line in lines if line.startswith("2 ")] == [
+        "0.00123 USD; finish stop"
+    ]
+    assert "cost 0.002 USD" in lines
+
+
+@pytest.mark.parametrize(
+    ("taken", "by", "words"), [(True, "session", "taken, by its session"), (False, "draw", "not taken, by a draw")]
+)
+def test_the_side_of_a_canary_is_told_and_the_callers_trace(taken: bool, by: Any, words: str) -> None:
+    side = CanarySide("coding-balanced", "v2", 5.0, 400, by, taken)
+    asked = msgspec.structs.replace(OPENED.request, trace_id="4bf92f3577b34da6a3ce929d0e0e4736")
+    lines = told(receipt(msgspec.structs.replace(OPENED, canaries=(side,), request=asked)))
+
+    assert f"canary v2 of coding-balanced at 5 %: {words}" in lines
+    assert "trace 4bf92f3577b34da6a3ce929d0e0e4736" in lines
 
 
 def test_a_request_that_nothing_could_serve_says_so() -> None:

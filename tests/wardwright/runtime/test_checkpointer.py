@@ -675,20 +675,21 @@ class TestOnDisk:
         reader = FileReceiptStore.read_only(tmp_path)
         assert [len(reader.entries(f"rcpt_{number}")) for number in range(3)] == [2, 2, 2]
 
-    async def test_an_index_that_turns_out_damaged_is_made_anew_though_nobody_writes(
-        self, threads: InlineThreads, tmp_path: Path
-    ) -> None:
-        open_store = partial(FileReceiptStore, tmp_path, tail_entries=8)
-        before = open_store()
-        for number in range(20):
-            before.append(of(NOW - number))
-        told = list(before.newest())
-        before.close()
-        async with desk(open_store) as storage:
-            store = storage.board.store
-            assert isinstance(store, FileReceiptStore)
-            store._index.give_up()
-            with pytest.raises(StorageUnavailable, match="makes the index anew"):
-                list(store.newest())
-            await anyio.sleep(30)
-            assert list(store.newest()) == told
+
+async def test_an_index_that_turns_out_damaged_is_made_anew_though_nobody_writes(
+    threads: InlineThreads, tmp_path: Path
+) -> None:
+    open_store = partial(FileReceiptStore, tmp_path, tail_entries=8)
+    before = open_store()
+    for number in range(20):
+        before.append(of(NOW - number))
+    told = list(before.newest())
+    before.close()
+    async with desk(open_store) as storage:
+        store = storage.board.store
+        assert isinstance(store, FileReceiptStore)
+        store._index.give_up()
+        with pytest.raises(StorageUnavailable, match="makes the index anew"):
+            list(store.newest())
+        await anyio.sleep(30)
+        assert list(store.newest()) == told

@@ -1,4 +1,4 @@
-"""`wardwright storage`: what is kept on disk, as a whole: is it sound, copies of it, and its space."""
+"""`wardwright storage`: what is kept on disk, as a whole: is it sound, copies of it, its space, and what is left of it."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -118,6 +118,30 @@ def compact(*, config: ConfigOption = None, as_json: JsonOption = False) -> None
         say(f"{counted(done.segments, 'segment')} packed: {before:.1f} MB before, {after:.1f} MB now")
         if done.forgotten_entries:
             say(f"{counted(done.forgotten_entries, 'entry', 'entries')} of forgotten receipts taken out")
+
+
+@storage.command("salvage")
+def salvage(folder: _Folder, *, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Copy what is still whole of a damaged log to a new data folder, and list everything that is lost. Changes nothing where it is.
+
+    Exits 1 when something is lost. No daemon may be running on it.
+    """
+    from wardwright.app.storage_salvage import REPORT
+    from wardwright.app.storage_salvage import salvage as salvage_storage
+    from wardwright.cli.client import settings_of
+    from wardwright.cli.salvage import tell_what_is_lost
+
+    sink_ids = [sink.id for sink in settings_of(config, None).sinks]
+    with counting("salvaging", "the log", 100) as at:
+        done = salvage_storage(_configured(config), folder, lambda part: at(int(part * 100)), sink_ids)
+    if as_json:
+        show_json(done)
+    else:
+        receipts, entries = counted(done.receipts, "receipt"), counted(done.entries, "entry", "entries")
+        say(f"{receipts}, {entries} and {counted(done.control_entries, 'decision')} copied to {folder}")
+        tell_what_is_lost(done, folder / REPORT)
+    if not done.is_whole:
+        raise typer.Exit(1)
 
 
 def _configured(config: Path | None) -> "StorageProvider":

@@ -20,10 +20,10 @@ from wardwright.storage.compaction import Compacted, compact_segments, size_of, 
 from wardwright.storage.file_reading import CAPABILITIES, FileReceiptReader, FileReceipts, note
 from wardwright.storage.files import FileOps, FolderLock, disk_faults, make_folder
 from wardwright.storage.index import Head, check_replacement, head_of
-from wardwright.storage.index_file import FORMAT as INDEX_FORMAT
 from wardwright.storage.index_file import IndexDamaged
 from wardwright.storage.index_format import note_format
 from wardwright.storage.index_making import IndexMaking
+from wardwright.storage.index_schema import FORMAT as INDEX_FORMAT
 from wardwright.storage.interim import Interim
 from wardwright.storage.log import ROOM_BYTES, SEGMENT_BYTES, Durability, LogWriter
 from wardwright.storage.log_folder import LogFolder, Place

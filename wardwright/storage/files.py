@@ -124,14 +124,33 @@ class FolderLock:
             raise
         self._fd = fd
 
-    def _claim(self, fd: int) -> None:
+    def keep_writers_away(self) -> None:
+        """Have nobody else take the lock until it is given back, and change nothing; for reading. Where there is no lock file, do nothing.
+
+        Raises: StorageUnavailable naming the process that has it. OSError.
+        """
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return
+        try:
+            self._lock(fd, fcntl.LOCK_SH)
+        except BaseException:
+            os.close(fd)
+            raise
+        self._fd = fd
+
+    def _lock(self, fd: int, kind: int) -> None:
+        try:
+            fcntl.flock(fd, kind | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
             raise StorageUnavailable(
                 f"{self._path.parent} is in use by process {holder}: only one process may write to a receipt log"
             ) from None
+
+    def _claim(self, fd: int) -> None:
+        self._lock(fd, fcntl.LOCK_EX)
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
 

@@ -142,6 +142,17 @@ def scan(read: Read, start: int, end: int) -> Iterator[Frame]:
             size *= 4  # perhaps the frame is only longer than the chunk
 
 
+def next_frame(buffer: bytes, at: int) -> Frame | None:
+    """The first whole frame that begins at `at` or behind it; None when there is none. No payload has a line feed, so none holds one."""
+    at = buffer.find(_MAGIC, at)
+    while at >= 0:
+        frame = decode_frame(buffer, at)
+        if frame is not None:
+            return frame
+        at = buffer.find(_MAGIC, at + 1)
+    return None
+
+
 def was_synced(read: Read, offset: int, end: int) -> bool:
     """Whether a whole frame after `offset` proves that the segment had been on disk beyond it."""
     return any(frame.synced > offset for frame in _whole_frames(read, offset, end))
@@ -155,12 +166,10 @@ def has_frame(read: Read, end: int) -> bool:
 def _whole_frames(read: Read, offset: int, end: int) -> Iterator[Frame]:
     """Search for frames byte by byte. Reads the rest of the segment at once: done only for a tail that is already known bad."""
     rest = read(end - offset, offset)
-    at = rest.find(_MAGIC)
-    while at >= 0:
-        frame = decode_frame(rest, at, offset)
-        if frame is not None:
-            yield frame
-        at = rest.find(_MAGIC, frame.end - offset if frame else at + 1)
+    at = 0
+    while (frame := next_frame(rest, at)) is not None:
+        yield frame._replace(offset=frame.offset + offset, end=frame.end + offset)
+        at = frame.end
 
 
 def _frame_length(header: bytes) -> int | None:

@@ -24,6 +24,7 @@ from wardwright.storage.frame import read_frame
 from wardwright.storage.index import Head, Session, decode_head
 from wardwright.storage.index_format import latest_format
 from wardwright.storage.index_query import Scan, matching, narrowed
+from wardwright.storage.index_schema import FORMAT, INDEXES, INSERT, KNOWN, TABLES, TOOLS_SINCE, UPDATE
 from wardwright.storage.log_folder import LogFolder, Place
 from wardwright.storage.segment_file import opened
 from wardwright.storage.segments import unpadded
@@ -36,63 +37,15 @@ from wardwright.storage.sqlite_database import (
     connect,
     database_faults,
     empty_log,
-    facet_index,
     transaction,
 )
 from wardwright.storage.sqlite_query import Value, ids_apart
-
-FORMAT = 2
-_TOOLS_SINCE = 2
 
 _DAMAGE = (apsw.CorruptError, apsw.NotADBError, apsw.ConstraintError)
 
 _MADE_ANEW = "whoever writes to the log makes the index anew from it"
 
 _CACHE_KB = 16_000
-
-_TABLES = f"""
-CREATE TABLE receipts (
-    number INTEGER PRIMARY KEY,
-    receipt_id TEXT NOT NULL,
-    is_open INTEGER NOT NULL,
-    last_seq INTEGER NOT NULL,
-    places BLOB NOT NULL,
-    created_at INTEGER,
-    simulation INTEGER,
-    {", ".join(f"{name} TEXT" for name in FACETS)}
-) STRICT;
-CREATE TABLE segments (
-    number INTEGER PRIMARY KEY,
-    payloads INTEGER NOT NULL,
-    held INTEGER NOT NULL
-) STRICT;
-CREATE TABLE state (
-    home INTEGER NOT NULL,
-    covered INTEGER NOT NULL,
-    covered_id TEXT NOT NULL,
-    covered_seq INTEGER NOT NULL,
-    below TEXT NOT NULL,
-    receipt_count INTEGER NOT NULL,
-    open_count INTEGER NOT NULL,
-    newest TEXT NOT NULL
-) STRICT;
-CREATE UNIQUE INDEX receipts_by_id ON receipts (receipt_id);
-PRAGMA application_id = {APPLICATION_ID};
-"""
-# What only queries need. To sort a million receipts once is a third of the work of keeping them sorted all the while.
-_INDEXES = (
-    "CREATE INDEX open_receipts ON receipts (receipt_id) WHERE is_open",
-    "CREATE INDEX receipts_by_time ON receipts (created_at)",
-    "CREATE INDEX receipts_by_session ON receipts (session_id, model_id, receipt_id) WHERE session_id IS NOT NULL",
-    *map(facet_index, FACETS),
-    f"PRAGMA user_version = {FORMAT}",
-)
-
-_COLUMNS = ("receipt_id", "is_open", "last_seq", "places", "created_at", "simulation", *FACETS)
-_INSERT = f"INSERT INTO receipts ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608 - our own words
-_UPDATE = f"""
-{_INSERT} ON CONFLICT (receipt_id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[1:])}
-"""
 _VISIBLE = "(receipt_id >= ? OR is_open)"
 
 
@@ -178,13 +131,25 @@ class IndexFile:
             connection = made._connection()
             connection.pragma("journal_mode", "wal")
             with transaction(connection) as cursor:
-                cursor.execute(_TABLES)
+                cursor.execute(TABLES)
                 cursor.execute("INSERT INTO state VALUES (?, 0, '', 0, '', 0, 0, '')", (home,))
         return made
 
     def checked(self, log: LogFolder) -> State:
         """What the index says of itself, if it is one of this log. Raises: Unfit."""
-        latest = latest_format(log.path)
+        state = self.stated(latest_format(log.path))
+        try:
+            needed = self.needed_segments()
+        except StorageUnavailable as error:
+            raise Unfit(error.message) from error
+        if not needed <= set(log.numbers()):
+            raise Unfit("segments are missing that it knows")
+        if state.covered and not _is_there(log, state):
+            raise Unfit("the log is not the one that it was made of")
+        return state
+
+    def stated(self, latest: int) -> State:
+        """What the index says of itself, if it is whole where it is. `latest` is the format that an index of its log ever had. Raises: Unfit."""
         try:
             with self._reading() as found:
                 application, version = (
@@ -196,7 +161,6 @@ class IndexFile:
                 if version < latest:
                     raise Unfit("an earlier version made it, of a log that a later one had written to")
                 home = found.execute("SELECT home FROM state").get
-                held: list[Any] = found.execute("SELECT number FROM segments WHERE held > 0").fetchall()
                 state = _state(found)
         except StorageUnavailable as error:
             raise Unfit(error.message) from error
@@ -204,11 +168,19 @@ class IndexFile:
             raise Unfit("a process ended while entries were being replaced")
         if home != self.path.stat().st_ino:
             raise Unfit("it was copied here")
-        if not {number for (number,) in held} <= set(log.numbers()):
-            raise Unfit("segments are missing that it knows")
-        if state.covered and not _is_there(log, state):
-            raise Unfit("the log is not the one that it was made of")
         return state
+
+    def needed_segments(self) -> set[int]:
+        """The segments that hold anything of a receipt in the index."""
+        with self._reading() as found:
+            rows: list[Any] = found.execute("SELECT number FROM segments WHERE held > 0").fetchall()
+        return {number for (number,) in rows}
+
+    def everything(self) -> Iterator[Known]:
+        """What is known of each receipt, by id."""
+        with self._reading() as found:
+            for row in found.execute(f"SELECT {KNOWN} FROM receipts ORDER BY receipt_id"):  # noqa: S608 - our own words
+                yield _known(row)
 
     def complete_a_little(self) -> bool:
         """Make the next of the indexes that queries need, and after the last an index for everybody; tell whether more is to be done.
@@ -219,14 +191,14 @@ class IndexFile:
             connection = self._connection()
             if connection.pragma("user_version") != 0:
                 return False
-            connection.execute(_INDEXES[self._completed])
+            connection.execute(INDEXES[self._completed])
             self._completed += 1
-            return self._completed < len(_INDEXES)
+            return self._completed < len(INDEXES)
 
     def bring_forward(self) -> None:
         """Give an index of an earlier format, one that was checked, what this one has besides: nothing it covers has a say there. Idempotent."""
         with self._changing() as changed:
-            if int(str(changed.execute("PRAGMA user_version").get)) < _TOOLS_SINCE:
+            if int(str(changed.execute("PRAGMA user_version").get)) < TOOLS_SINCE:
                 changed.execute(f"{ADD_TOOL_FACETS} PRAGMA user_version = {FORMAT}")
 
     def state(self) -> State:
@@ -236,13 +208,10 @@ class IndexFile:
 
     def known(self, receipt_id: str) -> Known | None:
         """What is known of a receipt."""
-        sql = "SELECT receipt_id, is_open, last_seq, places, model_id, session_id FROM receipts WHERE receipt_id = ?"
+        sql = f"SELECT {KNOWN} FROM receipts WHERE receipt_id = ?"  # noqa: S608 - our own words
         with self._reading() as found:
             row: Any = found.execute(sql, (receipt_id,)).fetchone()
-        if row is None:
-            return None
-        session = None if row[5] is None else (str(row[4]), str(row[5]))
-        return Known(row[0], bool(row[1]), row[2], unpack(row[3]), session)
+        return None if row is None else _known(row)
 
     def open_ids(self) -> list[str]:
         """The receipts without a closing entry, by id."""
@@ -280,7 +249,7 @@ class IndexFile:
     def select(self, wanted: ReceiptFilter, before: str | None, below: str, at_most: int) -> Scan:
         """The next receipts by descending id that a filter matches; see `Scan`."""
         with self._reading() as found:
-            is_late = int(str(found.execute("PRAGMA user_version").get)) >= _TOOLS_SINCE
+            is_late = int(str(found.execute("PRAGMA user_version").get)) >= TOOLS_SINCE
             columns = FACETS if is_late else FIRST_FACETS
             return matching(found, narrowed(found, wanted, before, columns), below, at_most)
 
@@ -312,8 +281,8 @@ class IndexFile:
         with self._changing() as changed:
             state = _state(changed)
             known = addition.known
-            changed.executemany(_INSERT, (_values(row) for row in addition.rows if row.receipt_id not in known))
-            changed.executemany(_UPDATE, (_values(row) for row in addition.rows if row.receipt_id in known))
+            changed.executemany(INSERT, (_values(row) for row in addition.rows if row.receipt_id not in known))
+            changed.executemany(UPDATE, (_values(row) for row in addition.rows if row.receipt_id in known))
             sql = (
                 "INSERT INTO segments VALUES (?, ?, ?) ON CONFLICT (number) "
                 "DO UPDATE SET payloads = payloads + excluded.payloads, held = held + excluded.held"
@@ -345,7 +314,7 @@ class IndexFile:
     def remake(self, rows: Iterable[Row]) -> None:
         """Say other things of receipts that are known, and be the log's index again. What was said before is gone from disk then."""
         with self._changing() as changed:
-            changed.executemany(_UPDATE, map(_values, rows))
+            changed.executemany(UPDATE, map(_values, rows))
         with self._damage_noticed(), database_faults("write to", self.path):
             empty_log(self._connection())  # before it counts again: until then the database itself has what was there
         with self._changing() as changed:
@@ -461,6 +430,11 @@ def _is_there(log: LogFolder, state: State) -> bool:
     except msgspec.DecodeError:
         return False
     return (head.receipt_id, head.seq) == (state.covered_id, state.covered_seq)
+
+
+def _known(row: Any) -> Known:
+    session = None if row[5] is None else (str(row[4]), str(row[5]))
+    return Known(row[0], bool(row[1]), row[2], unpack(row[3]), session)
 
 
 def _state(found: apsw.Cursor) -> State:

@@ -78,5 +78,5 @@ def damaged(path: Path, offset: int) -> StorageUnavailable:
     """Say where a file of a log is not what was written."""
     return StorageUnavailable(
         f"{path} is damaged at offset {offset}: this part was on disk and has changed since. "
-        "Nothing was repaired; restore the file from a copy, or move the folder away to begin a new log"
+        "Nothing was repaired; restore the file from a copy, or have `wardwright storage salvage FOLDER` copy what can still be read"
     )

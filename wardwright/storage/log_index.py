@@ -38,7 +38,7 @@ class LogIndex:
     def __init__(self, log: LogFolder, forgotten_below: str, *, is_writer: bool) -> None:
         self._log = log
         self._is_writer = is_writer
-        self._path = _path(log)
+        self._path = index_path(log)
         self._state = State()
         self._impure = frozenset[int]()
         self._file = self._opened(forgotten_below)
@@ -55,8 +55,8 @@ class LogIndex:
     @classmethod
     def anew(cls, log: LogFolder, forgotten_below: str) -> "LogIndex":
         """An index that knows nothing, in the place of any other; whoever calls this reads the log from its beginning."""
-        with disk_faults("remove", _path(log)):
-            discard(_path(log))
+        with disk_faults("remove", index_path(log)):
+            discard(index_path(log))
         return cls(log, forgotten_below, is_writer=True)
 
     @property
@@ -431,7 +431,8 @@ class LogIndex:
         return dict(zip(places, read_payloads(self._log, places), strict=True))
 
 
-def _path(log: LogFolder) -> Path:
+def index_path(log: LogFolder) -> Path:
+    """Where the index of a log is."""
     return log.path / "index" / "receipts.db"
 
 

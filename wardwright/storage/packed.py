@@ -11,11 +11,12 @@ import zlib
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from wardwright.domain.errors import StorageUnavailable
-from wardwright.storage.frame import encode_frame, read_frame
+from wardwright.storage.frame import decode_frame, encode_frame, read_frame
 from wardwright.storage.log_folder import damaged
 
 FORMAT = 2
@@ -27,7 +28,10 @@ _LEVEL = 6
 _GZIP = 16 + zlib.MAX_WBITS
 _HAS_EXTRA_FIELD = b"\x1f\x8b\x08\x04\x00\x00\x00\x00\x00\xff"
 _FIELD = b"WW"
-_TABLE_AT = len(_HAS_EXTRA_FIELD) + 2 + len(_FIELD) + 2
+_FIELD_AT = len(_HAS_EXTRA_FIELD) + 2
+_TABLE_AT = _FIELD_AT + len(_FIELD) + 2
+_BLOCK_BEGINS = b"\x1f\x8b\x08\x00"
+_LIKELY_MOST = 256 * 1024
 _NOTHING = b"\x03\x00" + bytes(8)  # deflated, with its checksum and length
 
 
@@ -110,6 +114,68 @@ class PackedSegment:
         if len(block) != min(self._table.block, self.size - number * self._table.block):
             raise damaged(self._path, begin)
         return block
+
+
+class Block(NamedTuple):
+    """A block as it is found in a file that may be damaged: from one byte up to another, and what it holds.
+
+    `content` is None where that is not what was packed. `size` says how much it was then, None where nobody knows.
+    """
+
+    begin: int
+    end: int
+    content: bytes | None
+    size: int | None
+
+
+def blocks_left(file: bytes, path: Path, number: int) -> Iterator[Block]:
+    """Read the blocks of a packed segment one by one, whatever has become of the others and of the table. Purity: pure.
+
+    Where the table is damaged, the first block says so: it holds nothing, and nothing is missing there.
+
+    Raises: StorageUnavailable for a later format.
+    """
+    frame = decode_frame(file, _TABLE_AT)
+    begin = _FIELD_AT + int.from_bytes(file[_FIELD_AT - 2 : _FIELD_AT], "little") + len(_NOTHING)
+    if frame is None or file[: frame.end + len(_NOTHING)] != _member(encode_frame(frame.payload, frame.synced)):
+        yield Block(0, min(begin, len(file)), b"", 0)
+        yield from _members(file, begin)
+        return
+    table = _read_table(path, frame.payload)
+    begin = frame.end + len(_NOTHING)
+    if table.segment != number:
+        yield Block(0, begin, b"", 0)
+    for index, end in enumerate(table.ends):
+        at = begin + (table.ends[index - 1] if index else 0)
+        size = min(table.block, table.size - index * table.block)
+        content, _ = _member_at(file[: begin + end], at)
+        yield Block(at, begin + end, content if content is not None and len(content) == size else None, size)
+
+
+def _members(file: bytes, at: int) -> Iterator[Block]:
+    """What a file holds from a place on, without a table to go by."""
+    while at < len(file):
+        content, end = _member_at(file, at)
+        if content is None:
+            end = file.find(_BLOCK_BEGINS, at + 1)
+            while end >= 0 and _member_at(file, end)[0] is None:
+                end = file.find(_BLOCK_BEGINS, end + 1)
+            end = len(file) if end < 0 else end
+        yield Block(at, end, content, None if content is None else len(content))
+        at = end
+
+
+def _member_at(file: bytes, at: int) -> tuple[bytes | None, int]:
+    """The member that begins at a place, and where it ends; None for what is no whole one."""
+    for most in (_LIKELY_MOST, len(file)):
+        unpacking = zlib.decompressobj(_GZIP)
+        try:
+            content = unpacking.decompress(file[at : at + most])
+        except zlib.error:
+            return None, at
+        if unpacking.eof:
+            return content, min(at + most, len(file)) - len(unpacking.unused_data)
+    return None, at
 
 
 def _member(frame: bytes) -> bytes:

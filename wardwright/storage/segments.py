@@ -8,6 +8,7 @@ frame there must be whole. The last segment has no such witness: it counts up to
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -138,7 +139,10 @@ class LogReader:
         headers = {}
         for expected, number in enumerate(numbers, start=numbers[0] if numbers else 1):
             if number != expected:
-                raise StorageUnavailable(f"{self.log.segment(expected)} is missing: the log has a gap there")
+                raise StorageUnavailable(
+                    f"{self.log.segment(expected)} is missing: the log has a gap there. Restore the file from a copy, or have "
+                    "`wardwright storage salvage FOLDER` copy what can still be read"
+                )
             if number < since or (until is not None and number > until + 1):
                 continue
             try:
@@ -181,12 +185,15 @@ def _decode_header(segment: OpenSegment, number: int, payload: bytes) -> Header:
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise damaged(segment.path, 0) from None
     if not 1 <= header.format <= FORMAT:
-        raise StorageUnavailable(
-            f"{segment.path} has format {header.format}; this version reads formats up to {FORMAT}"
-        )
+        raise later_format(segment.path, header.format)
     if header.segment != number:
         raise damaged(segment.path, 0)
     return header
+
+
+def later_format(path: Path, number: int) -> StorageUnavailable:
+    """Say that a file was written by a later version."""
+    return StorageUnavailable(f"{path} has format {number}; this version reads formats up to {FORMAT}")
 
 
 def _judge(segment: OpenSegment, offset: int, end: int, extent: Extent | None) -> None:

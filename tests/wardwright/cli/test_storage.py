@@ -1,4 +1,4 @@
-"""`wardwright storage`: verify, snapshot, restore, migrate, compact."""
+"""`wardwright storage`: verify, snapshot, restore, migrate, salvage, compact."""
 
 import json
 from contextlib import closing
@@ -154,6 +154,52 @@ class TestMigrate:
         )
         result = run("storage", "migrate", "sqlite")
         assert (result.exit_code, "there is nothing in" in result.stderr) == (1, True)
+
+
+class TestSalvage:
+    def test_what_is_whole_is_copied_and_what_is_not_is_told(self, stored: Path, folder: Path, run: Run) -> None:
+        decide(stored, CREATED)
+        with closing(FileReceiptStore(stored / "receipts", segment_bytes=1)) as store:
+            for number in range(11, 15):
+                store.append(plain(number).payloads)
+        harmed = stored / "receipts" / "receipts-00000003.log"
+        content = harmed.read_bytes()
+        harmed.write_bytes(content.replace(b'"coding"', b'"cording"'))
+        found = run("storage", "verify")
+        assert found.exit_code == 1
+        assert "wardwright storage salvage FOLDER" in found.stderr
+
+        result = run("storage", "salvage", "saved")
+
+        told = result.stdout.splitlines()
+        assert result.exit_code == 1
+        assert told[0] == "4 receipts, 15 entries and 1 decision copied to saved"
+        assert told[1].startswith(f"{harmed}: bytes ")
+        lost = [line for line in told if " is left out: " in line]
+        assert lost[0] == (
+            "rcpt_0002 is left out: it has no end, which may have stood where something is lost (1 entry can be read)"
+        )
+        assert lost[1].startswith("rcpt_0012 is left out: ")
+        assert "receipts may be lost besides that nothing names any more" in result.stderr
+        assert "2 receipts left out; everything that is lost is listed in saved/salvage.json" in result.stderr
+        report = json.loads((folder / "saved" / "salvage.json").read_text())
+        assert len(report["lost_receipts"]) == 2
+        stored.rename(folder / "damaged")
+        (folder / "saved").rename(stored)
+        assert run("storage", "verify").exit_code == 0
+
+    def test_nothing_lost_is_told_too(self, stored: Path, run: Run) -> None:
+        result = run("storage", "salvage", "saved")
+        assert (result.exit_code, result.stdout.splitlines()[1:]) == (0, ["nothing is lost"])
+        again = run("storage", "salvage", "other", "--json")
+        assert json.loads(again.stdout)["lost_receipts"] == []
+
+    def test_not_while_a_daemon_writes_nor_over_anything(self, stored: Path, run: Run) -> None:
+        with closing(FileReceiptStore(stored / "receipts")):
+            result = run("storage", "salvage", "saved")
+        assert (result.exit_code, "is in use by process" in result.stderr) == (1, True)
+        result = run("storage", "salvage", "data")
+        assert (result.exit_code, "there is something in" in result.stderr) == (1, True)
 
 
 class TestCompact:

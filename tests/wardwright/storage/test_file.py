@@ -21,8 +21,8 @@ from wardwright.storage.control import FileControlLog
 from wardwright.storage.file import FileReceiptStore
 from wardwright.storage.file_reading import FileReceiptReader
 from wardwright.storage.files import FileOps
-from wardwright.storage.index_file import FORMAT
 from wardwright.storage.index_format import note_format
+from wardwright.storage.index_schema import FORMAT
 from wardwright.storage.log import Durability
 
 SEGMENT = "receipts-00000001.log"

@@ -10,8 +10,8 @@ from wardwright.domain.tools import ToolContext, ToolIdentity
 from wardwright.receipts.events import Closed
 from wardwright.receipts.query import ReceiptFilter
 from wardwright.storage.file import FileReceiptStore
-from wardwright.storage.index_file import FORMAT
 from wardwright.storage.index_format import latest_format, note_format
+from wardwright.storage.index_schema import FORMAT
 from wardwright.storage.log_folder import LogFolder
 from wardwright.storage.sqlite_database import TOOL_FACETS
 from wardwright.testing.sample_receipts import Written, opened, plain, receipt_id, sealed

@@ -366,7 +366,7 @@ _STEPS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=_STEPS)
 def test_whatever_happens_meanwhile_the_index_is_that_of_the_log(
     steps: list[tuple[int, int] | str], tmp_path_factory: pytest.TempPathFactory

@@ -233,7 +233,9 @@ def _read(file: Path, model: str | None) -> dict[str, Any]:
 
     try:
         text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise CommandFailed(f"cannot read {file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
         raise CommandFailed(f"cannot read {file}: {error}") from error
     try:
         found: Any = msgspec.json.decode(text) if text.lstrip().startswith("{") else tomllib.loads(text)

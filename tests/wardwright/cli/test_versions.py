@@ -164,7 +164,7 @@ def test_a_file_that_holds_no_model_is_told(
 def test_a_file_that_is_not_there_is_told(daemon: FakeDaemon, run: Run) -> None:
     result = run("models", "draft", "coding", "nowhere.toml", "--url", daemon.url)
     assert result.exit_code == 1
-    assert "cannot read nowhere.toml" in result.stderr
+    assert "cannot read nowhere.toml: No such file or directory\n" in result.stderr
 
 
 def test_a_version_is_rolled_out_step_by_step(daemon: FakeDaemon, run: Run) -> None:

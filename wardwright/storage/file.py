@@ -185,12 +185,13 @@ class FileReceiptStore(FileReceipts):
         with self._indexing, self._writing:
             log = self._writer()
             chosen, bound = self._whole_index().forgettable(before, at_most)
-            if bound != self._index.forgotten_below:
-                write_bound(self._path, bound, self._files)
             active = Place(log.end().segment, 0).packed()
             if chosen and self._index.last_place(chosen[-1]) > active:
                 log.roll()  # else what is forgotten would stay on disk for as long as this segment is written to
                 self._last_end = log.end()
+            if bound != self._index.forgotten_below:
+                # What can fail is done before: readers, and the next start, take their word from this.
+                write_bound(self._path, bound, self._files)
             self._index.forget(chosen, bound)
             if len(chosen) < at_most:
                 self._give_back(log.end().segment)

@@ -8,6 +8,7 @@ import pytest
 from tests.wardwright.storage.faulty_files import IO_ERROR, NO_SPACE, FaultyFiles
 from wardwright.domain.errors import StorageUnavailable
 from wardwright.storage.file import FileReceiptStore
+from wardwright.storage.files import FileOps
 from wardwright.storage.log_folder import LogFolder, Place
 from wardwright.storage.segments import LogReader
 from wardwright.testing.sample_receipts import plain, receipt_id
@@ -97,6 +98,24 @@ def test_a_disk_that_fails_lets_nothing_be_forgotten_yet(tmp_path: Path, operati
     files.heal()
     assert store.forget(receipt_id(20)) == 20
     assert len(kept(store)) == 10
+    store.close()
+
+
+class _NoRoomForSegments(FileOps):
+    def create(self, path: Path) -> int:
+        if path.suffix == ".log":
+            raise OSError(NO_SPACE, "no space left")
+        return super().create(path)
+
+
+def test_readers_and_the_next_start_forget_nothing_that_could_not_be_forgotten(tmp_path: Path) -> None:
+    filled(tmp_path).close()
+    store = FileReceiptStore(tmp_path, segment_bytes=100_000, files=_NoRoomForSegments())
+    with pytest.raises(StorageUnavailable):
+        store.forget(receipt_id(30))
+    reader = FileReceiptStore.read_only(tmp_path)
+    assert list(reader.newest()) == list(store.newest())
+    assert len(kept(store)) == 30
     store.close()
 
 

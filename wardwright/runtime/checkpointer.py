@@ -329,9 +329,7 @@ class Checkpointer(Actor):
                 await self._untended.wait()
             self._untended = anyio.Event()
             try:
-                store = (
-                    self._board.store
-                )  # which stays the one: closed by a stop meanwhile, it has nothing left to tend
+                store = self._board.store  # stays the one: closed by a stop meanwhile, it has nothing left to tend
                 while await self._tender.run(store.tend):
                     pass
             except StorageUnavailable as error:

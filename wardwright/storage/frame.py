@@ -30,9 +30,8 @@ _CHECKED = slice(0, 22)
 _LARGEST_FRAME = _HEADER + MAX_PAYLOAD + 1
 _CHUNK = 1024 * 1024
 _FIRST_READ = 4096
-_SPAN = (
-    32 * 1024
-)  # so little that its memory comes out of the heap: what is mapped anew for each read costs as much as unpacking
+# So little that its memory comes out of the heap: what is mapped anew for each read costs as much as unpacking.
+_SPAN = 32 * 1024
 
 
 Read = Callable[[int, int], bytes]

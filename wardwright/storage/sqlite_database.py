@@ -144,9 +144,8 @@ def empty_log(connection: apsw.Connection) -> None:
 
     Raises: apsw.Error, `BusyError` when somebody has been reading for too long.
     """
-    connection.execute(
-        "SELECT count(*) FROM sqlite_schema"
-    ).fetchall()  # one that has read nothing knows of no log, and does nothing
+    # A connection that has read nothing yet knows of no log, and would do nothing.
+    connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
     connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
 
 

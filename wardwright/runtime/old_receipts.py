@@ -4,7 +4,7 @@ What was gone through is not read again, neither an hour later nor by a process 
 course says how far it has come, and is kept under a mark in the store.
 """
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Self
 
 from wardwright.ports.storage import ReceiptReader
@@ -78,32 +78,49 @@ def events_of(store: ReceiptReader, entries: Sequence[Entry]) -> Old:
 def steps(store: ReceiptReader, choose: Choice, course: Course, below: str, pace: Callable[[], None]) -> Iterator[Step]:
     """Go on from a course through all receipts below an id. `pace` is called for each of them.
 
+    Those that have become old since come first: where a damaged one bars the way to older ones, they go all the same.
+
     Raises: StorageUnavailable.
     """
-    if course.top:
-        course = yield from _down(store, choose, course, pace)
-    if below > course.done:
-        yield from _down(store, choose, Course(course.done, below, below), pace)
-
-
-def _down(
-    store: ReceiptReader, choose: Choice, course: Course, pace: Callable[[], None]
-) -> Generator[Step, None, Course]:
     done, top, reached = course
-    left: list[bytes] = []
-    size = 0
-    for number, entries in enumerate(store.newest(reached), 1):
-        receipt_id = entries[0].receipt_id
-        if receipt_id < done:
-            break
-        old = choose(store, entries)
-        if old.goes_on:
-            top = receipt_id  # so that all from here on are gone through again
-        left += old.left
-        size += old.size
-        pace()
-        if number % MOST_RECEIPTS == 0 or size >= MOST_BYTES:
-            yield Step(left, Course(done, top, receipt_id))
-            left, size = [], 0
-    yield Step(left, Course(top))
-    return Course(top)
+    newer_than = top or done
+    if below > newer_than:
+        walk = _Walk(done, top=below, begin=below, end=newer_than)
+        yield from walk.steps(store, choose, pace)
+        # What was gone through before joins it: all from the new top down to where it had come.
+        course = Course(done, walk.top, reached) if top else Course(walk.top)
+        yield Step(walk.left, course)
+    if top:
+        walk = _Walk(done, top=course.top, begin=reached, end=done)
+        yield from walk.steps(store, choose, pace)
+        yield Step(walk.left, Course(walk.top))
+
+
+class _Walk:
+    """A stretch of the receipts, gone through from below the id `begin` down to the id `end`."""
+
+    def __init__(self, done: str, *, top: str, begin: str, end: str) -> None:
+        self._done = done
+        self._begin = begin
+        self._end = end
+        self.top = top
+        """Below which all are gone through when the walk is over; of what is above, some is to be looked at again."""
+        self.left: list[bytes] = []
+        """What is to take the place of entries behind the last step."""
+
+    def steps(self, store: ReceiptReader, choose: Choice, pace: Callable[[], None]) -> Iterator[Step]:
+        """The steps on the way. What is left for the last one is for whoever walks."""
+        size = 0
+        for number, entries in enumerate(store.newest(self._begin), 1):
+            receipt_id = entries[0].receipt_id
+            if receipt_id < self._end:
+                return
+            old = choose(store, entries)
+            if old.goes_on:
+                self.top = receipt_id  # so that all from here on are gone through again
+            self.left += old.left
+            size += old.size
+            pace()
+            if number % MOST_RECEIPTS == 0 or size >= MOST_BYTES:
+                yield Step(self.left, Course(self._done, self.top, receipt_id))
+                self.left, size = [], 0

@@ -4,7 +4,7 @@ It is done at the start and once an hour, in steps between which receipts are wr
 hour does it.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 import anyio
@@ -68,14 +68,11 @@ class Retention:
     async def follow(self) -> None:
         """Let go of what is too old, for as long as the store is written to. Cancellation: cancel point; a step is taken to its end."""
         while True:
-            try:
-                if self._terms.receipts_s is not None:
-                    await self._forget(self._before(self._terms.receipts_s))
-                for aging in (self.content, self.events):
-                    if aging.term_s is not None:
-                        await self._replace(aging, self._before(aging.term_s))
-            except StorageUnavailable as error:
-                _log.warning("what is old enough to go could not be let go of", problem=error.message)
+            if self._terms.receipts_s is not None:
+                await _as_far_as_can_be(self._forget(self._before(self._terms.receipts_s)))
+            for aging in (self.content, self.events):
+                if aging.term_s is not None:
+                    await _as_far_as_can_be(self._replace(aging, self._before(aging.term_s)))
             await anyio.sleep(_INTERVAL_S)
 
     def _before(self, term_s: float) -> str:
@@ -94,6 +91,14 @@ class Retention:
         while (step := await self._worker.run(partial(next, coming, None))) is not None:
             await self._worker.run(partial(_take, store, aging.mark, step))
             aging.replaced += len(step.left)
+
+
+async def _as_far_as_can_be(letting_go: Awaitable[None]) -> None:
+    """Let one kind of thing go; what keeps it, such as damage somewhere, is told and keeps nothing else."""
+    try:
+        await letting_go
+    except StorageUnavailable as error:
+        _log.warning("what is old enough to go could not be let go of", problem=error.message)
 
 
 def _take(store: ReceiptStore, mark: str, step: Step) -> None:

@@ -563,6 +563,14 @@ class TestRetention:
             assert storage.shows("entries_faded") == 12
         assert (asked, store.replaced) == ([4, 4], [4, 4, 0]), "the first receipt was not gone through again"
 
+    async def test_what_keeps_content_keeps_no_events(self, threads: InlineThreads) -> None:
+        store = UnwillingStore(refused=1)
+        store.append(full_of(NOW - 5000))
+        async with desk(lambda: store, keep_content_s=4000, keep_events_s=4000):
+            await anyio.sleep(1)
+        assert has_content(store) == [True]
+        assert [fold(record).faded_events for record in store.newest()] == [4]
+
     async def test_without_a_term_everything_is_kept(self, threads: InlineThreads) -> None:
         store = ScriptedStore()
         store.append(of(0))

@@ -1,15 +1,19 @@
 """Going through old receipts: what of them is to go, in which steps, and that no way is gone twice."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import get_args
 
 import msgspec
 import pytest
 
+from wardwright.domain.errors import StorageUnavailable
 from wardwright.receipts.events import Closed, ContentCaptured, ContentPart, Entry, decode_entry
 from wardwright.runtime import old_receipts
 from wardwright.runtime.old_receipts import Choice, Course, Old, Step, content_of, events_of, steps
 from wardwright.runtime.pace import unpaced
+from wardwright.storage.file import FileReceiptStore
 from wardwright.storage.memory import MemoryReceiptStore
 from wardwright.testing.sample_receipts import Written, opened, plain, receipt_id, sealed, with_content
 
@@ -149,6 +153,40 @@ def test_what_could_not_be_told_is_asked_again_with_all_above_it(
     watched.undecided.clear()
     course = through(store, course, choose=watched)[-1].course
     assert (course, list(watched.told())) == (Course(receipt_id(9)), [8, 7, 6, 5, 4, 3])
+
+
+def test_what_becomes_old_goes_also_where_damage_bars_the_way_to_older_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(old_receipts, "MOST_RECEIPTS", 1)
+    store = FileReceiptStore(tmp_path, segment_bytes=1, tail_entries=1)  # a segment for each receipt
+    for number in range(6):
+        store.append(with_content(number, f"poem {number}").payloads)
+    (spoilt,) = (path for path in tmp_path.glob("*.log") if b"poem 1" in path.read_bytes())
+    spoilt.write_bytes(spoilt.read_bytes().replace(b"poem 1", b"spoilt"))
+    course = as_far_as_can_be(store, Course(), below=3)
+    assert (course, poems(tmp_path)) == (Course("", receipt_id(3), receipt_id(2)), [0, 3, 4, 5])
+    course = as_far_as_can_be(store, course, below=5)
+    assert (course, poems(tmp_path)) == (Course("", receipt_id(5), receipt_id(2)), [0, 5])
+    spoilt.write_bytes(spoilt.read_bytes().replace(b"spoilt", b"poem 1"))
+    course = as_far_as_can_be(store, course, below=6)
+    assert (course, poems(tmp_path)) == (Course(receipt_id(6)), [])
+    store.close()
+
+
+def as_far_as_can_be(store: FileReceiptStore, course: Course, below: int) -> Course:
+    """Take the steps from a course until one fails, and tell how far it was gone."""
+    with suppress(StorageUnavailable):
+        for step in steps(store, content_of, course, receipt_id(below), unpaced):
+            store.replace(step.left)
+            course = step.course
+    return course
+
+
+def poems(folder: Path) -> list[int]:
+    """Those that are in some file."""
+    stored = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+    return [number for number in range(6) if b"poem %d" % number in stored]
 
 
 def test_a_mark_says_the_course() -> None:

@@ -696,6 +696,7 @@ async def test_an_index_that_turns_out_damaged_is_made_anew_though_nobody_writes
     async with desk(open_store) as storage:
         store = storage.board.store
         assert isinstance(store, FileReceiptStore)
+        await settle()  # what a start leaves to be tended is done
         store._index.give_up()
         with pytest.raises(StorageUnavailable, match="makes the index anew"):
             list(store.newest())

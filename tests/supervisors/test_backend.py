@@ -18,7 +18,7 @@ from supervisors import (
     start_child,
 )
 from supervisors.testing import EventLog
-from tests.supervisors.actors import Ask, Do, Puppet, crash, hang, puppet, sleep, started
+from tests.supervisors.actors import Ask, Do, Puppet, crash, hang, puppet, started
 
 pytestmark = [pytest.mark.anyio, pytest.mark.real_time]
 
@@ -29,11 +29,17 @@ def tree() -> System:
 
 
 async def test_calls_are_answered_time_out_and_fail() -> None:
+    in_time = anyio.Event()
+
+    async def dawdle(actor: Puppet) -> None:
+        await in_time.wait()
+
     async with tree() as system:
         ref = started(system, "app/a")
         assert [await ref.call(Ask()) for _ in range(100)] == ["a"] * 100
         with pytest.raises(CallTimeout):
-            await ref.call(Do(sleep(0.05)), timeout=0.01)
+            await ref.call(Do(dawdle), timeout=0.01)
+        in_time.set()
         with pytest.raises(ActorDown):
             await ref.call(Do(crash))
         assert await system.named("app/a").call(Ask()) == "a"

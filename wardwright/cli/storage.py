@@ -122,7 +122,7 @@ def compact(*, config: ConfigOption = None, as_json: JsonOption = False) -> None
 
 @storage.command("salvage")
 def salvage(folder: _Folder, *, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Copy what is still whole of a damaged log to a new data folder, and list everything that is lost. Changes nothing where it is.
+    """Copy what is whole of a damaged log to a new data folder. List everything that is lost, and change nothing where it is.
 
     Exits 1 when something is lost. No daemon may be running on it.
     """

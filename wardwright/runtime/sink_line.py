@@ -197,40 +197,42 @@ class SinkLine:
         return has_more
 
     def raise_dead(self) -> int:
-        """Have the dead letters sent again before anything else; tell how many there are. Raises: StorageUnavailable."""
+        """Have the dead letters sent again before anything else; tell how many there are. Raises: StorageUnavailable; then none is."""
         self._check_place()
         count = self.place.dead_count
-        self.place = raise_dead(self.place)
-        self._keep()
+        self._change_place(raise_dead(self.place))
         return count
 
     def send_again(self, after: int) -> bool:
         """Have everything sent again that was sent from behind a position. A place that is lost begins there; tell whether it was.
 
-        Raises: ValueError when nothing was ever stored there. StorageUnavailable.
+        Raises: ValueError when nothing was ever stored there. StorageUnavailable; then nothing is sent again.
         """
         next(iter(self._store().replay(after)), None)
-        was_lost = self._place_lost is not None
-        if was_lost:
-            self.place, self._has_place, self._place_lost = SinkPlace(position=after), True, None
-        self._check_place()
-        self.place = send_again(self.place, after)
-        self._keep()
-        return was_lost
+        lost = self._place_lost
+        if lost is None:
+            self._check_place()
+            self._change_place(send_again(self.place, after))
+            return False
+        self._has_place, self._place_lost = True, None
+        try:
+            self._change_place(SinkPlace(position=after))
+        except StorageUnavailable:
+            self._has_place, self._place_lost = False, lost
+            raise
+        return True
 
     def pause(self) -> None:
-        """Send nothing from now on, and let go of the sink; what waits is counted as before. Raises: StorageUnavailable."""
+        """Send nothing from now on, and let go of the sink; what waits is counted as before. Raises: StorageUnavailable; then it is not paused."""
         self._check_place()
         if not self.is_paused:
-            self.place = msgspec.structs.replace(self.place, paused_at=self._now())
+            self._change_place(msgspec.structs.replace(self.place, paused_at=self._now()))
             self._close()
-        self._keep()
 
     def resume(self) -> None:
-        """Send again. Raises: StorageUnavailable."""
+        """Send again. Raises: StorageUnavailable; then it stays paused."""
         self._check_place()
-        self.place = msgspec.structs.replace(self.place, paused_at=None)
-        self._keep()
+        self._change_place(msgspec.structs.replace(self.place, paused_at=None))
 
     def end(self) -> None:
         """Keep the place and let go of the sink. Raises: StorageUnavailable; the sink is closed all the same."""
@@ -366,6 +368,15 @@ class SinkLine:
         _log.error("the place of a sink is none of this log, so it begins at the start of it", sink=self.settings.id)
         self.place = msgspec.structs.replace(self.place, position=0, again=())
         self._forget_what_waits()
+
+    def _change_place(self, place: SinkPlace) -> None:
+        """Have another place, as somebody wishes, once it is kept. Raises: StorageUnavailable; then it is the one before."""
+        before, self.place = self.place, place
+        try:
+            self._keep()
+        except StorageUnavailable:
+            self.place, self._kept = before, None  # what has come of the mark is not known, so it is set again
+            raise
 
     def _forget_what_waits(self) -> None:
         self._backlog.restore(())

@@ -1,6 +1,6 @@
 """One sink and its place, step by step: what is delivered, kept, passed over, buried and sent again."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from itertools import zip_longest
 from typing import Any
@@ -642,6 +642,43 @@ def test_nothing_is_asked_of_a_place_that_was_not_read_yet(monkeypatch: pytest.M
             ask()
     keep_quietly(rig.line)
     assert rig.log.kept.position == 6
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [SinkLine.pause, SinkLine.resume, SinkLine.raise_dead, lambda line: line.send_again(0)],
+    ids=["pause", "resume", "raise_dead", "send_again"],
+)
+def test_what_somebody_wishes_and_cannot_be_kept_is_not_done(wish: Callable[[SinkLine], object]) -> None:
+    rig = Rig(batch=3)
+    rig.sink.refuses = lambda record: "too large" if record.key == f"{receipt_id(1)}:2" else None
+    rig.log.write(range(4))
+    rig.begin()
+    rig.run()
+    if wish is SinkLine.resume:
+        rig.line.pause()
+    before = rig.log.kept
+    rig.log.refuses_marks = True
+    with pytest.raises(StorageUnavailable):
+        wish(rig.line)
+    assert rig.line.place == before
+    rig.log.refuses_marks = False
+    rig.line.end()
+    assert rig.log.kept == before
+    wish(rig.line)
+    assert rig.log.kept == rig.line.place != before
+
+
+def test_a_place_that_is_lost_stays_so_when_another_cannot_be_kept() -> None:
+    rig = Rig()
+    rig.log.write(range(4))
+    rig.log.damaged = rig.log.refuses_marks = True
+    with pytest.raises(PlaceLost):
+        rig.line.begin()
+    with pytest.raises(StorageUnavailable, match="the disk is full"):
+        rig.line.send_again(0)
+    with pytest.raises(PlaceLost):
+        rig.line.pause()
 
 
 def test_a_store_that_cannot_keep_a_place_is_told_and_the_step_is_taken_again() -> None:

@@ -126,7 +126,7 @@ def _salvaged(
         audit.receipts,
         audit.entries,
         len(control.kept),
-        lost_bytes=tuple(map(_lost_bytes, [*judged.gaps, *control.gaps])),
+        lost_bytes=tuple(dict.fromkeys(map(_lost_bytes, [*judged.gaps, *control.gaps]))),
         lost_receipts=tuple(judged.lost.values()),
         lost_decisions=tuple(control.lost),
         unreadable_entries=judged.unreadable,

@@ -27,7 +27,8 @@ Pread = Callable[[int, int, int], bytes]
 class Gap(NamedTuple):
     """Bytes of a file that are not what was written: from `begin` up to `end`, which is None where the whole file is missing.
 
-    `loses` is false where no entry can have been there. `reaches` is the place in the log at which it ends at the latest.
+    `loses` is false where no entry can have been there. `reaches` is the place in the log at which it ends at the latest. A block may have
+    several gaps in it, which are all told as the block.
     """
 
     path: Path
@@ -44,15 +45,23 @@ class End(NamedTuple):
     torn: int = 0
 
 
+class _Broken(NamedTuple):
+    """Where in an unpacked segment a block stands that is not whole, and where that is in the file."""
+
+    begin: int
+    end: int
+    gap: Gap
+
+
 class _Content(NamedTuple):
-    """A segment, unpacked, with zeros where nothing is left; of a packed one also where in it which blocks of the file are missing.
+    """A segment, unpacked, with zeros where nothing is left; of a packed one also which blocks are not whole.
 
     `is_sized` says that it is known how long it was, whether all of that is there or not.
     """
 
     path: Path
     data: bytes
-    missing: list[tuple[int, Gap]]
+    broken: list[_Broken]
     is_packed: bool
     is_sized: bool
 
@@ -83,31 +92,31 @@ def what_is_left(
 def _of_segment(log: LogFolder, number: int, *, is_last: bool, pread: Pread) -> Iterator[bytes | Gap | End]:
     content = _content(log, number, pread)
     extent = None if content.is_sized or is_last else _extent(log, number + 1, pread)
-    data, synced, missing = content.data, None, deque(content.missing)
+    data, synced, broken = content.data, None, deque(content.broken)
     if content.is_packed and not content.is_sized:
-        missing += _cut_off(content, extent, number)
+        broken += _cut_off(content, extent, number)
     elif extent is not None:
         data, synced = data[: extent.end], extent.synced
     for found in _frames(data, synced, is_last=is_last):
         match found:
             case End(place=(_, offset), torn=torn):
                 yield End(Place(number, offset), torn)
-            case range(start=begin, stop=end) if not missing or missing[0][0] >= end:
-                yield Gap(log.segment(number), begin, end, Place(number, end))
-            case range(stop=end):
-                yield from _taken(missing, end)
+            case range(start=begin, stop=end):
+                within = [block.gap for block in broken if block.begin < end and block.end > begin]
+                yield from within or [Gap(log.segment(number), begin, end, Place(number, end))]
             case Frame(offset=offset):
-                yield from _taken(missing, offset + 1)
+                while broken and broken[0].end <= offset:
+                    yield broken.popleft().gap
                 yield from _said(found, content.path, number)
-    yield from _taken(missing, len(data) + 1)
+    yield from (block.gap for block in broken)
 
 
-def _cut_off(content: _Content, extent: Extent | None, number: int) -> Iterator[tuple[int, Gap]]:
+def _cut_off(content: _Content, extent: Extent | None, number: int) -> Iterator[_Broken]:
     """What may be missing at the end of a packed segment that nothing in its own file tells the size of."""
     size = len(content.data)
-    if extent is None or size < extent.synced or any(gap.loses for _, gap in content.missing):
+    if extent is None or size < extent.synced or any(block.gap.loses for block in content.broken):
         with disk_faults("read from", content.path):
-            yield size, Gap(content.path, content.path.stat().st_size, None, Place(number, NOWHERE))
+            yield _Broken(size, size, Gap(content.path, content.path.stat().st_size, None, Place(number, NOWHERE)))
 
 
 def _frames(data: bytes, synced: int | None, *, is_last: bool) -> Iterator[Frame | range | End]:
@@ -130,11 +139,6 @@ def _frames(data: bytes, synced: int | None, *, is_last: bool) -> Iterator[Frame
         yield range(at, max(len(data), synced or 0))
 
 
-def _taken(missing: deque[tuple[int, Gap]], before: int) -> Iterator[Gap]:
-    while missing and missing[0][0] < before:
-        yield missing.popleft()[1]
-
-
 def _said(frame: Frame, path: Path, number: int) -> Iterator[bytes | Gap]:
     """What a frame says: the first is the header."""
     payload = unpadded(frame.payload)
@@ -155,16 +159,19 @@ def _content(log: LogFolder, number: int, pread: Pread) -> _Content:
     written, packed = log.segment(number), log.packed(number)
     if written.exists():
         return _Content(written, _bytes_of(written, pread), [], is_packed=False, is_sized=False)
-    data, missing, is_placed, is_sized = bytearray(), list[tuple[int, Gap]](), True, True
+    data, broken, is_placed, is_sized = bytearray(), list[_Broken](), True, True
     for block in blocks_left(_bytes_of(packed, pread), packed, number):
         begin = len(data)
-        is_sized = is_sized and block.content != b""
+        if block.is_whole:
+            data += block.content
+            continue
         is_placed = is_placed and block.size is not None
-        data += bytes(1 if block.size is None else block.size) if block.content is None else block.content
-        if not block.content:
-            reaches = Place(number, len(data) if is_placed else NOWHERE)
-            missing.append((begin, Gap(packed, block.begin, block.end, reaches, loses=block.content is None)))
-    return _Content(packed, bytes(data), missing, is_packed=True, is_sized=is_sized)
+        is_sized = is_sized and block.size != 0
+        data += block.content + b"\0" if block.size is None else block.content[: block.size].ljust(block.size, b"\0")
+        reaches = Place(number, len(data) if is_placed else NOWHERE)
+        gap = Gap(packed, block.begin, block.end, reaches, loses=block.size != 0)
+        broken.append(_Broken(begin, len(data), gap))
+    return _Content(packed, bytes(data), broken, is_packed=True, is_sized=is_sized)
 
 
 def _bytes_of(path: Path, pread: Pread) -> bytes:

@@ -31,7 +31,8 @@ _FIELD = b"WW"
 _FIELD_AT = len(_HAS_EXTRA_FIELD) + 2
 _TABLE_AT = _FIELD_AT + len(_FIELD) + 2
 _BLOCK_BEGINS = b"\x1f\x8b\x08\x00"
-_LIKELY_MOST = 256 * 1024
+_SIP = 64
+"""So little is unpacked at once of what may be damaged, that next to nothing is missed of what stands before that."""
 _NOTHING = b"\x03\x00" + bytes(8)  # deflated, with its checksum and length
 
 
@@ -117,14 +118,15 @@ class PackedSegment:
 
 
 class Block(NamedTuple):
-    """A block as it is found in a file that may be damaged: from one byte up to another, and what it holds.
+    """A block as it is found in a file that may be damaged: from one byte up to another, and what comes of unpacking it.
 
-    `content` is None where that is not what was packed. `size` says how much it was then, None where nobody knows.
+    That `is_whole`, or is not what was packed, though parts of it may be. `size` says how much it was, None where nobody knows.
     """
 
     begin: int
     end: int
-    content: bytes | None
+    content: bytes
+    is_whole: bool
     size: int | None
 
 
@@ -138,44 +140,44 @@ def blocks_left(file: bytes, path: Path, number: int) -> Iterator[Block]:
     frame = decode_frame(file, _TABLE_AT)
     begin = _FIELD_AT + int.from_bytes(file[_FIELD_AT - 2 : _FIELD_AT], "little") + len(_NOTHING)
     if frame is None or file[: frame.end + len(_NOTHING)] != _member(encode_frame(frame.payload, frame.synced)):
-        yield Block(0, min(begin, len(file)), b"", 0)
+        yield Block(0, min(begin, len(file)), b"", is_whole=False, size=0)
         yield from _members(file, begin)
         return
     table = _read_table(path, frame.payload)
     begin = frame.end + len(_NOTHING)
     if table.segment != number:
-        yield Block(0, begin, b"", 0)
+        yield Block(0, begin, b"", is_whole=False, size=0)
     for index, end in enumerate(table.ends):
         at = begin + (table.ends[index - 1] if index else 0)
         size = min(table.block, table.size - index * table.block)
-        content, _ = _member_at(file[: begin + end], at)
-        yield Block(at, begin + end, content if content is not None and len(content) == size else None, size)
+        content, stop = _member_at(file, at, begin + end)
+        yield Block(at, begin + end, content, stop is not None and len(content) == size, size)
 
 
 def _members(file: bytes, at: int) -> Iterator[Block]:
     """What a file holds from a place on, without a table to go by."""
     while at < len(file):
-        content, end = _member_at(file, at)
-        if content is None:
+        content, stop = _member_at(file, at, len(file))
+        end = stop
+        if end is None:
             end = file.find(_BLOCK_BEGINS, at + 1)
-            while end >= 0 and _member_at(file, end)[0] is None:
+            while end >= 0 and _member_at(file, end, len(file))[1] is None:
                 end = file.find(_BLOCK_BEGINS, end + 1)
             end = len(file) if end < 0 else end
-        yield Block(at, end, content, None if content is None else len(content))
+        yield Block(at, end, content, stop is not None, None if stop is None else len(content))
         at = end
 
 
-def _member_at(file: bytes, at: int) -> tuple[bytes | None, int]:
-    """The member that begins at a place, and where it ends; None for what is no whole one."""
-    for most in (_LIKELY_MOST, len(file)):
-        unpacking = zlib.decompressobj(_GZIP)
+def _member_at(file: bytes, at: int, end: int) -> tuple[bytes, int | None]:
+    """What comes of unpacking the member that begins at a place, and where it ends; None for one that is not whole."""
+    unpacking, content = zlib.decompressobj(_GZIP), bytearray()
+    while at < end and not unpacking.eof:
         try:
-            content = unpacking.decompress(file[at : at + most])
+            content += unpacking.decompress(file[at : min(at + _SIP, end)])
         except zlib.error:
-            return None, at
-        if unpacking.eof:
-            return content, min(at + most, len(file)) - len(unpacking.unused_data)
-    return None, at
+            return bytes(content), None
+        at = min(at + _SIP, end)
+    return bytes(content), at - len(unpacking.unused_data) if unpacking.eof else None
 
 
 def _member(frame: bytes) -> bytes:

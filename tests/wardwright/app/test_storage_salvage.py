@@ -240,6 +240,24 @@ def test_a_packed_segment_loses_what_stood_in_its_damaged_blocks(harmed: Harmed,
     assert_honest(harmed, done, found)
 
 
+def test_what_stood_in_a_block_before_the_damage_is_saved(tmp_path: Path) -> None:
+    storage = FileStorage(tmp_path / "data", segment_bytes=60_000)
+    with closing(storage.open()) as store:
+        for number in range(60):
+            store.append(plain(number).payloads)
+    log = LogFolder(storage.receipts)
+    pack_segment(log, 1, FileOps())
+    within = {decode_entry(payload).receipt_id for _, payload in LogReader(log).catch_up(1)}
+    (block,) = blocks_of(log.packed(1), 1)
+    flip(log.packed(1), (block.begin + 3 * block.end) // 4)
+    done = salvage(storage, tmp_path / "saved", lambda part: None)
+    assert done.lost_bytes == (LostBytes(str(log.packed(1)), block.begin, block.end),)
+    with closing(FileStorage(tmp_path / "saved").read()) as saved:
+        found = {entries[0].receipt_id for entries in saved.newest()}
+    assert len(within) / 2 < len(found & within) < len(within)
+    assert found >= names(range(60)) - within
+
+
 def test_a_table_of_blocks_is_nothing_that_a_receipt_stands_in(harmed: Harmed) -> None:
     data = harmed.copy()
     path = LogFolder(data / "receipts").packed(2)

@@ -380,7 +380,9 @@ class IndexFile:
                 raise
             if self._is_writer:
                 self.give_up()
-            raise IndexDamaged(f"{error.message}; {_MADE_ANEW}") from error
+                raise IndexDamaged(f"{error.message}; {_MADE_ANEW}") from error
+            remedy = f"the daemon makes it anew from the log when it meets that, too, or when it starts without {self.path.parent}"
+            raise IndexDamaged(f"{error.message}; {remedy}") from error
         self._refuse_if_damaged()
 
     def _refuse_if_damaged(self) -> None:

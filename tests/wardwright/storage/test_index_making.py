@@ -1,5 +1,6 @@
 """An index that turns out to be damaged while the store is in use: it is made anew from the log, beside the appends."""
 
+import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
@@ -189,6 +190,20 @@ def test_whoever_asks_meanwhile_is_told_and_appends_go_on(tmp_path: Path) -> Non
     store.append(closed)
     assert store.payloads(receipt_id(RECEIPTS - 1)) == history[-1]
     store.close()
+
+
+def test_a_reader_that_meets_the_damage_says_what_mends_it(tmp_path: Path) -> None:
+    store, reader = filled(tmp_path), FileReceiptStore.read_only(tmp_path)
+    _overwrite_pages(reader, tmp_path)  # type: ignore[arg-type]
+    folder = index_of(tmp_path).parent
+    with pytest.raises(StorageUnavailable, match=f"the daemon makes it anew .* when it starts without {folder}$"):
+        list(reader.newest())
+    reader.close()
+    store.close()
+    shutil.rmtree(folder)
+    again = kept(tmp_path)
+    assert_alike(again, in_memory(*(plain(n, session_id=f"s{n % 7}").payloads for n in range(RECEIPTS))))
+    again.close()
 
 
 def test_an_append_that_finds_the_damage_is_not_refused(tmp_path: Path) -> None:

@@ -44,7 +44,9 @@ def window_shortfall_message(route_plan: RoutePlan, facts: RequestFacts) -> str:
     needed = f"about {facts.required_window} tokens"
     if facts.output_budget:
         needed += f" ({facts.estimated_prompt_tokens} estimated for the prompt, {facts.output_budget} for the answer)"
-    largest = f"the largest context window behind this model is {max(windows, default=0)} tokens"
+    is_all = len(windows) == len(route_plan.skipped)  # others may be larger, and are not for this request
+    whose = "behind this model" if is_all else "that could serve it"
+    largest = f"the largest context window {whose} is {max(windows, default=0)} tokens"
     return f"the request needs {needed}, but {largest}: shorten the messages or ask for a shorter answer"
 
 

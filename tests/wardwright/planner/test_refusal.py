@@ -42,7 +42,7 @@ def test_the_largest_window_named_is_one_that_could_serve_the_request() -> None:
     targets = [target("seeing", 64), target("blind", 1000, frozenset({"chat"}))]
     facts = RequestFacts(100, needs=("vision",))
     message = window_shortfall_message(planned(model(targets), facts), facts)
-    assert "about 100 tokens, but the largest context window behind this model is 64 tokens" in message
+    assert "about 100 tokens, but the largest context window that could serve it is 64 tokens" in message
 
 
 def test_the_largest_window_of_a_blend_is_what_its_constituents_share() -> None:
@@ -104,7 +104,7 @@ def test_nobody_is_told_to_wait_for_a_blend_that_is_too_small() -> None:
 def test_what_policy_allows_and_is_too_small_is_the_callers_to_mend() -> None:
     told = refusal(model(SIZES), RequestFacts(100), policy=RouteConstraints(allowed_targets=("medium",)))
     assert told.code == "context_length_exceeded"
-    assert "the largest context window behind this model is 64 tokens" in told.message
+    assert "the largest context window that could serve it is 64 tokens" in told.message
 
 
 def test_a_rule_that_blocks_is_not_told_apart_to_the_caller() -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from tests.chaos import damage, equality, faults, kills
+from tests.chaos.settings import KINDS
 from tests.chaos.verdict import Broken, quiet, say
 
 Part = Callable[[argparse.Namespace], Iterator[str]]
@@ -27,7 +28,7 @@ def _equality(options: argparse.Namespace) -> Iterator[str]:
 
 
 def _kills(options: argparse.Namespace) -> Iterator[str]:
-    yield kills.run(options.seed, options.kills)
+    yield kills.run(options.seed, options.kills, options.storage)
 
 
 PARTS: Mapping[str, Part] = {"kills": _kills, "faults": _faults, "damage": _damage, "equality": _equality}
@@ -49,7 +50,8 @@ def main(arguments: Sequence[str]) -> int:
         except Broken as broken:
             say(f"  BROKEN: {broken}")
             say(f"  what was on disk is in {broken.kept}")
-            say(f"  again: python -m tests.chaos --only {name} --seed {options.seed} --kills {options.kills}")
+            again = f"--seed {options.seed} --kills {options.kills} --storage {' '.join(options.storage)}"
+            say(f"  again: python -m tests.chaos --only {name} {again}")
             return 1
         say(f"  kept, in {time.monotonic() - began:.0f} s")
     return 0
@@ -61,6 +63,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--only", choices=list(PARTS), help="one part (default: all of them)")
     parser.add_argument("--kills", type=int, default=500, help="how often the daemon is killed (default: 500)")
+    parser.add_argument(
+        "--storage", choices=KINDS, nargs="+", default=KINDS, help="of these daemons (default: every kind)"
+    )
     parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000, help="of whatever is left to chance")
     return parser
 

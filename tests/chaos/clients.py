@@ -1,9 +1,14 @@
-"""Clients that keep asking a daemon until it is gone, and what they saw: whole answers, streams, and some that leave early."""
+"""Clients that keep asking a daemon until it is gone, and what they saw: whole answers, streams, and some that leave early.
+
+While the daemon can store nothing they may be refused, and ask again a moment later.
+"""
 
 import http.client
 import json
 import threading
-from collections.abc import Iterator
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +18,9 @@ from urllib.parse import urlsplit
 from tests.chaos.verdict import Broken
 
 _PATIENCE_S = 60.0
+_PAUSE_S = 0.02
 _DONE = b"data: [DONE]"
+_NOT_STORED = b"storage_unavailable"
 
 
 class Kind(NamedTuple):
@@ -39,18 +46,24 @@ KINDS = (
 
 @dataclass
 class Asked:
-    """One request. `receipt_id` is empty until its answer has begun; `is_whole` once the last byte was seen."""
+    """One request. `receipt_id` is empty until its answer has begun, and where none came; `is_whole` once the last byte was seen."""
 
     receipt_id: str = ""
     is_whole: bool = False
 
 
 class Crowd:
-    """All clients of one daemon. `asked` grows by one per request."""
+    """All clients of one daemon. `asked` grows by one per request, `refused` by session for each that nothing could be stored of.
 
-    def __init__(self, url: str) -> None:
+    `name` tells the sessions of crowds apart.
+    """
+
+    def __init__(self, url: str, name: str = "") -> None:
         self.asked: list[Asked] = []
+        self.refused = Counter[str]()
         self.is_over = False
+        self._name = name
+        self._outages = 0  # odd while there is one
         address = urlsplit(url)
         self._address = str(address.hostname), address.port
         self._changed = threading.Condition()
@@ -66,12 +79,27 @@ class Crowd:
         if self._problem:
             raise Broken(f"a client was told, with the daemon alive: {self._problem}")
 
+    @contextmanager
+    def without_storage(self) -> Iterator[None]:
+        """Whoever asks in the block may be refused, and nobody who asks after it."""
+        self._outages += 1
+        yield
+        self._outages += 1
+
     def wait_for_answers(self, count: int) -> None:
-        """Wait until so many answers were seen whole. Raises: Broken when they do not come."""
+        """Wait until so many more answers were seen whole. Raises: Broken when they do not come."""
+        wanted = self._answers() + count
+        self._wait_until(lambda: self._answers() >= wanted, f"{count} answers")
+
+    def wait_for_refusals(self) -> None:
+        """Wait until every client was refused once more, so none of them is left waiting. Raises: Broken when one is not."""
+        before = self.refused.copy()
+        self._wait_until(lambda: len(self.refused - before) == len(KINDS), "a refusal for each client")
+
+    def _wait_until(self, is_there: Callable[[], bool], what: str) -> None:
         with self._changed:
-            self._changed.wait_for(lambda: bool(self._problem) or self._answers() >= count, _PATIENCE_S)
-            if not self._problem and self._answers() < count:
-                raise Broken(f"{count} answers did not come within {_PATIENCE_S:g} s")
+            if not self._changed.wait_for(lambda: bool(self._problem) or is_there(), _PATIENCE_S):
+                raise Broken(f"{what} did not come within {_PATIENCE_S:g} s")
 
     def _answers(self) -> int:
         return sum(one.is_whole for one in self.asked)
@@ -88,23 +116,35 @@ class Crowd:
             connection.close()
 
     def _ask(self, connection: http.client.HTTPConnection, kind: Kind) -> None:
-        one = Asked()
+        one, session, outages = Asked(), kind.name + self._name, self._outages
         self.asked.append(one)
         body = {"model": kind.model, "stream": kind.streams, "messages": [{"role": "user", "content": "hello"}]}
-        headers = {"content-type": "application/json", "x-wardwright-session-id": kind.name}
+        headers = {"content-type": "application/json", "x-wardwright-session-id": session}
         connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
         answer = connection.getresponse()
-        one.receipt_id = answer.headers.get("x-wardwright-receipt-id", "")
         if answer.status != 200:
-            self._note(f"{kind.name}: {answer.status} {answer.read()!r}")
+            self._note_failure(session, outages, f"{answer.status}", answer.read())
             return
+        one.receipt_id = answer.headers.get("x-wardwright-receipt-id", "")
         if kind.leaves:
             answer.readline()
             connection.close()  # the next request opens another
             return
         text = answer.read()
         one.is_whole = not kind.streams or _DONE in text
-        self._note("" if one.is_whole else f"{kind.name}: a stream without an end")
+        if one.is_whole:
+            self._note("")
+        else:
+            self._note_failure(session, outages, "a stream without an end,", text)
+
+    def _note_failure(self, session: str, outages: int, what: str, text: bytes) -> None:
+        """A request that began when there had been so many outages was not answered; it may be so if there was one meanwhile."""
+        if _NOT_STORED in text and (outages % 2 or self._outages > outages):
+            self.refused[session] += 1
+            self._note("")
+            time.sleep(_PAUSE_S)
+        else:
+            self._note(f"{session}: {what} {text!r}")
 
     def _note(self, problem: str) -> None:
         with self._changed:

@@ -8,6 +8,7 @@ import hashlib
 import importlib.util
 import os
 import pwd
+import select
 import shutil
 import signal
 import subprocess
@@ -80,6 +81,23 @@ class PostgresServer:
             self._process.send_signal(signal.SIGQUIT if crash else signal.SIGINT)
             self._process.wait(_PATIENCE_S)
             self._process = None
+
+    def kill(self) -> None:
+        """End every process of it by `kill -9`, and return when they are gone. Only where processes are told as Linux does."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        os.waitpid(self._process.pid, os.WUNTRACED)  # one that stands still starts no more, and lets go of no number
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        handles = [os.pidfd_open(int(pid)) for pid in children]
+        for handle in handles:
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+        self._process.kill()
+        self._process.wait(_PATIENCE_S)
+        self._process = None
+        for handle in handles:
+            gone, _, _ = select.select([handle], [], [], _PATIENCE_S)
+            assert gone, "a process of the server outlives kill -9"
+            os.close(handle)
 
     def execute(self, statement: str | sql.Composed, *values: object) -> list[tuple[Any, ...]]:
         """Run a statement as the superuser; what it returned, if anything."""

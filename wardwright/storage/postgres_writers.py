@@ -7,6 +7,8 @@ it counts as gone: where the server was started a moment ago, and where it was s
 
 from wardwright.storage.postgres_database import Connection, key_of
 
+_GRACE_S = 60.0
+
 _SHOW = (
     "INSERT INTO writers (boot, key, since) VALUES (%s, %s, clock_timestamp()) "
     "ON CONFLICT (boot) DO UPDATE SET since = excluded.since"
@@ -18,7 +20,7 @@ SELECT boot,
         WHERE datname = current_database() AND locktype = 'advisory' AND objsubid = 1 AND granted
             AND (classid::bigint << 32 | objid::bigint) = key
     ),
-    since < pg_postmaster_start_time() AND clock_timestamp() < pg_postmaster_start_time() + interval '60 seconds'
+    since < pg_postmaster_start_time() AND clock_timestamp() < pg_postmaster_start_time() + make_interval(secs => %s)
 FROM writers WHERE boot <> %s
 """
 
@@ -38,7 +40,7 @@ class Presence:
 
     def others(self, connection: Connection) -> frozenset[str]:
         """The other daemons that are here, or may be back in a moment. At the first look, what is missed is gone. Raises: psycopg.Error."""
-        rows = connection.execute(_OTHERS, (self.boot,)).fetchall()
+        rows = connection.execute(_OTHERS, (_GRACE_S, self.boot)).fetchall()
         missed = frozenset(boot for boot, is_here, may_come_back in rows if not is_here and not may_come_back)
         gone = missed if self._missed is None else missed & self._missed
         self._missed = missed

@@ -83,15 +83,18 @@ class JsonlSink:
         return fd
 
     def _append(self, fd: int, data: bytes) -> None:
-        """Write and sync; what a sync may not have brought to the disk is taken back, now or at the next opening. Raises: OSError."""
+        """Write and sync; what may not have come to the disk is taken back, now or at the next opening. Raises: OSError."""
         before = os.fstat(fd)
-        _write(fd, data)
+        try:
+            _write(fd, data)
+        except OSError:
+            _cut_back(fd, before)  # whole lines too: they would be taken to be on disk when the file is opened again
+            raise
         try:
             os.fdatasync(fd)
         except OSError:
             self._unsynced = before
-            with suppress(OSError):
-                os.ftruncate(fd, before.st_size)
+            _cut_back(fd, before)
             raise
         self._has_synced, self._unsynced = True, None
 
@@ -165,6 +168,11 @@ def _write(fd: int, data: bytes) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(fd, rest) :]
+
+
+def _cut_back(fd: int, before: os.stat_result) -> None:
+    with suppress(OSError):
+        os.ftruncate(fd, before.st_size)
 
 
 def _cut_torn_line(fd: int) -> None:

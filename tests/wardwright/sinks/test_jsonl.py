@@ -132,16 +132,29 @@ def test_a_disk_that_fails_is_a_sink_that_is_unavailable(path: Path, monkeypatch
 class LossyDisk:
     """A disk that fails to be written to: a sync says so once, and the next finds nothing to do, as Linux has it.
 
-    `content` is what is on it of one file; `syncs` and `cuts` are how many more of them fail.
+    `content` is what is on it of one file; `syncs` and `cuts` are how many more of them fail. When `room` is used up, a write says
+    once that the disk is full.
     """
 
     def __init__(self, patched: pytest.MonkeyPatch) -> None:
         self.content = b""
         self.syncs = self.cuts = 0
+        self.room: int | None = None
         self._clean = 0
-        self._cut = os.ftruncate
+        self._cut, self._write_on = os.ftruncate, os.write
+        patched.setattr(os, "write", self._write)
         patched.setattr(os, "fdatasync", self._fdatasync)
         patched.setattr(os, "ftruncate", self._ftruncate)
+
+    def _write(self, fd: int, data: memoryview) -> int:
+        if self.room is None:
+            return self._write_on(fd, data)
+        if not self.room:
+            self.room = None
+            raise OSError(28, "No space left on device")
+        written = self._write_on(fd, data[: self.room])
+        self.room -= written
+        return written
 
     def _fdatasync(self, fd: int) -> None:
         size, begin = os.fstat(fd).st_size, self._clean
@@ -185,6 +198,20 @@ def test_what_a_sync_has_not_brought_to_the_disk_is_written_again_and_nothing_tw
         insist(sink, before)
     disk.syncs, disk.cuts = syncs, cuts
     assert insist(sink, [*before, *records]) == failures
+    assert lines(path) == bodies([*before, *records])
+    assert disk.content == path.read_bytes()
+
+
+@pytest.mark.parametrize("first", [0, 2])
+def test_lines_that_a_full_disk_took_are_not_taken_to_be_on_it(
+    path: Path, first: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, records = sample_records("events", first), sample_records("events", 3, first=11)
+    disk, sink = LossyDisk(monkeypatch), JsonlSink(path, unit="events")
+    if before:
+        insist(sink, before)
+    disk.room, disk.syncs = len(records[0].body) + len(records[1].body) + 10, 1
+    assert insist(sink, records) == 2
     assert lines(path) == bodies([*before, *records])
     assert disk.content == path.read_bytes()
 

@@ -40,6 +40,13 @@ def test_a_whole_configuration_loads_without_a_warning(block: Block, tmp_path: P
     assert loaded.warnings == ()
 
 
+def test_the_tutorial_shows_the_version_that_a_newcomer_meets() -> None:
+    (model,) = load_config(None, {}, weights_available=True).definitions
+    shown = [block.text for block in blocks(Path("docs/tutorials/first-model.md")) if "sha256:" in block.text]
+    assert shown
+    assert all(model.version in text for text in shown)
+
+
 @pytest.mark.parametrize("block", FRAGMENTS, ids=name)
 def test_a_fragment_is_of_the_format(block: Block) -> None:
     tree: dict[str, Any] = tomllib.loads(block.text)

@@ -11,6 +11,7 @@ from tests.support.nats_server import NatsServer
 from wardwright.domain.sink import Unit
 from wardwright.ports.sink import BATCH_BYTES
 from wardwright.sinks.nats import NatsSink, Stream
+from wardwright.sinks.nats_access import Access
 from wardwright.testing.sink_bench import enlarged
 from wardwright.testing.sink_suite import *
 
@@ -31,7 +32,7 @@ class StreamBench:
             [self.server.url],
             Stream(STREAM, SUBJECT, create=True, duplicates_s=600),
             unit=self._unit,
-            secrets={"token": "TOKEN"},
+            access=Access(token_env="TOKEN"),
             environ={"TOKEN": self.secrets[0]},
             timeout_s=20,
         )

@@ -18,11 +18,16 @@ _BINARY = Path(sysconfig.get_path("scripts")) / "nats-server"
 
 
 class NatsServer:
-    """Its files stay in a folder, its port is the one that it had at first."""
+    """Its files stay in a folder, its port is the one that it had at first.
 
-    def __init__(self, folder: Path, token: str) -> None:
+    It asks for a token, if one is given; `settings` are more lines of its configuration. With `jetstream` it keeps streams.
+    """
+
+    def __init__(self, folder: Path, token: str | None = None, *, settings: str = "", jetstream: bool = True) -> None:
         self._folder = folder
         self._token = token
+        self._settings = settings
+        self._jetstream = jetstream
         self._port = -1  # any
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
@@ -32,6 +37,10 @@ class NatsServer:
         return f"nats://127.0.0.1:{self._port}"
 
     @property
+    def tls_url(self) -> str:
+        return f"tls://127.0.0.1:{self._port}"
+
+    @property
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
@@ -39,11 +48,15 @@ class NatsServer:
     def start(self) -> None:
         ports, log = self._folder / "ports", self._folder / "log"
         ports.mkdir(exist_ok=True)
-        listen = ["-a", "127.0.0.1", "-p", str(self._port), "--ports_file_dir", str(ports), "--auth", self._token]
+        configuration = self._folder / "server.conf"
+        configuration.write_text(self._settings)
+        options = ["-c", str(configuration), "-a", "127.0.0.1", "-p", str(self._port), "--ports_file_dir", str(ports)]
+        if self._token is not None:
+            options += ["--auth", self._token]
+        if self._jetstream:
+            options += ["-js", "-sd", str(self._folder / "store")]
         with log.open("ab") as out:
-            self._process = subprocess.Popen(
-                [_BINARY, "-js", "-sd", str(self._folder / "store"), *listen], stdout=out, stderr=out
-            )
+            self._process = subprocess.Popen([_BINARY, *options], stdout=out, stderr=out)
         self._port = self._wait_for_port(ports / f"nats-server_{self._process.pid}.ports", log)
 
     def kill(self) -> None:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wardwright.config.load import Loaded
 from wardwright.config.problems import ConfigError, Problem
@@ -16,10 +17,15 @@ from wardwright.config.sinks import (
     ParquetSinkSettings,
     SearchSinkSettings,
     SinkBase,
+    TlsSinkBase,
     WebhookSinkSettings,
 )
 from wardwright.domain.errors import WardwrightError
 from wardwright.ports.sink import Sink
+from wardwright.sinks.tls import TlsFiles
+
+if TYPE_CHECKING:
+    from wardwright.sinks.far_side import FarSide
 
 
 class MissingLibrary(WardwrightError):
@@ -70,33 +76,42 @@ def sink_of(settings: SinkBase) -> Sink:
 
 
 @contextmanager
-def _library(name: str, *, extra: str) -> Iterator[None]:
-    """Import an adapter, whose library may be missing. Raises: MissingLibrary."""
+def _library(*names: str, extra: str) -> Iterator[None]:
+    """Import an adapter, one of whose libraries may be missing. Raises: MissingLibrary."""
     try:
         yield
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] != name:
+        name = (error.name or "").partition(".")[0]
+        if name not in names:
             raise
         raise MissingLibrary(
             f"needs the library {name}, which is not installed: pip install 'wardwright[{extra}]'"
         ) from error
 
 
-def _given(**variables: str | None) -> dict[str, str]:
-    return {name: variable for name, variable in variables.items() if variable is not None}
+def _tls(settings: TlsSinkBase) -> TlsFiles:
+    return TlsFiles(settings.ca_file, settings.certificate_file, settings.key_file, settings.key_password_env)
 
 
-def _webhook(settings: WebhookSinkSettings) -> Sink:
+def _far_side(
+    settings: WebhookSinkSettings | OpenTelemetrySinkSettings | SearchSinkSettings, *, hides_path: bool = False
+) -> "FarSide":
     from wardwright.sinks.far_side import FarSide
-    from wardwright.sinks.webhook import WebhookSink, parse_secrets
 
-    far_side = FarSide(
+    return FarSide(
         settings.url,
         headers_env=settings.headers_env,
         environ=os.environ,
         timeout_s=settings.timeout,
-        hides_path=True,
+        tls=_tls(settings),
+        hides_path=hides_path,
     )
+
+
+def _webhook(settings: WebhookSinkSettings) -> Sink:
+    from wardwright.sinks.webhook import WebhookSink, parse_secrets
+
+    far_side = _far_side(settings, hides_path=True)
 
     def secrets() -> list[bytes]:
         variable = settings.secret_env
@@ -106,22 +121,29 @@ def _webhook(settings: WebhookSinkSettings) -> Sink:
 
 
 def _opentelemetry(settings: OpenTelemetrySinkSettings) -> Sink:
-    from wardwright.sinks.far_side import FarSide
     from wardwright.sinks.opentelemetry import OpenTelemetrySink
 
-    far_side = FarSide(settings.url, headers_env=settings.headers_env, environ=os.environ, timeout_s=settings.timeout)
-    return OpenTelemetrySink(far_side, resource=settings.resource, metrics=settings.metrics)
+    return OpenTelemetrySink(_far_side(settings), resource=settings.resource, metrics=settings.metrics)
 
 
 def _nats(settings: NatsSinkSettings) -> Sink:
-    with _library("nats", extra="nats"):
+    with _library("nats", "cryptography", extra="nats"):
         from wardwright.sinks.nats import NatsSink, Stream
+        from wardwright.sinks.nats_access import Access
 
     return NatsSink(
         settings.servers,
         Stream(settings.stream, settings.subject, settings.create_stream, settings.duplicate_window),
         unit=settings.unit,
-        secrets=_given(token=settings.token_env, user=settings.user_env, password=settings.password_env),
+        access=Access(
+            token_env=settings.token_env,
+            user_env=settings.user_env,
+            password_env=settings.password_env,
+            nkey_env=settings.nkey_env,
+            credentials_file=settings.credentials_file,
+            tls=_tls(settings),
+            tls_first=settings.tls_first,
+        ),
         environ=os.environ,
         timeout_s=settings.timeout,
     )
@@ -135,7 +157,12 @@ def _kafka(settings: KafkaSinkSettings) -> Sink:
         settings.brokers,
         settings.topic,
         unit=settings.unit,
-        access=Access(settings.tls, settings.sasl_mechanism, settings.user_env, settings.password_env),
+        access=Access(
+            tls=_tls(settings) if settings.tls else None,
+            mechanism=settings.sasl_mechanism,
+            user_env=settings.user_env,
+            password_env=settings.password_env,
+        ),
         environ=os.environ,
         max_message_bytes=settings.max_message_bytes,
         timeout_s=settings.timeout,
@@ -143,9 +170,7 @@ def _kafka(settings: KafkaSinkSettings) -> Sink:
 
 
 def _search(settings: SearchSinkSettings) -> Sink:
-    from wardwright.sinks.far_side import FarSide
     from wardwright.sinks.search import Meilisearch, OpenSearch, SearchSink
 
-    far_side = FarSide(settings.url, headers_env=settings.headers_env, environ=os.environ, timeout_s=settings.timeout)
     dialect = OpenSearch if settings.dialect == "opensearch" else Meilisearch
-    return SearchSink(far_side, settings.index, dialect(settings.index))
+    return SearchSink(_far_side(settings), settings.index, dialect(settings.index))

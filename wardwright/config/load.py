@@ -38,8 +38,8 @@ from wardwright.config.settings import (
     RemoteSettings,
     Settings,
 )
-from wardwright.config.sink_checks import check_sinks, warn_of_missing_variables
-from wardwright.config.sinks import JsonlSinkSettings, ParquetSinkSettings, SinkSettings
+from wardwright.config.sink_checks import check_sinks, warn_of_missing_secrets
+from wardwright.config.sinks import JsonlSinkSettings, ParquetSinkSettings, SinkSettings, files_of_sink
 from wardwright.config.stream_rules import RuleGuarantee, stream_guarantees
 from wardwright.domain.route import ModelDefinition
 from wardwright.planner.composition import compose
@@ -147,7 +147,7 @@ def _load_text(text: str, source: str, folder: Path, environ: Mapping[str, str])
     definitions = tuple(define_model(model, settings.targets) for model in settings.models)
     warnings = [
         *warn_of_missing(settings.providers, environ),
-        *warn_of_missing_variables(settings.sinks, environ),
+        *warn_of_missing_secrets(settings.sinks, environ),
     ]
     for model, definition in zip(models, definitions, strict=True):
         warnings += warn_of_unreached(model, definition)
@@ -251,7 +251,7 @@ def _resolve_paths(settings: Settings, folder: Path, environ: Mapping[str, str])
     def resolve_sink(sink: SinkSettings) -> SinkSettings:
         if isinstance(sink, JsonlSinkSettings | ParquetSinkSettings):
             return msgspec.structs.replace(sink, path=resolve(sink.path))
-        return sink
+        return msgspec.structs.replace(sink, **{key: resolve(path) for key, path in files_of_sink(sink).items()})
 
     storage = msgspec.structs.replace(settings.storage, path=resolve(settings.storage.path))
     providers = tuple(resolve_provider(provider) for provider in settings.providers)

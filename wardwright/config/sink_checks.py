@@ -1,10 +1,11 @@
 """What must hold between the keys of `[[sinks]]`, and between its tables."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 from wardwright.config.address import url_fault
 from wardwright.config.examine import entry_paths
-from wardwright.config.problems import Problem, below, repeated_ids
+from wardwright.config.problems import Problem, below, repeated_ids, shown
 from wardwright.config.sinks import (
     JsonlSinkSettings,
     KafkaSinkSettings,
@@ -13,7 +14,9 @@ from wardwright.config.sinks import (
     ParquetSinkSettings,
     SearchSinkSettings,
     SinkSettings,
+    TlsSinkBase,
     WebhookSinkSettings,
+    files_of_sink,
 )
 
 
@@ -36,6 +39,8 @@ def check_sinks(sinks: Sequence[SinkSettings]) -> Iterator[Problem]:
                 yield from _check_nats(sink, path)
             case KafkaSinkSettings():
                 yield from _check_kafka(sink, path)
+        if isinstance(sink, TlsSinkBase):
+            yield from _check_tls(sink, path)
 
 
 def _signal_fault(sink: SinkSettings) -> str | None:
@@ -54,8 +59,9 @@ def _check_nats(sink: NatsSinkSettings, path: str) -> Iterator[Problem]:
             yield Problem(below(below(path, "servers"), index), f"expected a nats or tls URL {fault}")
     if (sink.user_env is None) != (sink.password_env is None):
         yield Problem(below(path, "user_env"), "expected user_env and password_env together, got one of them")
-    if sink.token_env is not None and sink.user_env is not None:
-        yield Problem(below(path, "token_env"), "expected token_env or user_env, got both")
+    ways = [key for key in ("token_env", "user_env", "nkey_env", "credentials_file") if getattr(sink, key) is not None]
+    if len(ways) > 1:
+        yield Problem(below(path, ways[0]), f"expected one way to be known, got {' and '.join(ways)}")
 
 
 def _check_kafka(sink: KafkaSinkSettings, path: str) -> Iterator[Problem]:
@@ -65,8 +71,32 @@ def _check_kafka(sink: KafkaSinkSettings, path: str) -> Iterator[Problem]:
         yield Problem(below(path, "sasl_mechanism"), message)
 
 
-def warn_of_missing_variables(sinks: Sequence[SinkSettings], environ: Mapping[str, str]) -> Iterator[Problem]:
-    """Say which variables sinks name that are not set: each such sink delivers nothing."""
+def _check_tls(sink: TlsSinkBase, path: str) -> Iterator[Problem]:
+    """A file that is named is to be of use: nobody is to believe in a check that is not made."""
+    for key in ("key_file", "key_password_env"):
+        if getattr(sink, key) is not None and sink.certificate_file is None:
+            yield Problem(below(path, key), "expected certificate_file beside it")
+    missing = _unsecured(sink)
+    for key in ("ca_file", "certificate_file", "tls_first"):
+        if missing is not None and getattr(sink, key, None):
+            yield Problem(below(path, key), f"expected {missing} beside it, since without TLS it is of no use")
+
+
+def _unsecured(sink: TlsSinkBase) -> str | None:
+    """What would have to be there for everything to go over TLS; None when it does."""
+    match sink:
+        case NatsSinkSettings():
+            return None if all(server.startswith("tls:") for server in sink.servers) else "servers with tls URLs"
+        case KafkaSinkSettings():
+            return None if sink.tls else "tls = true"
+        case OpenTelemetrySinkSettings() | WebhookSinkSettings() | SearchSinkSettings():
+            return None if sink.url.startswith("https:") else "an https URL"
+        case _:
+            raise TypeError(f"it is not known how a sink of type {type(sink).__name__} is secured")
+
+
+def warn_of_missing_secrets(sinks: Sequence[SinkSettings], environ: Mapping[str, str]) -> Iterator[Problem]:
+    """Say which variables sinks name that are not set, and which files are not there: each such sink delivers nothing. Reads the file system."""
     for sink in sinks:
         for key in sink.__struct_fields__:
             named = getattr(sink, key) if key.endswith("_env") else None
@@ -74,3 +104,7 @@ def warn_of_missing_variables(sinks: Sequence[SinkSettings], environ: Mapping[st
                 if not environ.get(variable, "").strip():
                     path = below(below("sinks", sink.id), key)
                     yield Problem(path, f"{variable} is not set, so nothing is delivered to this sink")
+        for key, file in files_of_sink(sink).items():
+            if not Path(file).is_file():
+                path = below(below("sinks", sink.id), key)
+                yield Problem(path, f"no file at {shown(file)}, so nothing is delivered to this sink")

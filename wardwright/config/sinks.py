@@ -90,7 +90,20 @@ class JsonlSinkSettings(SinkBase, frozen=True, kw_only=True, tag="jsonl"):
     rotate_bytes: FileBytes | None = None
 
 
-class OpenTelemetrySinkSettings(SinkBase, frozen=True, kw_only=True, tag="opentelemetry"):
+class TlsSinkBase(SinkBase, frozen=True, kw_only=True):
+    """What sinks share that speak to a server, which may be over TLS.
+
+    `ca_file` has the authorities that are trusted instead of the system's; `certificate_file` and `key_file` are what is shown to a
+    server that asks for a certificate.
+    """
+
+    ca_file: Text | None = None
+    certificate_file: Text | None = None
+    key_file: Text | None = None
+    key_password_env: VariableName | None = None
+
+
+class OpenTelemetrySinkSettings(TlsSinkBase, frozen=True, kw_only=True, tag="opentelemetry"):
     """Traces, and with `metrics` metrics, by OTLP over HTTP to what is at `url`. `headers_env` names the variables that headers are read from."""
 
     url: Url
@@ -100,7 +113,7 @@ class OpenTelemetrySinkSettings(SinkBase, frozen=True, kw_only=True, tag="opente
     timeout: Seconds = 10
 
 
-class NatsSinkSettings(SinkBase, frozen=True, kw_only=True, tag="nats"):
+class NatsSinkSettings(TlsSinkBase, frozen=True, kw_only=True, tag="nats"):
     """Messages of a stream of NATS JetStream, which with `create_stream` is made when it is not there."""
 
     servers: Annotated[tuple[Url, ...], Meta(min_length=1, description="a list of nats or tls URLs")]
@@ -112,10 +125,13 @@ class NatsSinkSettings(SinkBase, frozen=True, kw_only=True, tag="nats"):
     token_env: VariableName | None = None
     user_env: VariableName | None = None
     password_env: VariableName | None = None
+    nkey_env: VariableName | None = None
+    credentials_file: Text | None = None
+    tls_first: bool = False
     timeout: Seconds = 10
 
 
-class WebhookSinkSettings(SinkBase, frozen=True, kw_only=True, tag="webhook"):
+class WebhookSinkSettings(TlsSinkBase, frozen=True, kw_only=True, tag="webhook"):
     """Batches by POST to `url`, signed with the secret in the variable that `secret_env` names, if it names one."""
 
     url: Url
@@ -125,7 +141,7 @@ class WebhookSinkSettings(SinkBase, frozen=True, kw_only=True, tag="webhook"):
     timeout: Seconds = 10
 
 
-class KafkaSinkSettings(SinkBase, frozen=True, kw_only=True, tag="kafka"):
+class KafkaSinkSettings(TlsSinkBase, frozen=True, kw_only=True, tag="kafka"):
     """Messages of a topic of Kafka, by receipt."""
 
     brokers: Annotated[
@@ -148,7 +164,7 @@ class ParquetSinkSettings(SinkBase, frozen=True, kw_only=True, tag="parquet"):
     rows_per_file: Annotated[int, Meta(ge=1, le=10_000_000, description="a number of rows, 1 or more")] = 100_000
 
 
-class SearchSinkSettings(SinkBase, frozen=True, kw_only=True, tag="search"):
+class SearchSinkSettings(TlsSinkBase, frozen=True, kw_only=True, tag="search"):
     """Documents of a search engine, one for each receipt."""
 
     dialect: Literal["opensearch", "meilisearch"]
@@ -168,3 +184,12 @@ SinkSettings = (
     | SearchSinkSettings
 )
 """One table of `[[sinks]]`. Its `kind` says which of these it is."""
+
+
+_FILE_KEYS = ("ca_file", "certificate_file", "key_file", "credentials_file")
+
+
+def files_of_sink(sink: SinkSettings) -> dict[str, str]:
+    """The files that a sink is to read, by the keys that name them."""
+    named = {key: getattr(sink, key, None) for key in _FILE_KEYS}
+    return {key: path for key, path in named.items() if path is not None}

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import httpx2
 
 from wardwright.ports.sink import SinkUnavailable
+from wardwright.sinks.tls import REFUSES_OURS, TlsFiles, context_of, tls_fault
 from wardwright.wire.retry_after import parse_retry_after
 
 _JUDGED = (400, 413, 422)
@@ -47,6 +48,7 @@ class FarSide:
         headers_env: Mapping[str, str],
         environ: Mapping[str, str],
         timeout_s: float,
+        tls: TlsFiles = TlsFiles(),  # noqa: B008 - a tuple of nothing
         hides_path: bool = False,
     ) -> None:
         self.where = _without_query(url, hides_path=hides_path)
@@ -54,17 +56,18 @@ class FarSide:
         self._headers_env = headers_env
         self._environ = environ
         self._timeout_s = timeout_s
+        self._tls = tls
         self._client: httpx2.Client | None = None
         self._gives_up_at = math.inf
 
     def open(self) -> None:
-        """Make ready; nothing is sent yet. Raises: SinkUnavailable when a variable is not set, or can be no header."""
+        """Make ready; nothing is sent yet. Raises: SinkUnavailable when a variable is not set or can be no header, or a file is of no use."""
         headers = {name: self._value_of(variable) for name, variable in self._headers_env.items()}
         self._client = httpx2.Client(
             headers=headers,
             timeout=self._timeout_s,
             trust_env=False,
-            verify=_trusting_the_system() if self._url.startswith("https:") else _trusting_nobody(),
+            verify=context_of(self._tls, self._environ) if self._url.startswith("https:") else _trusting_nobody(),
             limits=httpx2.Limits(max_connections=1),
         )
 
@@ -117,7 +120,10 @@ class FarSide:
         except httpx2.TimeoutException as error:
             raise SinkUnavailable(f"{self.where} did not answer within {self._timeout_s:g} s") from error
         except (httpx2.HTTPError, httpx2.StreamError) as error:
-            raise SinkUnavailable(f"{self.where} did not answer: {_why(error)}") from error
+            # What it says of our certificate comes after its handshake, and may be lost when we have spoken by then.
+            is_guess = self._url.startswith("https:") and _has_hung_up(error)
+            hint = f", as when {REFUSES_OURS}" if is_guess else ""
+            raise SinkUnavailable(f"{self.where} did not answer: {_why(error)}{hint}") from error
 
     def _value_of(self, variable: str) -> str:
         value = self._environ.get(variable, "").strip()
@@ -129,19 +135,25 @@ class FarSide:
 
 
 def _why(error: BaseException) -> str:
-    """What the system says of a fault where it was the system's, else its name: other words of the client may have a path in them."""
-    cause: BaseException | None = error
-    while cause is not None:
+    """What is wrong with TLS, or what the system says of a fault where it was the system's, else its name: other words of the client may have a path in them."""
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLError):
+            return tls_fault(cause)
         if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror
-        cause = cause.__cause__ or cause.__context__
     return type(error).__name__
 
 
-@cache
-def _trusting_the_system() -> ssl.SSLContext:
-    """What certificates are checked by. Made once: it takes tens of milliseconds of computing, and a sink that is down is opened often."""
-    return ssl.create_default_context()
+def _has_hung_up(error: BaseException) -> bool:
+    ends = (httpx2.RemoteProtocolError, ConnectionResetError, BrokenPipeError)
+    return any(isinstance(cause, ends) for cause in _causes(error))
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
 
 
 @cache

@@ -6,6 +6,7 @@ under the same `wardwright-key`.
 """
 
 import logging
+import ssl
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -15,11 +16,14 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from wardwright.domain.sink import Unit
 from wardwright.ports.sink import Record, SinkRefused, SinkUnavailable
+from wardwright.sinks.tls import REFUSES_OURS, TlsFiles, context_of
 from wardwright.sinks.waves import waves_of
 
 _REFUSED = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE, KafkaError.INVALID_RECORD)
 _LATE = (KafkaError._MSG_TIMED_OUT, KafkaError._TIMED_OUT, KafkaError._TRANSPORT)
 _HOPELESS = {KafkaError._ALL_BROKERS_DOWN, KafkaError._AUTHENTICATION}
+# In words of the library for a far side that hangs up, or says in the language of TLS that it will not have us.
+_HUNG_UP = ("Disconnected", "Broker transport failure", "reset by peer", "Broken pipe", "alert")
 _GLANCE_S = 0.1  # between looks at what became of the brokers
 
 # librdkafka speaks to stderr unless it has a logger. What matters of what it says is in the errors.
@@ -29,9 +33,9 @@ _silent.propagate = False
 
 
 class Access(NamedTuple):
-    """How brokers are spoken to: with TLS or without, and who we are, by the variables that hold name and password."""
+    """How brokers are spoken to: over TLS, where `tls` is not None, and who we are, by the variables that hold name and password."""
 
-    tls: bool = False
+    tls: TlsFiles | None = None
     mechanism: str | None = None
     user_env: str | None = None
     password_env: str | None = None
@@ -167,19 +171,33 @@ class KafkaSink:
             "socket.connection.setup.timeout.ms": max(1000, milliseconds),
             "error_cb": self._hear,
             "logger": _silent,
-            **self._credentials(),
+            **self._security(),
         }
 
-    def _credentials(self) -> dict[str, str]:
+    def _security(self) -> dict[str, str]:
         tls, mechanism, user_env, password_env = self._access
+        secured = {} if tls is None else self._tls_options(tls)
         if mechanism is None or user_env is None or password_env is None:
-            return {"security.protocol": "ssl" if tls else "plaintext"}
+            return {"security.protocol": "plaintext" if tls is None else "ssl", **secured}
         return {
-            "security.protocol": "sasl_ssl" if tls else "sasl_plaintext",
+            "security.protocol": "sasl_plaintext" if tls is None else "sasl_ssl",
             "sasl.mechanism": mechanism,
             "sasl.username": self._value_of(user_env),
             "sasl.password": self._value_of(password_env),
+            **secured,
         }
+
+    def _tls_options(self, tls: TlsFiles) -> dict[str, str]:
+        """What the library is told, when Python has read the files: it says better what is wrong with one."""
+        context_of(tls, self._environ)
+        system = ssl.get_default_verify_paths()
+        options = {
+            "ssl.ca.location": tls.ca or system.cafile or system.capath,
+            "ssl.certificate.location": tls.certificate,
+            "ssl.key.location": tls.key or tls.certificate,
+            "ssl.key.password": tls.key_password(self._environ),
+        }
+        return {name: value for name, value in options.items() if value is not None}
 
     def _value_of(self, variable: str) -> str:
         value = self._environ.get(variable, "").strip()
@@ -196,8 +214,24 @@ class KafkaSink:
         causes = [told for code, told in self._told.items() if code != KafkaError._ALL_BROKERS_DOWN]
         if causes and (error is None or error.code() in _LATE):
             error = causes[-1]
-        words = f"no answer within {self._timeout_s:g} s" if error is None else _words_of(error)
+        words = f"no answer within {self._timeout_s:g} s" if error is None else self._advice(error)
         return SinkUnavailable(f"{self.where}: {words}")
+
+    def _advice(self, error: KafkaError) -> str:
+        """What happened, with the key of the configuration that may change it: the library speaks of options of its own."""
+        words, access = _words_of(error), self._access
+        if "certificate verify failed" in words:
+            return (
+                "its certificate has expired, is for another name, or is of no authority that is trusted here, "
+                "which is for ca_file to say"
+            )
+        if error.code() == KafkaError._AUTHENTICATION and access.user_env is not None:
+            return f"{words}: see the variables {access.user_env} and {access.password_env}, and sasl_mechanism"
+        if any(sign in words for sign in _HUNG_UP):
+            return f"{words}, as when " + (
+                "it speaks TLS, which is for tls to say" if access.tls is None else REFUSES_OURS
+            )
+        return words
 
 
 def _words_of(error: KafkaError) -> str:

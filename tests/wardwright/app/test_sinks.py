@@ -35,12 +35,18 @@ def test_each_kind_is_made_from_its_settings(tmp_path: Path, kind: str) -> None:
     assert [one.name for one in tmp_path.iterdir()] == ["wardwright.toml"]
 
 
-@pytest.mark.parametrize(("kind", "library"), [("nats", "nats"), ("kafka", "confluent_kafka"), ("parquet", "duckdb")])
+@pytest.mark.parametrize(
+    ("kind", "library"),
+    [("nats", "nats"), ("nats", "cryptography"), ("kafka", "confluent_kafka"), ("parquet", "duckdb")],
+)
 def test_a_library_that_is_missing_is_a_problem_of_the_configuration(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, library: str
 ) -> None:
     settings = settings_of(tmp_path, kind)
-    monkeypatch.delitem(sys.modules, f"wardwright.sinks.{kind}", raising=False)
+    for module in [
+        name for name in sys.modules if name.startswith((f"wardwright.sinks.{kind}", "wardwright.sinks.nkeys"))
+    ]:
+        monkeypatch.delitem(sys.modules, module)
     for name in {library, *(name for name in sys.modules if name.startswith(f"{library}."))}:
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(MissingLibrary, match=rf"pip install 'wardwright\[{kind}\]'"):

@@ -6,7 +6,7 @@ import pytest
 
 from wardwright.config.load import load_config
 from wardwright.config.problems import ConfigError
-from wardwright.config.sinks import JsonlSinkSettings, OpenTelemetrySinkSettings, SinkSettings
+from wardwright.config.sinks import JsonlSinkSettings, OpenTelemetrySinkSettings, SinkSettings, files_of_sink
 
 OTEL = 'id = "traces"\nkind = "opentelemetry"\n'
 
@@ -74,8 +74,13 @@ def test_two_sinks_share_neither_an_id_nor_a_file(tmp_path: Path) -> None:
         ('servers = ["nats://a"]\nuser_env = "U"', "user_env: expected user_env and password_env together"),
         (
             'servers = ["tls://a"]\nuser_env = "U"\npassword_env = "P"\ntoken_env = "T"',
-            "token_env: expected token_env or user_env, got both",
+            "token_env: expected one way to be known, got token_env and user_env",
         ),
+        (
+            'servers = ["tls://a"]\nnkey_env = "S"\ncredentials_file = "f"',
+            "nkey_env: expected one way to be known, got nkey_env and credentials_file",
+        ),
+        ('servers = ["nats://a"]\ntls_first = true', "tls_first: expected servers with tls URLs beside it"),
         ('servers = ["tls://a"]\nsubject = "a.*"', "subject"),
         ('servers = ["tls://a"]\nstream = "a.b"', "stream"),
     ],
@@ -128,3 +133,46 @@ def test_variables_that_are_not_set_are_told(tmp_path: Path) -> None:
         "sinks.hook.secret_env: SECRET is not set, so nothing is delivered to this sink",
         "sinks.hook.headers_env: TOKEN is not set, so nothing is delivered to this sink",
     ]
+
+
+SECURED = {
+    "nats": ('servers = ["tls://a", "nats://b"]', "servers with tls URLs", 'servers = ["tls://a"]'),
+    "kafka": ('brokers = ["a:1"]', "tls = true", 'brokers = ["a:1"]\ntls = true'),
+    "webhook": ('url = "http://h"', "an https URL", 'url = "https://h"'),
+    "opentelemetry": ('url = "http://h"', "an https URL", 'url = "https://h"'),
+    "search": ('dialect = "opensearch"\nurl = "http://h"', "an https URL", 'dialect = "opensearch"\nurl = "https://h"'),
+}
+
+
+@pytest.mark.parametrize("kind", SECURED)
+def test_a_certificate_is_of_use_with_tls_alone(tmp_path: Path, kind: str) -> None:
+    plain, missing, secure = SECURED[kind]
+    files = 'ca_file = "ca.pem"\ncertificate_file = "us.pem"\nkey_file = "/keys/us.pem"\n'
+    assert problems(tmp_path, f'id = "s"\nkind = "{kind}"\n{files}{plain}') == [
+        f"sinks.s.{key}: expected {missing} beside it, since without TLS it is of no use"
+        for key in ("ca_file", "certificate_file")
+    ]
+    (sink,) = load(tmp_path, f'id = "s"\nkind = "{kind}"\n{files}{secure}')
+    assert files_of_sink(sink) == {
+        "ca_file": str(tmp_path / "ca.pem"),
+        "certificate_file": str(tmp_path / "us.pem"),
+        "key_file": "/keys/us.pem",
+    }
+
+
+def test_a_key_is_of_use_with_its_certificate_alone(tmp_path: Path) -> None:
+    keys = 'key_file = "k"\nkey_password_env = "P"\n'
+    assert problems(tmp_path, f'id = "s"\nkind = "webhook"\nurl = "https://h"\n{keys}') == [
+        "sinks.s.key_file: expected certificate_file beside it",
+        "sinks.s.key_password_env: expected certificate_file beside it",
+    ]
+
+
+def test_files_that_are_not_there_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "wardwright.toml"
+    path.write_text(
+        '[[sinks]]\nid = "n"\nkind = "nats"\nservers = ["tls://a"]\nca_file = "wardwright.toml"\ncredentials_file = "no"\n'
+    )
+    told = [warning for warning in load_config(path, {}).warnings if warning.path.startswith("sinks")]
+    assert [warning.path for warning in told] == ["sinks.n.credentials_file"]
+    assert told[0].message.startswith("no file at ")

@@ -1,15 +1,21 @@
 """HTTP to a far side: what it takes, what it will never take, and everything else for which there is another time."""
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.support.certificates import Authority
 from tests.support.receiver import Asked, Reply, receiving
+from tests.support.tls_front import TlsFront
 from wardwright.ports.sink import SinkUnavailable
 from wardwright.sinks.far_side import FarSide
+from wardwright.sinks.tls import TlsFiles
 
 SECRET = "Bearer hush"
 
@@ -137,10 +143,58 @@ def test_where_it_is_tells_neither_user_info_nor_query() -> None:
     assert made.where == "http://host:1/path"
 
 
-def test_a_certificate_is_asked_for_and_who_has_none_is_unavailable() -> None:
+def test_who_speaks_no_tls_is_told() -> None:
     with receiving(lambda _: Reply()) as receiver:
         far_side = FarSide(receiver.url.replace("http:", "https:"), headers_env={}, environ={}, timeout_s=5)
         far_side.open()
-        with pytest.raises(SinkUnavailable, match=r"did not answer: .*SSL"):
+        with pytest.raises(SinkUnavailable, match="did not answer: it does not speak TLS there"):
             far_side.get("/")
         far_side.close()
+
+
+@contextmanager
+def over_tls(context: ssl.SSLContext, tls: TlsFiles) -> Iterator[FarSide]:
+    with receiving(lambda _: Reply()) as receiver:
+        front = TlsFront(context, int(receiver.url.rpartition(":")[2]))
+        far_side = FarSide(
+            f"https://127.0.0.1:{front.port}", headers_env={}, environ={"WORD": "hush"}, timeout_s=20, tls=tls
+        )
+        try:
+            far_side.open()
+            yield far_side
+        finally:
+            far_side.close()
+            front.end()
+
+
+def test_an_authority_of_its_own_is_trusted_and_a_certificate_shown(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    certificate, key = authority.issue("us", password=b"hush")
+    ours = TlsFiles(str(authority.file), str(certificate), str(key), "WORD")
+    with over_tls(authority.server_context(asks=True), ours) as far_side:
+        assert far_side.get("/").is_success
+
+
+@pytest.mark.parametrize(
+    ("served", "told"),
+    [
+        ({"expired": True}, "its certificate has expired"),
+        ({"name": "elsewhere.test"}, "its certificate is for another name"),
+        ({"asks": True}, "it asks for a certificate that it knows, which is for certificate_file to give"),
+    ],
+)
+def test_what_stands_in_the_way_of_tls_is_told(tmp_path: Path, served: dict[str, Any], told: str) -> None:
+    authority = Authority(tmp_path)
+    with (
+        over_tls(authority.server_context(**served), TlsFiles(str(authority.file))) as far_side,
+        pytest.raises(SinkUnavailable, match=told),
+    ):
+        far_side.get("/")
+
+
+def test_who_is_of_no_authority_that_is_known_is_told_of_by_the_key_that_would_name_it(tmp_path: Path) -> None:
+    with (
+        over_tls(Authority(tmp_path).server_context(), TlsFiles()) as far_side,
+        pytest.raises(SinkUnavailable, match="which is for ca_file to say"),
+    ):
+        far_side.get("/")

@@ -1,17 +1,22 @@
 """The sink for Kafka beyond the contract: partitions, what a broker answers, and brokers that say nothing."""
 
+import ssl
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
+from tests.support.certificates import Authority
 from tests.support.kafka_mock import MockCluster, key_of
+from tests.support.tls_front import TlsFront
 from wardwright.ports.sink import SinkRefused, SinkUnavailable
 from wardwright.sinks.kafka import Access, KafkaSink
+from wardwright.sinks.tls import TlsFiles
 from wardwright.testing.sink_bench import sample_records
 
 PRODUCE, METADATA = 0, 3
+Front = Callable[[ssl.SSLContext], str]
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +33,15 @@ def topic(request: pytest.FixtureRequest) -> str:
 
 
 def sink_to(
-    cluster: MockCluster, topic: str, *, access: Access | None = None, timeout_s: float = 20, opened: bool = True
+    cluster: MockCluster | str,
+    topic: str,
+    *,
+    access: Access | None = None,
+    timeout_s: float = 20,
+    opened: bool = True,
 ) -> KafkaSink:
     made = KafkaSink(
-        [cluster.address],
+        [cluster if isinstance(cluster, str) else cluster.address],
         topic,
         unit="events",
         access=access or Access(),
@@ -145,3 +155,69 @@ def test_a_broker_that_does_not_know_our_way_to_show_who_we_are(cluster: MockClu
 def test_what_was_not_opened_says_so(cluster: MockCluster, topic: str) -> None:
     with pytest.raises(SinkUnavailable, match="is not open"):
         sink_to(cluster, topic, opened=False).deliver(sample_records("events", 1))
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture
+def by_tls(cluster: MockCluster) -> Iterator[Front]:
+    """Where the broker is to be had by TLS."""
+    fronts: list[TlsFront] = []
+
+    def front(context: ssl.SSLContext) -> str:
+        fronts.append(TlsFront(context, int(cluster.address.rpartition(":")[2]), is_kafka=True))
+        return f"127.0.0.1:{fronts[-1].port}"
+
+    yield front
+    for made in fronts:
+        made.end()
+
+
+def refusal(address: str, topic: str, tls: TlsFiles | None) -> str:
+    sink = sink_to(address, topic, access=Access(tls=tls), opened=False)
+    with pytest.raises(SinkUnavailable) as caught:
+        sink.open()
+    sink.close()
+    return str(caught.value)
+
+
+def test_brokers_are_known_by_an_authority_of_their_own_and_shown_our_certificate(
+    cluster: MockCluster, topic: str, authority: Authority, by_tls: Front
+) -> None:
+    records = sample_records("events", 3)
+    address = by_tls(authority.server_context(asks=True))
+    ours = TlsFiles(str(authority.file), *(str(file) for file in authority.issue("us")))
+    sink = sink_to(address, topic, access=Access(tls=ours))
+    sink.deliver(records)
+    sink.close()
+    assert sorted(keys_in(cluster, topic)) == sorted(record.key for record in records)
+    told = refusal(address, topic, TlsFiles(str(authority.file)))
+    assert "asks for a certificate that it knows, which is for certificate_file to give" in told
+
+
+def test_the_system_is_asked_where_no_authority_is_named(
+    topic: str, authority: Authority, by_tls: Front, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = by_tls(authority.server_context())
+    told = refusal(address, topic, TlsFiles())
+    assert "which is for ca_file to say" in told
+    assert "ssl.ca.location" not in told
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+    sink_to(address, topic, access=Access(tls=TlsFiles())).close()
+
+
+def test_certificates_that_are_not_a_brokers_are_refused(topic: str, authority: Authority, by_tls: Front) -> None:
+    ours = TlsFiles(str(authority.file))
+    assert "expired" in refusal(by_tls(authority.server_context(expired=True)), topic, ours)
+    assert "for another name" in refusal(by_tls(authority.server_context("elsewhere.test")), topic, ours)
+
+
+def test_brokers_that_speak_tls_to_one_who_does_not_are_told(topic: str, authority: Authority, by_tls: Front) -> None:
+    assert "it speaks TLS, which is for tls to say" in refusal(by_tls(authority.server_context()), topic, None)
+
+
+def test_a_file_that_is_of_no_use_is_named_by_its_key(topic: str) -> None:
+    assert refusal("127.0.0.1:9", topic, TlsFiles("/nowhere")).startswith("ca_file: /nowhere cannot be read")

@@ -13,6 +13,7 @@ from tests.support.nats_server import NatsServer
 from wardwright.ports.sink import SinkRefused, SinkUnavailable
 from wardwright.sinks import nats
 from wardwright.sinks.nats import NatsSink, Stream
+from wardwright.sinks.nats_access import Access
 from wardwright.testing.sink_bench import enlarged, sample_records
 
 TOKEN = "hush-hush"
@@ -38,7 +39,7 @@ class Made:
             [self._server.url],
             stream,
             unit="events",
-            secrets={"token": "TOKEN"},
+            access=Access(token_env="TOKEN"),
             environ={"TOKEN": token},
             timeout_s=timeout_s,
         )

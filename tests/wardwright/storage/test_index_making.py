@@ -19,11 +19,12 @@ from wardwright.storage.file import FileReceiptStore
 from wardwright.storage.index_file import IndexFile
 from wardwright.storage.log_folder import LogFolder
 from wardwright.storage.memory import MemoryReceiptStore
-from wardwright.testing.sample_receipts import plain, receipt_id
+from wardwright.testing.sample_receipts import after_fading, fadings, plain, receipt_id
 from wardwright.testing.storage_machine import whole_answer
 
 RECEIPTS = 60
 TAIL = 8
+ALL = 1000
 BEING_MADE = "is being made anew from the log"
 
 Spoil = Callable[[FileReceiptStore, Path], None]
@@ -287,6 +288,60 @@ def test_damage_in_the_log_is_told_as_what_it_is(tmp_path: Path) -> None:
     segment.write_bytes(whole)
     make_anew(store)
     assert store.payloads(receipt_id(RECEIPTS)) == plain(RECEIPTS).payloads
+    store.close()
+
+
+def test_nothing_is_taken_in_that_was_refused_to_who_appended_it(tmp_path: Path) -> None:
+    filled(tmp_path).close()
+    files = FaultyFiles()
+    store, refused = kept(tmp_path, files=files), plain(RECEIPTS).payloads
+    store.append(plain(RECEIPTS + 1).payloads)
+    for operation in (
+        "fdatasync",
+        "truncate",
+    ):  # whole lines are left behind the end of the log, and nothing takes them away
+        files.fail(operation, IO_ERROR)
+    with pytest.raises(StorageUnavailable):
+        store.append(refused)
+    files.heal()
+    assert refused[-1] in LogFolder(tmp_path).segment(LogFolder(tmp_path).numbers()[-1]).read_bytes()
+    store._index.give_up()
+    make_anew(store)
+    assert store.entries(receipt_id(RECEIPTS)) == ()
+    assert store.health().receipt_count == RECEIPTS + 1
+    store.append(refused)
+    assert store.payloads(receipt_id(RECEIPTS)) == refused
+    store.close()
+
+
+def test_what_is_forgotten_and_was_in_memory_alone_is_replayed_to_nobody_meanwhile(tmp_path: Path) -> None:
+    filled(tmp_path).close()
+    store = kept(tmp_path, tail_entries=ALL)
+    for number in (RECEIPTS, RECEIPTS + 1):
+        store.append(plain(number).payloads)
+    assert store.forget(receipt_id(RECEIPTS + 1), ALL) == RECEIPTS + 1
+    store._index.give_up()
+    assert store.tend()
+    with pytest.raises(StorageUnavailable, match=BEING_MADE):
+        list(store.replay())
+    make_anew(store)
+    assert [stored.payload for stored in store.replay()] == list(plain(RECEIPTS + 1).payloads)
+    store.close()
+
+
+def test_a_name_that_could_not_be_made_durable_is_so_before_another_index_counts(tmp_path: Path) -> None:
+    filled(tmp_path).close()
+    files, whole = FaultyFiles(), plain(3, session_id="s3")
+    store = kept(tmp_path, files=files)
+    files.fail("sync_directory", IO_ERROR)
+    with pytest.raises(StorageUnavailable):
+        store.replace(fadings(whole))
+    store._index.give_up()
+    with pytest.raises(StorageUnavailable, match="cannot make durable"):
+        make_anew(store)
+    files.heal()
+    make_anew(store)
+    assert store.payloads(receipt_id(3)) == after_fading(whole).payloads
     store.close()
 
 

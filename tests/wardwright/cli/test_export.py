@@ -64,7 +64,7 @@ class TestExport:
     def test_a_terminal_shows_how_far_it_is(
         self, stored: Path, run: Run, form: str, filters: list[str], shown: str
     ) -> None:
-        terminal = {"FORCE_COLOR": "1", "COLUMNS": "100"}
+        terminal = {"FORCE_COLOR": "1", "TERM": "xterm-256color", "COLUMNS": "100"}
         result = run("receipts", "export", "--format", form, "-o", "receipts.out", *filters, env=terminal)
         assert (result.exit_code, result.stdout) == (0, "")
         assert "exporting receipts" in result.stderr

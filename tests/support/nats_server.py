@@ -2,10 +2,13 @@
 
 import asyncio
 import json
+import os
+import signal
 import subprocess
 import sysconfig
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -64,6 +67,16 @@ class NatsServer:
         if process is not None:
             process.kill()
             process.wait()
+
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """Have the server do nothing at all until the block ends. A signal is not enough: its threads go on for a moment."""
+        os.kill(self.pid, signal.SIGSTOP)
+        try:
+            os.waitid(os.P_PID, self.pid, os.WSTOPPED)
+            yield
+        finally:
+            os.kill(self.pid, signal.SIGCONT)
 
     def ask(self, question: Callable[[Client], Awaitable[T]]) -> T:
         """Ask the server something with a client of its own."""

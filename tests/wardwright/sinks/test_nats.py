@@ -1,7 +1,5 @@
 """The sink for NATS beyond the contract: what the stream leaves out, what it has no room for, and servers that say nothing."""
 
-import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -154,13 +152,10 @@ def test_a_server_that_says_nothing_any_more_is_given_up(
     sink = made.sink()
     sink.open()
     monkeypatch.setattr(sink._link, "_timeout_s", 0.3)
-    os.kill(server.pid, signal.SIGSTOP)
-    try:
+    with server.standing_still():
         with pytest.raises(SinkUnavailable, match=r"no answer within 0\.3 s"):
             sink.deliver(sample_records("events", 1))
         sink.close()
-    finally:
-        os.kill(server.pid, signal.SIGCONT)
 
 
 def test_a_connection_that_was_idle_for_long_is_made_anew(

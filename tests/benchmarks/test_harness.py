@@ -123,7 +123,8 @@ def test_a_measurement_of_the_upstream_is_sound(phase: str) -> None:
     assert found.answers_per_s > 0
     assert found.cpu_us_per_answer > 0
     assert (found.cpu_us_per_event is not None) == PHASES[phase].stream
-    assert found.latency.p50 > {"d2": 5, "d16": 50}.get(phase, 0)
+    # The loop's timers count whole milliseconds, and may be early by one.
+    assert found.latency.p50 > {"d2": 5 - 1, "d16": 50 - 1}.get(phase, 0)
 
 
 @pytest.mark.slow
